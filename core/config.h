@@ -1,0 +1,52 @@
+/*
+ * A model's configuration. One table (config.c) holds each setting's path, kind, default, minimum, maximum, and whether
+ * it may change while the model lives; parsing, printing and the documentation follow from it.
+ */
+#ifndef ATOLL_CORE_CONFIG_H
+#define ATOLL_CORE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/status.h"
+
+enum { ATOLL_CRON_MAX_BYTES = 128 };
+
+typedef struct atoll_config {
+    uint32_t feature_buckets;      /* features.buckets: 1048576; a power of two, 1024..16777216; fixed */
+    uint32_t embedding_dim;        /* embedding.dim: 256; 16..4096, a multiple of 8; fixed */
+    uint32_t top_k;                /* routing.top_k: 2; 1..16 */
+    float capacity_factor;         /* routing.capacity_factor: 1.2; 1..16 */
+    bool overflow_next;            /* routing.overflow: "next" (true) or "drop" (false) */
+    uint32_t expert_hidden;        /* experts.hidden: 64; 8..4096, a multiple of 8; fixed */
+    uint32_t experts_max;          /* experts.max: 256; 1..1024 */
+    uint32_t memory_exemplars;     /* memory.exemplars: 50000; 16..16777216; fixed */
+    bool growth_auto;              /* growth.mode: "auto" (true) or "off" (false) */
+    char prune_schedule[ATOLL_CRON_MAX_BYTES]; /* pruning.schedule: "0 3 * * *", UTC; "" for never */
+    int64_t idle_after_ms;         /* pruning.idle_after: "7d"; a number with s, m, h, d or w; 1s..10 years */
+    float min_share;               /* pruning.min_share: 0.001; 0..0.5 */
+    int64_t checkpoint_every_ms;   /* checkpoint.every: "30s"; 1s..1d */
+    uint64_t journal_keep_bytes;   /* journal.keep_bytes: 1073741824; 0..2^50: entries behind the checkpoint that stay */
+    uint64_t budget_bytes;         /* budget_bytes: 1073741824; 16 MiB..2^40 */
+    uint64_t seed;                 /* seed: 1; 0..2^53; fixed */
+} atoll_config;
+
+/* Every setting at its default. */
+void atoll_config_defaults(atoll_config *config);
+
+/*
+ * Merges a JSON object over `config`. ATOLL_INVALID_JSON, ATOLL_UNKNOWN_KEY, ATOLL_INVALID_VALUE, ATOLL_OUT_OF_RANGE,
+ * ATOLL_INVALID_CRON; the error names the setting by its path, and `config` is then as before. Settings that the contract names and that have one
+ * value so far (features.…, embedding.source "hash", routing.granularity "record", routing.gate "topk") take that value and
+ * refuse others with ATOLL_UNSUPPORTED.
+ */
+atoll_status atoll_config_merge(atoll_config *config, const char *json, size_t bytes, atoll_error *error);
+
+/* ATOLL_FIXED_SETTING, naming the first setting that differs and may not change in a living model. */
+atoll_status atoll_config_check_change(const atoll_config *from, const atoll_config *to, atoll_error *error);
+
+/* The whole configuration as a JSON object, a string to free(). NULL where memory is short. */
+char *atoll_config_print(const atoll_config *config);
+
+#endif

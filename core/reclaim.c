@@ -1,0 +1,113 @@
+#include "core/reclaim.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+typedef struct retired {
+    void *object;
+    void (*release)(void *);
+    size_t bytes;
+    uint64_t epoch;
+} retired;
+
+/* A reader's place: 0, or the epoch in which it entered. One cache line each, so that readers do not disturb another. */
+typedef struct place {
+    _Alignas(64) _Atomic uint64_t epoch;
+} place;
+
+struct atoll_reclaim {
+    place places[ATOLL_RECLAIM_READERS];
+    _Atomic uint64_t epoch;
+    retired *list; /* ascending by epoch */
+    size_t count, capacity, waiting_bytes;
+};
+
+atoll_reclaim *atoll_reclaim_new(void)
+{
+    atoll_reclaim *reclaim = aligned_alloc(64, sizeof *reclaim);
+    if (!reclaim)
+        return NULL;
+    for (int i = 0; i < ATOLL_RECLAIM_READERS; i++)
+        atomic_init(&reclaim->places[i].epoch, 0);
+    atomic_init(&reclaim->epoch, 1);
+    reclaim->list = NULL;
+    reclaim->count = reclaim->capacity = reclaim->waiting_bytes = 0;
+    return reclaim;
+}
+
+void atoll_reclaim_free(atoll_reclaim *reclaim)
+{
+    if (!reclaim)
+        return;
+    for (size_t i = 0; i < reclaim->count; i++)
+        reclaim->list[i].release(reclaim->list[i].object);
+    free(reclaim->list);
+    free(reclaim);
+}
+
+int atoll_reclaim_enter(atoll_reclaim *reclaim)
+{
+    static _Thread_local int last; /* a thread mostly finds its former place free */
+    for (;;) {
+        /* An epoch read too early only keeps more alive than need be. The exchange is sequentially consistent, so the
+         * writer's scan either sees this place or precedes the reader's load of the published pointer. */
+        uint64_t epoch = atomic_load(&reclaim->epoch);
+        for (int i = 0; i < ATOLL_RECLAIM_READERS; i++) {
+            int ticket = (last + i) % ATOLL_RECLAIM_READERS;
+            uint64_t none = 0;
+            if (atomic_compare_exchange_strong(&reclaim->places[ticket].epoch, &none, epoch))
+                return last = ticket;
+        }
+        sched_yield();
+    }
+}
+
+void atoll_reclaim_leave(atoll_reclaim *reclaim, int ticket)
+{
+    atomic_store_explicit(&reclaim->places[ticket].epoch, 0, memory_order_release);
+}
+
+uint64_t atoll_reclaim_epoch(const atoll_reclaim *reclaim)
+{
+    return atomic_load_explicit(&reclaim->epoch, memory_order_relaxed);
+}
+
+void atoll_reclaim_retire(atoll_reclaim *reclaim, void *object, size_t bytes, void (*release)(void *))
+{
+    if (reclaim->count == reclaim->capacity) {
+        size_t capacity = reclaim->capacity ? 2 * reclaim->capacity : 256;
+        retired *list = realloc(reclaim->list, capacity * sizeof *list);
+        if (!list)
+            abort();
+        reclaim->list = list;
+        reclaim->capacity = capacity;
+    }
+    reclaim->list[reclaim->count++] = (retired){object, release, bytes, atoll_reclaim_epoch(reclaim)};
+    reclaim->waiting_bytes += bytes;
+}
+
+void atoll_reclaim_advance(atoll_reclaim *reclaim)
+{
+    atomic_fetch_add(&reclaim->epoch, 1);
+    uint64_t oldest = UINT64_MAX;
+    for (int i = 0; i < ATOLL_RECLAIM_READERS; i++) {
+        uint64_t epoch = atomic_load(&reclaim->places[i].epoch);
+        if (epoch && epoch < oldest)
+            oldest = epoch;
+    }
+    size_t done = 0;
+    while (done < reclaim->count && reclaim->list[done].epoch < oldest) {
+        retired *r = &reclaim->list[done++];
+        reclaim->waiting_bytes -= r->bytes;
+        r->release(r->object);
+    }
+    reclaim->count -= done;
+    for (size_t i = 0; i < reclaim->count; i++)
+        reclaim->list[i] = reclaim->list[done + i];
+}
+
+size_t atoll_reclaim_waiting_bytes(const atoll_reclaim *reclaim)
+{
+    return reclaim->waiting_bytes;
+}

@@ -1,0 +1,38 @@
+/*
+ * Epoch-based reclamation [Fraser 2004]: one writer replaces things that readers may still hold; what it replaces is
+ * retired, and freed once no reader that could hold it is inside. Readers take no lock and never wait.
+ *
+ * A reader enters before it loads the published pointer and leaves when it has done with everything reached from it.
+ * The writer publishes, then advances. One atoll_reclaim serves one model.
+ */
+#ifndef ATOLL_CORE_RECLAIM_H
+#define ATOLL_CORE_RECLAIM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct atoll_reclaim atoll_reclaim;
+
+enum { ATOLL_RECLAIM_READERS = 64 }; /* readers that may be inside at once; a further one yields until one leaves */
+
+atoll_reclaim *atoll_reclaim_new(void); /* NULL where memory is short */
+void atoll_reclaim_free(atoll_reclaim *reclaim); /* no reader may be inside; frees everything retired */
+
+/* Any thread. Enter returns a ticket for leave. */
+int atoll_reclaim_enter(atoll_reclaim *reclaim);
+void atoll_reclaim_leave(atoll_reclaim *reclaim, int ticket);
+
+/* Writer only. The epoch starts at 1 and grows by one at each advance. */
+uint64_t atoll_reclaim_epoch(const atoll_reclaim *reclaim);
+
+/* Writer only: `release(object)` is called once nobody can hold it. Counts `bytes` as waiting until then. Aborts the
+ * process where not even the list's few bytes can be had: forgetting the object would be worse. */
+void atoll_reclaim_retire(atoll_reclaim *reclaim, void *object, size_t bytes, void (*release)(void *));
+
+/* Writer only: what was retired so far belongs to the past; frees what no reader can hold any more. */
+void atoll_reclaim_advance(atoll_reclaim *reclaim);
+
+/* Writer only: bytes retired and not yet freed. */
+size_t atoll_reclaim_waiting_bytes(const atoll_reclaim *reclaim);
+
+#endif

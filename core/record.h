@@ -1,0 +1,43 @@
+/*
+ * A record: what is ingested or asked. Its strings and its vector are views into memory of somebody else (a request's
+ * body, a journal entry); a record owns nothing.
+ */
+#ifndef ATOLL_CORE_RECORD_H
+#define ATOLL_CORE_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/status.h"
+
+/* A view of UTF-8 bytes, not terminated; absent where data is NULL. */
+typedef struct atoll_slice {
+    const char *data;
+    size_t bytes;
+} atoll_slice;
+
+typedef struct atoll_record {
+    atoll_slice id, text, label, domain;
+    const float *vector;  /* vector_dim finite values, or NULL */
+    uint32_t vector_dim;
+    bool has_time;
+    int64_t time_ms;      /* Unix milliseconds, where has_time */
+} atoll_record;
+
+/* Checks what holds for every record by itself: text or vector present, lengths within core/limits.h, UTF-8, finite. */
+atoll_status atoll_record_check(const atoll_record *record, atoll_error *error);
+
+/* The record as bytes, little endian, self-delimiting. Size returns what encode writes; encode, the bytes written. */
+size_t atoll_record_size(const atoll_record *record);
+size_t atoll_record_encode(const atoll_record *record, uint8_t *out);
+
+/*
+ * Reads one record from `in`. The slices view `in`; the vector is copied to `vector_space` (at least
+ * ATOLL_VECTOR_MAX_DIM floats) because `in` need not be aligned. `*used` is the number of bytes read.
+ * ATOLL_DAMAGED where the bytes are not those of a record.
+ */
+atoll_status atoll_record_decode(const uint8_t *in, size_t bytes, float *vector_space, atoll_record *record,
+                                 size_t *used, atoll_error *error);
+
+#endif

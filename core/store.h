@@ -1,0 +1,50 @@
+/*
+ * The state of one model on disk: the last checkpoint. One LMDB environment, one writer at a time, one transaction a
+ * checkpoint, so that what is found after a crash is a whole checkpoint or the one before.
+ *
+ * A checkpoint holds blobs under string keys ("shared/rows/17": a page; "meta": statistics and the journal position).
+ * A blob carries a checksum of its own. A checkpoint names only what changed since the last; the rest stays.
+ */
+#ifndef ATOLL_CORE_STORE_H
+#define ATOLL_CORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/status.h"
+
+typedef struct atoll_store atoll_store;
+typedef struct atoll_store_write atoll_store_write; /* a checkpoint being written */
+
+/* Opens or creates; checks the format number. ATOLL_NEWER_FORMAT, ATOLL_DAMAGED, ATOLL_IO, ATOLL_NO_MEMORY. */
+atoll_status atoll_store_open(const char *path, size_t map_bytes, atoll_store **out, atoll_error *error);
+void atoll_store_close(atoll_store *store);
+
+/* One write at a time; begin waits for another. After a failed put or drop only abort is allowed. */
+atoll_status atoll_store_begin(atoll_store *store, atoll_store_write **out, atoll_error *error);
+atoll_status atoll_store_put(atoll_store_write *write, const char *key, const void *data, size_t bytes,
+                             atoll_error *error); /* keys up to 200 bytes; data up to 1 GiB; ATOLL_NO_SPACE */
+atoll_status atoll_store_drop(atoll_store_write *write, const char *key, atoll_error *error); /* absent is fine */
+/* Drops every key that begins with `prefix`. */
+atoll_status atoll_store_drop_prefix(atoll_store_write *write, const char *prefix, atoll_error *error);
+/* Both end the write and free it; commit returns after the sync. */
+atoll_status atoll_store_commit(atoll_store_write *write, atoll_error *error);
+void atoll_store_abort(atoll_store_write *write);
+
+/* A blob, checked: *data is a copy to free(). ATOLL_NOT_FOUND, ATOLL_DAMAGED, ATOLL_NO_MEMORY. */
+atoll_status atoll_store_get(atoll_store *store, const char *key, void **data, size_t *bytes, atoll_error *error);
+
+/*
+ * Calls `visit` for each key with `prefix`, in ascending byte order, with the blob in place (valid during the call). A status
+ * other than OK from `visit` ends the walk and is returned. Blobs are checked: ATOLL_DAMAGED.
+ */
+typedef atoll_status (*atoll_store_visit)(void *arg, const char *key, const void *data, size_t bytes,
+                                          atoll_error *error);
+atoll_status atoll_store_each(atoll_store *store, const char *prefix, atoll_store_visit visit, void *arg,
+                              atoll_error *error);
+
+/* Bytes in use on disk. */
+uint64_t atoll_store_bytes(atoll_store *store);
+
+#endif

@@ -1,0 +1,194 @@
+/*
+ * A running model: its journal, its state on disk, the thread that learns, and what requests read. This is all that the
+ * API needs to know of learning.
+ *
+ * Calls that must wait for the disk or for learning take a callback and return at once; the callback runs on a thread of
+ * the model, exactly once, must not block and must not call back into the same learner. Calls that answer from the
+ * published snapshot take no lock and never wait.
+ */
+#ifndef ATOLL_LEARNER_LEARNER_H
+#define ATOLL_LEARNER_LEARNER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/config.h"
+#include "core/limits.h"
+#include "core/record.h"
+#include "core/status.h"
+
+typedef struct atoll_learner atoll_learner;
+
+/* ---- life ---- */
+
+/* Opens the model in folder `path` (created if `config` is given; the newest configuration in it counts otherwise).
+ * Returns once the last checkpoint is loaded; what the journal holds behind it is learned in the background.
+ * `map_bytes` bounds each of the two stores. ATOLL_NOT_FOUND where there is no model and no config; ATOLL_NEWER_FORMAT,
+ * ATOLL_DAMAGED, ATOLL_IO, ATOLL_NO_SPACE, ATOLL_NO_MEMORY. */
+atoll_status atoll_learner_open(const char *path, const atoll_config *config, size_t map_bytes, atoll_learner **out,
+                                atoll_error *error);
+
+/* Stops learning after the commit under way, writes a checkpoint, closes. Waiting callbacks get ATOLL_SHUTTING_DOWN.
+ * No other call may be under way or follow. */
+void atoll_learner_close(atoll_learner *learner);
+
+/* ---- writing ---- */
+
+typedef struct atoll_ingested {
+    uint64_t first_seq, last_seq; /* sequence numbers given to the records */
+    uint64_t version;             /* the model's version once it has learned them */
+} atoll_ingested;
+
+typedef void (*atoll_ingest_done)(void *arg, atoll_status status, const atoll_ingested *result,
+                                  const atoll_error *error);
+
+/* Checks a record against this model: everything atoll_record_check does, a label present, the vector's dimension (the
+ * first vector a model takes sets it), the number of labels. Any thread. */
+atoll_status atoll_learner_check(atoll_learner *learner, const atoll_record *record, bool to_learn,
+                                 atoll_error *error);
+
+/* Takes `count` checked records (copied before it returns). `done` comes once they are on disk, or with `trained` once
+ * they are learned and published. ATOLL_OK means that `done` will come. ATOLL_BUSY, ATOLL_NO_MEMORY,
+ * ATOLL_SHUTTING_DOWN. Disk full arrives in `done` as ATOLL_NO_SPACE. */
+atoll_status atoll_learner_ingest(atoll_learner *learner, const atoll_record *records, uint32_t count, bool trained,
+                                  atoll_ingest_done done, void *arg, atoll_error *error);
+
+typedef void (*atoll_wait_done)(void *arg, atoll_status status, const atoll_error *error);
+
+/* Waits until `version` is published, at most `timeout_ms`: ATOLL_TIMEOUT. */
+atoll_status atoll_learner_wait(atoll_learner *learner, uint64_t version, int64_t timeout_ms, atoll_wait_done done,
+                                void *arg, atoll_error *error);
+
+/* ---- asking ---- */
+
+typedef struct atoll_scored_label {
+    const char *label; /* terminated; lives as long as the model */
+    float score;
+} atoll_scored_label;
+
+typedef struct atoll_used_expert {
+    uint32_t id;
+    uint64_t version;
+    float weight;
+} atoll_used_expert;
+
+typedef struct atoll_shown_neighbour {
+    char id[ATOLL_ID_MAX_BYTES + 1]; /* "" where the record had none */
+    const char *label;
+    float similarity;
+} atoll_shown_neighbour;
+
+typedef struct atoll_prediction {
+    uint64_t prediction; /* unique in this process's life */
+    uint32_t labels, experts, neighbours;
+    float novelty;       /* 0..1: the quantile of this record among recent ones */
+    bool abstain;        /* the answer should not be believed */
+    atoll_scored_label label[ATOLL_TOP_MAX]; /* best first; none while the model knows no label */
+    atoll_used_expert expert[16];            /* best first */
+    atoll_shown_neighbour neighbour[ATOLL_EXPLAIN_NEIGHBOURS]; /* most similar first; filled only to explain */
+} atoll_prediction;
+
+typedef struct atoll_asker atoll_asker; /* scratch of one thread for asking; serves any model */
+atoll_asker *atoll_asker_new(void);     /* NULL where memory is short */
+void atoll_asker_free(atoll_asker *asker);
+
+/* Called with each prediction in order. */
+typedef void (*atoll_predicted)(void *arg, uint32_t record, const atoll_prediction *prediction);
+
+/* Predicts `count` checked records with one snapshot, whose version goes to *version; `top` labels each, 1..ATOLL_TOP_MAX. */
+atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, const atoll_record *records,
+                                   uint32_t count, uint32_t top, bool explain, atoll_predicted each, void *arg,
+                                   uint64_t *version, atoll_error *error);
+
+/* ---- looking ---- */
+
+typedef enum atoll_expert_state {
+    ATOLL_EXPERT_SHARED,    /* the dense fallback; id 0 */
+    ATOLL_EXPERT_CANDIDATE, /* in the nursery: learns, is not routed to */
+    ATOLL_EXPERT_ACTIVE,
+    ATOLL_EXPERT_ARCHIVED
+} atoll_expert_state;
+
+const char *atoll_expert_state_name(atoll_expert_state state); /* "shared", "candidate", "active", "archived" */
+
+typedef struct atoll_expert_info {
+    uint32_t id;
+    atoll_expert_state state;
+    uint64_t version;        /* commit of its last change */
+    uint64_t born;           /* commit */
+    uint32_t labels;         /* how many it knows */
+    const char *label[64];   /* the first of them by number of records */
+    const char *domain;      /* the hint most of its records carried, or NULL */
+    uint64_t parameters, bytes, records, exemplars;
+    double share;            /* of the records routed lately, 0..1 */
+    int64_t last_routed_ms;  /* Unix milliseconds, 0 for never */
+    double loss;             /* running mean of its own log loss */
+    double latency_s;        /* running mean, forward, seconds a record */
+} atoll_expert_info;
+
+/* An array to free(), shared expert first, then by id. */
+atoll_status atoll_learner_experts(atoll_learner *learner, atoll_expert_info **out, uint32_t *count,
+                                   atoll_error *error);
+
+typedef struct atoll_stats {
+    uint64_t version;        /* commit that is published */
+    uint64_t journal_last;   /* newest durable commit */
+    uint64_t records;        /* learned */
+    uint64_t checkpoint;     /* commit of the last checkpoint */
+    uint32_t labels, domains, exemplars, vector_dim;
+    uint32_t experts_active, experts_candidate, experts_archived;
+    uint64_t born, pruned, dropped_candidates, restored;
+    double prequential;      /* share of all records predicted right before they were learned */
+    double prequential_recent; /* the same over the last 1,000 or so */
+    double log_loss;         /* running mean */
+    double no_change;        /* share that repeats the label before it: the baseline to print beside it */
+    double weight_shared, weight_experts, weight_votes; /* of the combination */
+    uint64_t routed, overflowed, dropped; /* tokens */
+    double gate_entropy;     /* running mean, nats */
+    uint64_t parameter_bytes, memory_bytes, index_bytes, retired_bytes, journal_bytes, state_bytes;
+    uint32_t checkpoints;
+    double checkpoint_seconds; /* the last one took */
+    double learn_seconds;    /* spent learning, in sum */
+    char failure[ATOLL_ERROR_DETAIL_BYTES]; /* why learning has stopped, or "" */
+} atoll_stats;
+
+void atoll_learner_stats(atoll_learner *learner, atoll_stats *out);
+
+/* Per label or named domain, prequentially: an array to free(). */
+typedef struct atoll_domain_stats {
+    const char *domain;
+    uint64_t records;
+    double prequential;
+} atoll_domain_stats;
+atoll_status atoll_learner_domains(atoll_learner *learner, atoll_domain_stats **out, uint32_t *count,
+                                   atoll_error *error);
+
+atoll_config atoll_learner_config(atoll_learner *learner);
+uint64_t atoll_learner_bytes(atoll_learner *learner); /* parameters, memory, index */
+
+/* ---- governing: each is one journal entry, so that replay repeats it ---- */
+
+typedef struct atoll_pruned {
+    uint32_t id;
+    char reason[96];
+} atoll_pruned;
+
+typedef void (*atoll_prune_done)(void *arg, atoll_status status, const atoll_pruned *pruned, uint32_t count,
+                                 uint64_t version, const atoll_error *error);
+
+/* Archives idle experts now. */
+atoll_status atoll_learner_prune(atoll_learner *learner, atoll_prune_done done, void *arg, atoll_error *error);
+/* What prune would do now, from the published snapshot: an array to free(). */
+atoll_status atoll_learner_prune_plan(atoll_learner *learner, atoll_pruned **out, uint32_t *count,
+                                      atoll_error *error);
+
+/* Brings an archived expert back. `done` gets ATOLL_UNKNOWN_EXPERT or ATOLL_WRONG_STATE. */
+atoll_status atoll_learner_restore(atoll_learner *learner, uint32_t id, atoll_wait_done done, void *arg,
+                                   atoll_error *error);
+
+/* Changes the configuration; fixed settings must be the same (ATOLL_FIXED_SETTING). */
+atoll_status atoll_learner_configure(atoll_learner *learner, const atoll_config *config, atoll_wait_done done,
+                                     void *arg, atoll_error *error);
+
+#endif
