@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/kernels.h"
+#include "core/limits.h"
 
 enum {
     MEAN,
