@@ -96,8 +96,8 @@ void atoll_journal_wake(atoll_journal *journal);
 atoll_status atoll_journal_read(atoll_journal *journal, uint64_t commit, uint8_t **buffer, size_t *capacity,
                                 atoll_entry *entry, atoll_error *error);
 
-/* Removes entries up to and including `commit`, never the newest one: by the writer thread, in small transactions between
- * batches. What closing interrupts, or a full disk, is left until asked for again. */
+/* Removes entries up to and including `commit`, never the newest one: by the writer thread, in small transactions
+ * between batches. What closing interrupts, or a full disk, is left until asked for again. */
 void atoll_journal_trim(atoll_journal *journal, uint64_t commit);
 
 #endif

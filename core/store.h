@@ -23,8 +23,8 @@ typedef struct atoll_store atoll_store;
 typedef struct atoll_store_write atoll_store_write; /* a checkpoint being written */
 
 /*
- * Opens or creates the store in folder `path` (its parent must be there); checks the format number. A folder can be open
- * once: ATOLL_BUSY for the second. ATOLL_NEWER_FORMAT, ATOLL_DAMAGED, ATOLL_IO, ATOLL_NO_SPACE, ATOLL_NO_MEMORY.
+ * Opens or creates the store in folder `path` (its parent must be there); checks the format number. A folder can be
+ * open once: ATOLL_BUSY for the second. ATOLL_NEWER_FORMAT, ATOLL_DAMAGED, ATOLL_IO, ATOLL_NO_SPACE, ATOLL_NO_MEMORY.
  */
 atoll_status atoll_store_open(const char *path, size_t map_bytes, atoll_store **out, atoll_error *error);
 void atoll_store_close(atoll_store *store);
