@@ -69,7 +69,8 @@ static void normalises(void **state)
 {
     (void)state;
     atoll_words words = {0};
-    assert_string_equal(spell(&words, slice("\xef\xbc\xa1\xef\xbc\xa2\xef\xbc\xa3 \xef\xbc\x92")), "abc 2"); /* full width */
+    /* Full width. */
+    assert_string_equal(spell(&words, slice("\xef\xbc\xa1\xef\xbc\xa2\xef\xbc\xa3 \xef\xbc\x92")), "abc 2");
     assert_string_equal(spell(&words, slice("stra\xc3\x9f" "e STRASSE")), "strasse strasse");
     assert_string_equal(spell(&words, slice("\xef\xac\x81ne")), "fine"); /* the ligature fi */
     char composed[64];
