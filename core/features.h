@@ -2,8 +2,9 @@
  * The encoder: text to hashed sparse features, and features to a dense embedding.
  *
  * Text is cut into normalised words (core/text.h); its terms are the words, word bigrams, and character 3- to 5-grams
- * of each word's first 64 code points with a mark at either end. Terms are hashed to buckets [Weinberger et al. 2009] by a
- * multiply-and-shift mix of their code points: n-grams with one beginning share their work, which no hash of bytes can.
+ * of each word's first 64 code points with a mark at either end. Terms are hashed to buckets [Weinberger et al. 2009]
+ * by a multiply-and-shift mix of their code points: n-grams with one beginning share their work, which no hash of bytes
+ * can.
  * A feature's weight is sublinear tf, 1 + ln(tf), times an inverse document frequency, 1 + ln((N+1)/(df+1)), that
  * counts only records already learned; the vector of weights is L2-normalised.
  */

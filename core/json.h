@@ -39,8 +39,8 @@ atoll_status atoll_json_parse(atoll_json_parser *parser, const char *text, size_
 
 atoll_json_kind atoll_json_kind_of(atoll_json value);
 
-/* Each false where the value is of another kind, or does not fit; int64 takes 2.0 and 1e3 too. Strings are views into the
- * parser, terminated; they may hold zero bytes. */
+/* Each false where the value is of another kind, or does not fit; int64 takes 2.0 and 1e3 too. Strings are views into
+ * the parser, terminated; they may hold zero bytes. */
 bool atoll_json_bool(atoll_json value, bool *out);
 bool atoll_json_double(atoll_json value, double *out);
 bool atoll_json_int64(atoll_json value, int64_t *out);
