@@ -175,8 +175,8 @@ atoll_status atoll_terms_extract(atoll_text_scratch *scratch, atoll_slice text, 
 }
 
 /*
- * Each of a bucket's nonzeros falls into a stretch of its own of the coordinates (the block form of Kane and Nelson), so
- * that no two meet where 16 divides dim. One of them needs 15 bits for its place in the stretch and one for its sign.
+ * Each of a bucket's nonzeros falls into a stretch of its own of the coordinates (the block form of Kane and Nelson),
+ * so that no two meet where 16 divides dim. One needs 15 bits for its place in the stretch and one for its sign.
  */
 void atoll_project_sparse(const uint32_t *buckets, const float *weights, uint32_t count, uint64_t seed, float *out,
                           uint32_t dim)

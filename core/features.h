@@ -1,11 +1,12 @@
 /*
  * The encoder: text to hashed sparse features, and features to a dense embedding.
  *
- * Text is cut into normalised words (core/text.h); its terms are the words, word bigrams, and character 3- to 5-grams of
- * each word's first 64 code points with a mark at either end. Terms are hashed to buckets [Weinberger et al. 2009] by a
- * multiply-and-shift mix of their code points: n-grams with one beginning share their work, which no hash of bytes can.
- * A feature's weight is sublinear tf, 1 + ln(tf), times an inverse document frequency, 1 + ln((N+1)/(df+1)), that counts
- * only records already learned; the vector of weights is L2-normalised.
+ * Text is cut into normalised words (core/text.h); its terms are the words, word bigrams, and character 3- to 5-grams
+ * of each word's first 64 code points with a mark at either end. Terms are hashed to buckets [Weinberger et al. 2009]
+ * by a multiply-and-shift mix of their code points: n-grams with one beginning share their work, which no hash of bytes
+ * can.
+ * A feature's weight is sublinear tf, 1 + ln(tf), times an inverse document frequency, 1 + ln((N+1)/(df+1)), that
+ * counts only records already learned; the vector of weights is L2-normalised.
  */
 #ifndef ATOLL_CORE_FEATURES_H
 #define ATOLL_CORE_FEATURES_H
@@ -16,8 +17,9 @@
 #include "core/record.h"
 #include "core/status.h"
 
-/* A hashed term of one text: its bucket, and how often it occurs (at most 255 is told). Packed: exemplars stay small. */
-typedef uint32_t atoll_term; /* bucket << 8 | min(tf, 255); bucket < 2^24 */
+/* A hashed term of one text, packed because exemplars keep them: bucket << 8 | min(tf, 255), where bucket < 2^24 and tf
+ * is how often the term occurs. */
+typedef uint32_t atoll_term;
 
 static inline uint32_t atoll_term_bucket(atoll_term term)
 {

@@ -63,6 +63,15 @@ bool atoll_utf8_valid(const char *data, size_t bytes)
     return true;
 }
 
+size_t atoll_utf8_clip(const char *data, size_t bytes, size_t most)
+{
+    if (bytes <= most)
+        return bytes;
+    while (most > 0 && (data[most] & 0xc0) == 0x80)
+        most--;
+    return most;
+}
+
 static bool reserve_points(atoll_words *words, size_t capacity)
 {
     if (capacity <= words->points_capacity)

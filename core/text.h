@@ -30,4 +30,7 @@ void atoll_words_free(atoll_words *words); /* the arrays, not the struct */
 /* Whether the bytes are UTF-8 (no surrogates, no overlong forms, nothing beyond U+10FFFF). */
 bool atoll_utf8_valid(const char *data, size_t bytes);
 
+/* The length to which `data` is cut to be at most `most` bytes and still UTF-8: for telling of it in an error. */
+size_t atoll_utf8_clip(const char *data, size_t bytes, size_t most);
+
 #endif

@@ -69,7 +69,8 @@ static void normalises(void **state)
 {
     (void)state;
     atoll_words words = {0};
-    assert_string_equal(spell(&words, slice("\xef\xbc\xa1\xef\xbc\xa2\xef\xbc\xa3 \xef\xbc\x92")), "abc 2"); /* full width */
+    /* Full width. */
+    assert_string_equal(spell(&words, slice("\xef\xbc\xa1\xef\xbc\xa2\xef\xbc\xa3 \xef\xbc\x92")), "abc 2");
     assert_string_equal(spell(&words, slice("stra\xc3\x9f" "e STRASSE")), "strasse strasse");
     assert_string_equal(spell(&words, slice("\xef\xac\x81ne")), "fine"); /* the ligature fi */
     char composed[64];
@@ -179,6 +180,15 @@ static void checks_utf8(void **state)
     atoll_words_free(&words);
 }
 
+static void clips_between_code_points(void **state)
+{
+    (void)state;
+    const char *text = "a\xc3\xa9\xe2\x82\xac";
+    static const size_t lengths[] = {0, 1, 1, 3, 3, 3, 6, 6};
+    for (size_t most = 0; most < sizeof lengths / sizeof *lengths; most++)
+        assert_int_equal(atoll_utf8_clip(text, 6, most), lengths[most]);
+}
+
 static void refuses_long_text(void **state)
 {
     (void)state;
@@ -206,6 +216,7 @@ int main(void)
         cmocka_unit_test(long_runs_of_marks_are_cut),
         cmocka_unit_test(longest_expansion_fits),
         cmocka_unit_test(checks_utf8),
+        cmocka_unit_test(clips_between_code_points),
         cmocka_unit_test(refuses_long_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
