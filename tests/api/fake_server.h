@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -102,6 +103,8 @@ static inline void *fake_serve(void *arg)
         int fd = accept(server->listener, NULL, NULL);
         if (fd < 0)
             break;
+        int yes = 1;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
         server->current = fd;
         server->connections++;
         for (bool open = !server->stopping; open;) {

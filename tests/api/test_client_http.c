@@ -102,8 +102,6 @@ static void a_large_body_arrives_whole(void **state)
 static bool drip(void *arg, const fake_request *request, int fd)
 {
     (void)request;
-    int yes = 1;
-    setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &yes, sizeof yes);
     for (const char *at = arg; *at; at++)
         fake_send(fd, at, 1);
     return true;
