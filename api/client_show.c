@@ -15,7 +15,7 @@ enum {
     NAME_MAX_BYTES = 128
 };
 
-void atoll_client_show_text(FILE *out, const char *text, size_t columns)
+size_t atoll_client_show_text(FILE *out, const char *text, size_t columns)
 {
     size_t used = 0;
     for (const unsigned char *at = (const unsigned char *)text; *at;) {
@@ -24,7 +24,7 @@ void atoll_client_show_text(FILE *out, const char *text, size_t columns)
             length++;
         if (used + 1 == columns && at[length]) {
             fputs("…", out);
-            return;
+            return columns;
         }
         /* C0, delete, and C1, which in UTF-8 is 0xc2 0x80 to 0xc2 0x9f */
         bool control = *at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0);
@@ -35,6 +35,7 @@ void atoll_client_show_text(FILE *out, const char *text, size_t columns)
         at += length;
         used++;
     }
+    return used;
 }
 
 const char *atoll_client_size_text(double bytes, char text[ATOLL_CLIENT_SIZE_BYTES])
@@ -286,8 +287,10 @@ static bool show_member(void *arg, const char *name, atoll_json value)
     int room = (int)(sizeof here.text - here.bytes);
     int wrote = snprintf(here.text + here.bytes, (size_t)room, "%s%s", here.bytes ? "." : "", name ? name : "");
     here.bytes += (size_t)(wrote < room ? wrote : room - 1);
-    if (atoll_json_kind_of(value) == ATOLL_JSON_OBJECT)
-        return atoll_json_each(value, show_member, &here);
+    if (atoll_json_kind_of(value) == ATOLL_JSON_OBJECT) {
+        atoll_json_each(value, show_member, &here);
+        return true;
+    }
     fputs("  ", here.out);
     atoll_client_show_text(here.out, here.text, NAME_MAX_BYTES);
     fprintf(here.out, "%*s", here.bytes < 28 ? (int)(28 - here.bytes) : 1, "");

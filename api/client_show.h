@@ -12,8 +12,8 @@
 
 #include "core/json.h"
 
-/* UTF-8 text on one line, cut to `columns` characters with a final "…". */
-void atoll_client_show_text(FILE *out, const char *text, size_t columns);
+/* UTF-8 text on one line, cut to `columns` characters with a final "…". Returns the characters printed. */
+size_t atoll_client_show_text(FILE *out, const char *text, size_t columns);
 
 /* A prediction as the API gives it: the answer on the first line, its evidence indented below. */
 void atoll_client_show_prediction(FILE *out, atoll_json prediction);

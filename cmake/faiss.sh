@@ -70,6 +70,7 @@ compile_c_api() {
     local source=$1 objects=$2 archive=$3 jobs=$4
     mkdir -p "$objects"
     # NDEBUG keeps the C API from printing each exception to stderr; faiss_get_last_error still has it.
+    # shellcheck disable=SC2016
     (cd "$source/c_api" && printf '%s\n' *.cpp impl/*.cpp utils/*.cpp) |
         xargs -P "$jobs" -I '{}' bash -c '"$1" -std=c++11 -O3 -DNDEBUG -fPIC -DFINTEGER=int -I"$2" -I"$2/c_api" \
             -c "$2/c_api/$4" -o "$3/$(printf %s "$4" | tr / -).o"' _ "$cxx" "$source" "$objects" '{}'

@@ -121,8 +121,8 @@ static atoll_status claim_folder(atoll_lmdb *db, atoll_error *error)
 
 /*
  * Reading a page that the file has lost would end the process with SIGBUS. A page of zeros instead is found damaged by
- * LMDB, or by the checksum of the value on it. (A file may be short without harm: LMDB does not write a last page that a
- * transaction took and gave back.)
+ * LMDB, or by the checksum of the value on it. (A file may be short without harm: LMDB does not write a last page that
+ * a transaction took and gave back.)
  */
 static int fill_up_file(MDB_env *env)
 {

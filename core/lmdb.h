@@ -31,8 +31,8 @@ typedef struct atoll_lmdb_bytes {
 
 /*
  * Opens or creates the environment in folder `path` (made if it is missing, its parent is not). `kind` is exactly
- * ATOLL_LMDB_KIND_BYTES long and names the content, `format` the newest format that the caller reads. `map_bytes` bounds
- * the file; address space is taken for it, disk only as it fills.
+ * ATOLL_LMDB_KIND_BYTES long and names the content, `format` is the newest format that the caller reads. `map_bytes`
+ * bounds the file; address space is taken for it, disk only as it fills.
  * ATOLL_NEWER_FORMAT, ATOLL_DAMAGED, ATOLL_BUSY, ATOLL_NO_SPACE, ATOLL_NO_MEMORY, ATOLL_IO.
  */
 atoll_status atoll_lmdb_open(const char *path, const char *kind, uint32_t format, size_t map_bytes, atoll_lmdb **out,
@@ -60,8 +60,8 @@ atoll_status atoll_lmdb_last(atoll_lmdb_txn *txn, atoll_lmdb_bytes *found, atoll
                              atoll_error *error);
 
 /*
- * Makes or replaces a value of `bytes` bytes, which the caller writes to *space at once. `append` promises that the key is
- * above all others (faster). After a failure the transaction can only be aborted. ATOLL_NO_SPACE.
+ * Makes or replaces a value of `bytes` bytes, which the caller writes to *space at once. `append` promises that the key
+ * is above all others (faster). After a failure the transaction can only be aborted. ATOLL_NO_SPACE.
  */
 atoll_status atoll_lmdb_reserve(atoll_lmdb_txn *txn, const void *key, size_t key_bytes, size_t bytes, bool append,
                                 void **space, atoll_error *error);
