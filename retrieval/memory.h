@@ -1,7 +1,10 @@
 /*
  * The memory: remembered records (exemplars) in numbered slots under a hard cap, balanced over cells. A cell is one
- * (owner, label) pair. A full memory makes room in its largest cell; a record of that very cell is let in by reservoir
- * sampling [Vitter 1985], so that every record of the cell's past is equally likely to be held.
+ * (owner, label) pair. Class-balancing reservoir sampling [Chrysakis, Moens 2020]: while there is room every record is
+ * let in. When the memory is full, a cell that is the largest, or has lost members for having been it, lets a record in
+ * by reservoir sampling [Vitter 1985] in place of a member of its own; any other cell takes the room of a random member
+ * of the largest. So every record of a cell's past is equally likely to be held (but for those that came while slots
+ * emptied by a drop were free). Of equally large cells the one with the smallest owner, then label, makes room.
  *
  * An exemplar is one immutable heap block. Readers reach it through a frozen atoll_memory_view; the writer retires what
  * it replaces, so nothing that a reader may hold moves or goes.
@@ -37,9 +40,8 @@ enum { ATOLL_SLOT_NONE = UINT32_MAX };
 /* One slot of the table. `exemplar` is NULL where the slot is empty. */
 typedef struct atoll_slot {
     const atoll_exemplar *exemplar;
-    uint32_t owner; /* number of the expert that the exemplar belongs to */
-    uint32_t place; /* position inside its cell; the writer's own */
-    uint64_t changed; /* epoch of the last change to this slot, for checkpoints */
+    uint32_t owner;   /* number of the expert that the exemplar belongs to; without meaning in an empty slot */
+    uint64_t changed; /* epoch of the last change to this slot, for checkpoints; 0 if it was never used */
 } atoll_slot;
 
 typedef struct atoll_memory atoll_memory;
@@ -49,7 +51,7 @@ typedef struct atoll_memory_view {
     atoll_array slots; /* of atoll_slot */
 } atoll_memory_view;
 
-/* `pager` outlives the memory. ATOLL_NO_MEMORY. */
+/* `pager` outlives the memory; `cap` is at least 1. ATOLL_NO_MEMORY. */
 atoll_status atoll_memory_new(atoll_pager *pager, uint32_t cap, atoll_memory **out, atoll_error *error);
 void atoll_memory_free(atoll_memory *memory);
 
@@ -61,14 +63,17 @@ static inline const atoll_slot *atoll_memory_at(const atoll_memory_view *view, u
 }
 
 /*
- * Offers a record (its arrays are copied; embedding as floats is rounded to half precision into the exemplar).
- * *slot is where it was placed, ATOLL_SLOT_NONE where the reservoir left it out. A placed record may replace another: then
- * *slot is the slot that the other one had, so that one atoll_index_put serves for both.
+ * Offers a record (its arrays are copied, within core/limits.h; `embedding`, like->embedding_dim floats, is rounded to
+ * half precision into the exemplar, and like->embedding is not read). *slot is where it was placed, ATOLL_SLOT_NONE
+ * where the reservoir left it out. A placed record may replace another: then *slot is the slot that the other one had,
+ * so that one atoll_index_put serves for both. ATOLL_NO_MEMORY: the record is not held.
  */
 atoll_status atoll_memory_offer(atoll_memory *memory, const atoll_exemplar *like, const float *embedding,
                                 uint32_t owner, atoll_rng *rng, uint32_t *slot, atoll_error *error);
 
-void atoll_memory_drop(atoll_memory *memory, uint32_t slot);                   /* empties it */
+/* Empties an occupied slot. ATOLL_NO_MEMORY: the slot is as it was. */
+atoll_status atoll_memory_drop(atoll_memory *memory, uint32_t slot);
+/* Moves an exemplar to another owner's cell, and the share of its cell's past that it stands for. ATOLL_NO_MEMORY. */
 atoll_status atoll_memory_reassign(atoll_memory *memory, uint32_t slot, uint32_t owner, atoll_error *error);
 
 /*
@@ -80,14 +85,20 @@ uint32_t atoll_memory_draw(const atoll_memory *memory, uint32_t owner, atoll_rng
 
 uint32_t atoll_memory_count(const atoll_memory *memory);
 uint32_t atoll_memory_owned(const atoll_memory *memory, uint32_t owner); /* exemplars of one owner */
-uint64_t atoll_memory_bytes(const atoll_memory *memory);                 /* exemplars, slots and cells */
+/* Exemplars, slots and cells, as allocated: after a restart the same state may have other spare room. */
+uint64_t atoll_memory_bytes(const atoll_memory *memory);
 
-/* One slot as bytes for the checkpoint (a blob to free()), and back into an empty slot. ATOLL_DAMAGED, ATOLL_NO_MEMORY. */
+/* One slot as bytes for the checkpoint: a blob to free(), NULL and 0 for an empty slot. ATOLL_NO_MEMORY. */
 atoll_status atoll_memory_save_slot(const atoll_memory_view *view, uint32_t slot, void **blob, size_t *bytes,
                                     atoll_error *error);
+/* Reads a blob back into an empty slot of a memory that was never offered a record. ATOLL_DAMAGED, ATOLL_NO_MEMORY. */
 atoll_status atoll_memory_load_slot(atoll_memory *memory, uint32_t slot, const void *blob, size_t bytes,
                                     atoll_error *error);
-/* The cells (how many records each has seen, and their members' order), as one blob, and back once all slots are loaded. */
+/*
+ * What the slots do not tell (how many records each cell has seen, the order of cells, members and free slots), as one
+ * blob, and back once all slots are loaded: from then on the memory acts as the saved one would. ATOLL_DAMAGED where it
+ * does not fit the slots, ATOLL_NO_MEMORY; then only free is allowed.
+ */
 atoll_status atoll_memory_save_cells(const atoll_memory *memory, void **blob, size_t *bytes, atoll_error *error);
 atoll_status atoll_memory_load_cells(atoll_memory *memory, const void *blob, size_t bytes, atoll_error *error);
 
