@@ -68,8 +68,6 @@ static atoll_status status_of(const atoll_lmdb *db, int rc)
     switch (rc) {
     case 0:
         return ATOLL_OK;
-    case MDB_NOTFOUND:
-        return ATOLL_NOT_FOUND;
     case MDB_MAP_FULL:
     case ENOSPC:
     case EDQUOT:
@@ -96,7 +94,11 @@ static atoll_status report(const atoll_lmdb *db, int rc, const char *doing, atol
 {
     if (!rc)
         return ATOLL_OK;
-    return atoll_fail(error, status_of(db, rc), "%s: %s: %s", db->path, doing, mdb_strerror(rc));
+    if (rc == MDB_NOTFOUND)
+        return ATOLL_NOT_FOUND;
+    atoll_status status = status_of(db, rc);
+    return atoll_fail(error, status, "%s: %s: %s", db->path, doing,
+                      mdb_strerror(status == ATOLL_NO_SPACE && rc == EIO ? ENOSPC : rc));
 }
 
 static atoll_lmdb *db_of(MDB_txn *txn)
@@ -154,11 +156,26 @@ static int fill_up_file(MDB_env *env)
     return 0;
 }
 
+/* LMDB maps its lock file and writes to it; on a full disk that would end the process with SIGBUS, unless the blocks are
+ * there before. Only while nothing has the file open: to close it anywhere lets go of LMDB's locks on it. */
+static int allocate_lock_file(int folder)
+{
+    enum { LOCK_FILE_BYTES = 8192 };
+    int file = openat(folder, "lock.mdb", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0)
+        return errno;
+    int rc = posix_fallocate(file, 0, LOCK_FILE_BYTES);
+    close(file);
+    return rc;
+}
+
 static int open_env(atoll_lmdb *db, size_t map_bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     int dead;
     int rc = mdb_env_create(&db->env);
+    if (!rc)
+        rc = allocate_lock_file(db->folder);
     if (rc)
         return rc;
     rc = mdb_env_set_userctx(db->env, db);
