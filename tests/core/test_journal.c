@@ -160,8 +160,8 @@ static void submit_other(atoll_journal *journal, atoll_entry_kind kind, const ch
 }
 
 /*
- * The verifier: reads every entry, asserts that commits and sequence numbers have no gap, that times never fall and that
- * records are whole. Returns the tag of each record by its sequence number (0 for those trimmed), to be freed.
+ * The verifier: reads every entry, asserts that commits and sequence numbers have no gap, that times never fall and
+ * that records are whole. Returns the tag of each record by its sequence number, to be freed.
  */
 static uint64_t *check_all(atoll_journal *journal, uint64_t *next_seq)
 {
