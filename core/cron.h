@@ -1,5 +1,5 @@
 /*
- * Cron expressions of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps, names), in UTC.
+ * Cron expressions of five fields (minute, hour, day of month, month, day of week; lists, ranges, steps, names), UTC.
  * As in Vixie's cron, where both kinds of day are restricted either may match, and a field of days that begins with a
  * star does not count as a restriction. Also @hourly, @daily, @weekly, @monthly.
  */

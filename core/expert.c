@@ -17,6 +17,9 @@ void atoll_expert_clear(atoll_pager *pager, atoll_expert *expert)
 
 uint32_t atoll_expert_output(const atoll_expert *expert, uint32_t label)
 {
+    /* The shared expert met the labels in the model's own order. */
+    if (label < expert->labels.count && atoll_expert_label_at(expert, label)->label == label)
+        return label;
     for (uint32_t i = 0; i < expert->labels.count; i++)
         if (atoll_expert_label_at(expert, i)->label == label)
             return i;

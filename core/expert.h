@@ -44,7 +44,7 @@ static inline const atoll_expert_label *atoll_expert_label_at(const atoll_expert
     return (const atoll_expert_label *)atoll_array_at(&expert->labels, output);
 }
 
-/* The output for a label, or ATOLL_ROW_NONE. A walk over the expert's labels. */
+/* The output for a label, or ATOLL_ROW_NONE. At worst a walk over the expert's labels. */
 uint32_t atoll_expert_output(const atoll_expert *expert, uint32_t label);
 
 /* Adds an output for a label that it does not know; *output is its number. */

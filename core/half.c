@@ -45,6 +45,8 @@ float atoll_half_value(uint16_t half)
     return value;
 }
 
+enum { LANES = 32 };
+
 #ifdef HALF_F16C
 __attribute__((target("avx2,f16c"))) static size_t from_float_f16c(const float *from, uint16_t *to, size_t count)
 {
@@ -63,6 +65,26 @@ __attribute__((target("avx2,f16c"))) static size_t to_float_f16c(const uint16_t 
         __m128i half = _mm_loadu_si128((const __m128i *)(const void *)(from + i));
         _mm256_storeu_ps(to + i, _mm256_cvtph_ps(half));
     }
+    return i;
+}
+
+/* Whole rounds of LANES elements; product and sum are rounded apart, as in portable code, so no fused multiply-add. */
+__attribute__((target("avx2,f16c"))) static size_t dot_f16c(const uint16_t *half, const float *value, size_t count,
+                                                            float *lane)
+{
+    __m256 sum[LANES / 8];
+    for (int k = 0; k < LANES / 8; k++)
+        sum[k] = _mm256_setzero_ps();
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        for (int k = 0; k < LANES / 8; k++) {
+            const uint16_t *at = half + i + 8 * k;
+            __m256 x = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)at));
+            sum[k] = _mm256_add_ps(sum[k], _mm256_mul_ps(x, _mm256_loadu_ps(value + i + 8 * k)));
+        }
+    }
+    for (int k = 0; k < LANES / 8; k++)
+        _mm256_storeu_ps(lane + 8 * k, sum[k]);
     return i;
 }
 
@@ -92,4 +114,20 @@ void atoll_half_to_float(const uint16_t *from, float *to, size_t count)
 #endif
     for (; i < count; i++)
         to[i] = atoll_half_value(from[i]);
+}
+
+float atoll_half_dot(const uint16_t *half, const float *value, size_t count)
+{
+    float lane[LANES] = {0};
+    size_t i = 0;
+#ifdef HALF_F16C
+    if (has_f16c())
+        i = dot_f16c(half, value, count, lane);
+#endif
+    for (; i < count; i++)
+        lane[i % LANES] += atoll_half_value(half[i]) * value[i];
+    for (int width = LANES / 2; width; width /= 2)
+        for (int k = 0; k < width; k++)
+            lane[k] += lane[k + width];
+    return lane[0];
 }

@@ -1,6 +1,6 @@
 /*
  * IEEE 754 half precision: 1 sign, 5 exponent and 10 fraction bits. To half rounds to nearest, ties to even; to float is
- * exact. The arrays are converted by F16C instructions where the processor has them, with the same results bit for bit.
+ * exact. Arrays are handled by AVX2 and F16C instructions where the processor has them, with the same results bit for bit.
  */
 #ifndef ATOLL_CORE_HALF_H
 #define ATOLL_CORE_HALF_H
@@ -15,5 +15,8 @@ float atoll_half_value(uint16_t half);
 /* `count` values; the arrays do not overlap. */
 void atoll_half_from_float(const float *from, uint16_t *to, size_t count);
 void atoll_half_to_float(const uint16_t *from, float *to, size_t count);
+
+/* The inner product, summed in 32 lanes (element i in lane i % 32) that are then added pairwise, upper half to lower. */
+float atoll_half_dot(const uint16_t *half, const float *value, size_t count);
 
 #endif

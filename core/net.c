@@ -146,6 +146,23 @@ static atoll_status widen(atoll_pager *pager, atoll_net *net, uint32_t capacity,
     return ATOLL_OK;
 }
 
+/* An output's head as it is before the first step. */
+static atoll_status head_start(atoll_pager *pager, atoll_net *net, uint32_t output, atoll_error *error)
+{
+    float *head = atoll_array_edit(pager, &net->head, output);
+    if (!head)
+        return no_memory(error);
+    memset(head, 0, net->head.element_bytes);
+    atoll_rng rng;
+    atoll_rng_seed(&rng, net->seed, UINT64_C(1) << 32 | output);
+    for (uint32_t i = 0; i < net->rank; i++)
+        head[1 + i] = initial_scale * atoll_rng_normal(&rng);
+    float scale = net->hidden ? sqrtf(1.0f / (float)net->hidden) : 0;
+    for (uint32_t i = 0; i < net->hidden; i++)
+        head[1 + net->rank + i] = scale * atoll_rng_normal(&rng);
+    return ATOLL_OK;
+}
+
 atoll_status atoll_net_grow(atoll_pager *pager, atoll_net *net, uint32_t outputs, atoll_error *error)
 {
     atoll_status status;
@@ -157,19 +174,27 @@ atoll_status atoll_net_grow(atoll_pager *pager, atoll_net *net, uint32_t outputs
         return status;
     if ((status = atoll_array_grow(pager, &net->head, outputs, error)) != ATOLL_OK)
         return status;
-    for (; net->outputs < outputs; net->outputs++) {
-        float *head = atoll_array_edit(pager, &net->head, net->outputs);
-        if (!head)
-            return no_memory(error);
-        atoll_rng rng;
-        atoll_rng_seed(&rng, net->seed, UINT64_C(1) << 32 | net->outputs);
-        for (uint32_t i = 0; i < net->rank; i++)
-            head[1 + i] = initial_scale * atoll_rng_normal(&rng);
-        float scale = net->hidden ? sqrtf(1.0f / (float)net->hidden) : 0;
-        for (uint32_t i = 0; i < net->hidden; i++)
-            head[1 + net->rank + i] = scale * atoll_rng_normal(&rng);
-    }
+    for (; net->outputs < outputs; net->outputs++)
+        if ((status = head_start(pager, net, net->outputs, error)) != ATOLL_OK)
+            return status;
     return ATOLL_OK;
+}
+
+atoll_status atoll_net_reset_output(atoll_pager *pager, atoll_net *net, uint32_t output, atoll_error *error)
+{
+    for (uint32_t i = 0; i < net->sparse.rows.count; i++) {
+        float *row = atoll_rows_edit(pager, &net->sparse, i);
+        if (!row)
+            return no_memory(error);
+        row[output] = row[net->capacity + output] = 0;
+    }
+    for (uint32_t i = 0; i < net->linear.count; i++) {
+        float *row = atoll_array_edit(pager, &net->linear, i);
+        if (!row)
+            return no_memory(error);
+        row[output] = row[net->capacity + output] = 0;
+    }
+    return head_start(pager, net, output, error);
 }
 
 atoll_status atoll_net_set_dense(atoll_pager *pager, atoll_net *net, uint32_t dense_dim, atoll_error *error)

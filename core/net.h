@@ -68,6 +68,9 @@ void atoll_net_clear(atoll_pager *pager, atoll_net *net);
 /* Grows to `outputs` logits. ATOLL_NO_MEMORY leaves the network usable as it was. */
 atoll_status atoll_net_grow(atoll_pager *pager, atoll_net *net, uint32_t outputs, atoll_error *error);
 
+/* Forgets one output: its weights and accumulators are as when it was added. */
+atoll_status atoll_net_reset_output(atoll_pager *pager, atoll_net *net, uint32_t output, atoll_error *error);
+
 /* Gives the dense path its input dimension; once. */
 atoll_status atoll_net_set_dense(atoll_pager *pager, atoll_net *net, uint32_t dense_dim, atoll_error *error);
 

@@ -103,6 +103,32 @@ static void arrays_equal_the_reference(void **state)
     }
 }
 
+static void the_inner_product_has_one_order(void **state)
+{
+    (void)state;
+    uint16_t half[300];
+    float value[300];
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 3, 0);
+    for (size_t count = 0; count <= 300; count++) {
+        float lane[32] = {0};
+        double exact = 0;
+        for (size_t i = 0; i < count; i++) {
+            half[i] = atoll_half_round(atoll_rng_normal(&rng));
+            value[i] = atoll_rng_normal(&rng);
+            volatile float product = atoll_half_value(half[i]) * value[i];
+            lane[i % 32] += product;
+            exact += (double)atoll_half_value(half[i]) * value[i];
+        }
+        for (int width = 16; width; width /= 2)
+            for (int k = 0; k < width; k++)
+                lane[k] += lane[k + width];
+        float dot = atoll_half_dot(half, value, count);
+        assert_int_equal(bits_of(dot), bits_of(lane[0]));
+        assert_true(fabs(dot - exact) < 1e-4);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +136,7 @@ int main(void)
         cmocka_unit_test(every_half_survives_the_round_trip),
         cmocka_unit_test(rounding_is_to_nearest),
         cmocka_unit_test(arrays_equal_the_reference),
+        cmocka_unit_test(the_inner_product_has_one_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

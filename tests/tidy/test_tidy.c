@@ -256,8 +256,7 @@ static void each_include(const file *f, void (*visit)(const file *f, int line, c
         char open, name[256];
         next = next_line(line, &length);
         number++;
-        if (sscanf(line, " # include %c%255[^\">\n]", &open, name) == 2 ||
-            sscanf(line, "#include %c%255[^\">\n]", &open, name) == 2)
+        if (sscanf(line, " # include %c%255[^\">\n]", &open, name) == 2)
             visit(f, number, open, name);
     }
 }
@@ -352,25 +351,48 @@ static void sources_have_tests(void **state)
     assert_int_equal(findings, 0);
 }
 
-/* A setting is a string of the table in core/config.c that reads like a path: lower case with a dot in it. */
+/* Whether the line is a row of a table, {"name", … or MACRO("name", …; its name is then in `name`. */
+static bool is_row(const char *line, char *name, size_t bytes)
+{
+    line += strspn(line, " ");
+    size_t macro = strspn(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_");
+    line += macro;
+    if (line[0] != (macro ? '(' : '{') || line[1] != '"')
+        return false;
+    size_t length = strspn(line + 2, "abcdefghijklmnopqrstuvwxyz0123456789._-");
+    if (length == 0 || length >= bytes || !starts_with(line + 2 + length, "\","))
+        return false;
+    snprintf(name, bytes, "%.*s", (int)length, line + 2);
+    return true;
+}
+
+/* Reports each row of the table that the page does not name in back quotes. */
+static void check_table(const file *table, const file *page, const char *prefix)
+{
+    size_t length;
+    int number = 0;
+    for (const char *line = table->text, *next; line && *line; line = next) {
+        char name[128], marked[sizeof name + 8];
+        next = next_line(line, &length);
+        number++;
+        if (!is_row(line, name, sizeof name))
+            continue;
+        snprintf(marked, sizeof marked, "`%s%s`", prefix, name);
+        if (!strstr(page->text, marked))
+            report(table, number, "%s does not mention %s", page->path, marked);
+    }
+}
+
 static void settings_are_documented(void **state)
 {
     (void)state;
-    const file *table = find("core/config.c"), *page = find("docs/configuration.md");
-    if (!table || !page)
+    const file *page = find("docs/configuration.md"), *model = find("core/config.c"), *server = find("api/options.c");
+    if (!page)
         skip();
-    for (const char *quote = strchr(table->text, '"'); quote; quote = strchr(quote + 1, '"')) {
-        char setting[128], marked[sizeof setting + 2];
-        size_t length = strspn(quote + 1, "abcdefghijklmnopqrstuvwxyz_.");
-        if (length == 0 || length >= sizeof setting || quote[1 + length] != '"')
-            continue;
-        snprintf(setting, sizeof setting, "%.*s", (int)length, quote + 1);
-        if (!strchr(setting, '.') || setting[0] == '.' || setting[length - 1] == '.')
-            continue;
-        snprintf(marked, sizeof marked, "`%s`", setting);
-        if (!strstr(page->text, marked))
-            report(page, 1, "does not mention %s", marked);
-    }
+    if (model)
+        check_table(model, page, "");
+    if (server)
+        check_table(server, page, "--");
     assert_int_equal(findings, 0);
 }
 
