@@ -263,7 +263,7 @@ static int run_restore(const asked *options, atoll_client_session *session)
     }
     char target[160];
     snprintf(target, sizeof target, "/v1/models/%s/experts/%s/restore", session->model, id);
-    return call_and_show(options, session, "POST", target, "{}", atoll_client_show_members);
+    return call_and_show(options, session, "POST", target, NULL, atoll_client_show_members);
 }
 
 static int run_demo(const asked *options, atoll_client_session *session)

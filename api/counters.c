@@ -13,29 +13,30 @@ static const char *const bucket_text[BUCKETS] = {"0.0001", "0.00025", "0.0005", 
                                                  "0.025",  "0.05",    "0.1",    "0.25",  "1",      "5",     "30"};
 
 typedef struct family {
+    const char *method, *path;
     _Atomic uint64_t answered[HTTP_MOST - HTTP_LEAST + 1];
     _Atomic uint64_t bucket[BUCKETS + 1]; /* not cumulated; the last is for all that took longer */
     _Atomic uint64_t duration_ns;
 } family;
 
 struct atoll_counters {
-    const char *const *methods;
-    const char *const *paths;
     uint32_t families;
-    family family[];
+    family family[ATOLL_FAMILIES_MAX];
 };
 
-atoll_counters *atoll_counters_new(const char *const *methods, const char *const *paths, uint32_t families)
+atoll_counters *atoll_counters_new(void)
 {
-    if (families > ATOLL_FAMILIES_MAX)
-        return NULL;
-    atoll_counters *counters = calloc(1, sizeof *counters + families * sizeof *counters->family);
-    if (!counters)
-        return NULL;
-    counters->methods = methods;
-    counters->paths = paths;
-    counters->families = families;
-    return counters;
+    return calloc(1, sizeof(atoll_counters));
+}
+
+bool atoll_counters_name(atoll_counters *counters, const char *method, const char *path)
+{
+    if (counters->families == ATOLL_FAMILIES_MAX)
+        return false;
+    family *f = &counters->family[counters->families++];
+    f->method = method;
+    f->path = path;
+    return true;
 }
 
 void atoll_counters_free(atoll_counters *counters)
@@ -73,7 +74,7 @@ static void print_durations(const atoll_counters *counters, uint32_t which, atol
 {
     static const char name[] = "atoll_http_request_duration_seconds";
     const family *f = &counters->family[which];
-    const char *method = counters->methods[which], *path = counters->paths[which];
+    const char *method = f->method, *path = f->path;
     uint64_t below = 0;
     for (int i = 0; i <= BUCKETS; i++) {
         below += read_count(&f->bucket[i]);
@@ -95,7 +96,7 @@ void atoll_counters_print(const atoll_counters *counters, atoll_writer *out)
             uint64_t count = atoll_counters_get(counters, i, http);
             if (count || http == 200)
                 atoll_writer_format(out, "atoll_http_requests_total{method=\"%s\",path=\"%s\",status=\"%d\"} %llu\n",
-                                    counters->methods[i], counters->paths[i], http, (unsigned long long)count);
+                                    counters->family[i].method, counters->family[i].path, http, (unsigned long long)count);
         }
     }
     atoll_writer_text(out, "# HELP atoll_http_request_duration_seconds From a request's first line to its answer.\n"

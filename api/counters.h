@@ -5,6 +5,7 @@
 #ifndef ATOLL_API_COUNTERS_H
 #define ATOLL_API_COUNTERS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/writer.h"
@@ -13,12 +14,14 @@ enum { ATOLL_FAMILIES_MAX = 32 };
 
 typedef struct atoll_counters atoll_counters;
 
-/* `families` names, one for each family of requests, each "METHOD path"; they must outlive the counters. NULL where
- * memory is short or there are more than ATOLL_FAMILIES_MAX. */
-atoll_counters *atoll_counters_new(const char *const *methods, const char *const *paths, uint32_t families);
+atoll_counters *atoll_counters_new(void); /* NULL where memory is short */
 void atoll_counters_free(atoll_counters *counters);
 
-/* `family` from 0; HTTP statuses outside 100..599 are taken as 500. */
+/* One more family of requests, told by these two; they must outlive the counters. Before anything is counted. False where
+ * there are ATOLL_FAMILIES_MAX. */
+bool atoll_counters_name(atoll_counters *counters, const char *method, const char *path);
+
+/* `family` counts from 0 as they were named; HTTP statuses outside 100..599 are taken as 500. */
 void atoll_counters_add(atoll_counters *counters, uint32_t family, int http, int64_t duration_ns);
 
 /* One answered request with that status; 0 where there was none. */

@@ -28,7 +28,7 @@ struct atoll_request {
     atoll_service *service;
     atoll_target target;
     bool ndjson;              /* what the body is; JSON otherwise */
-    char *body;               /* ATOLL_JSON_PADDING readable bytes behind it; NULL where there is none */
+    const char *body;         /* ATOLL_JSON_PADDING readable bytes behind it, also where it is empty */
     size_t body_bytes;
     int64_t started_ns;       /* monotonic, when its first line was read */
     atoll_model *model;       /* held until the request is finished; NULL where none was looked up */

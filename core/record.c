@@ -38,6 +38,8 @@ static atoll_status check_name(atoll_slice name, const char *field, size_t most,
         return atoll_fail(error, ATOLL_INVALID_RECORD, "%s is empty", field);
     if (name.bytes > most)
         return atoll_fail(error, too_long, "%s of %zu bytes is over the limit of %zu", field, name.bytes, most);
+    if (memchr(name.data, 0, name.bytes))
+        return atoll_fail(error, ATOLL_INVALID_RECORD, "%s holds a zero byte", field);
     if (!atoll_utf8_valid(name.data, name.bytes))
         return atoll_fail(error, ATOLL_INVALID_UTF8, "%s is not valid UTF-8", field);
     return ATOLL_OK;

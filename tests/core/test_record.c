@@ -74,6 +74,8 @@ static void checks_names(void **state)
     assert_int_equal(check((atoll_record){.text = text, .id = none}), ATOLL_INVALID_RECORD);
     assert_int_equal(check((atoll_record){.text = text, .domain = none}), ATOLL_INVALID_RECORD);
     assert_int_equal(check((atoll_record){.text = text, .label = bad}), ATOLL_INVALID_UTF8);
+    assert_int_equal(check((atoll_record){.text = text, .label = {"a\0b", 3}}), ATOLL_INVALID_RECORD);
+    assert_int_equal(check((atoll_record){.text = {"a\0b", 3}}), ATOLL_OK);
 }
 
 static bool same(atoll_slice a, atoll_slice b)
