@@ -4,7 +4,6 @@
 #include "api/handlers.h"
 #include "api/member.h"
 #include "api/request.h"
-#include "api/timestamp.h"
 
 static void put_expert(atoll_writer *out, const atoll_expert_info *expert)
 {

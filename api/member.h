@@ -2,6 +2,7 @@
 #ifndef ATOLL_API_MEMBER_H
 #define ATOLL_API_MEMBER_H
 
+#include "core/timestamp.h"
 #include "core/writer.h"
 
 static inline void atoll_member_uint(atoll_writer *out, const char *name, uint64_t value)
@@ -30,6 +31,14 @@ static inline void atoll_member_text(atoll_writer *out, const char *name, const 
         atoll_json_put_text(out, value);
     else
         atoll_json_put_null(out);
+}
+
+/* RFC 3339, UTC; null where `unix_ms` is 0 */
+static inline void atoll_member_time(atoll_writer *out, const char *name, int64_t unix_ms)
+{
+    char text[ATOLL_TIMESTAMP_BYTES];
+    atoll_timestamp_print(unix_ms, text);
+    atoll_member_text(out, name, unix_ms ? text : NULL);
 }
 
 static inline void atoll_member_object(atoll_writer *out, const char *name)

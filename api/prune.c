@@ -5,7 +5,6 @@
 #include "api/handlers.h"
 #include "api/member.h"
 #include "api/request.h"
-#include "api/timestamp.h"
 #include "core/clock.h"
 #include "core/cron.h"
 

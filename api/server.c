@@ -25,11 +25,11 @@ enum {
 };
 
 /* One socket. Its deadline is a monotonic time in ns at which the watch cuts it off. */
-typedef struct link {
-    struct link *previous, *next;
+typedef struct peer {
+    struct peer *previous, *next;
     int socket;
     _Atomic int64_t deadline_ns;
-} link;
+} peer;
 
 struct atoll_server {
     atoll_service *service;
@@ -40,7 +40,7 @@ struct atoll_server {
     size_t body_bytes;    /* held for bodies; the epoll thread's */
     pthread_mutex_t lock; /* guards the list and `stopping` */
     pthread_cond_t wake;  /* for the watch, and for who waits for the drain */
-    link links;           /* head of the list */
+    peer peers;           /* head of the list */
     bool stopping, watch_runs;
     pthread_t watch;
 };
@@ -52,7 +52,7 @@ typedef struct exchange {
     atoll_request request; /* first */
     atoll_server *server;
     struct MHD_Connection *connection;
-    link *link;
+    peer *peer;
     stage stage;
     bool suspended, counted;
     char *buffer;
@@ -95,7 +95,7 @@ static enum MHD_Result send_reply(exchange *e)
         add_header(response, MHD_HTTP_HEADER_ALLOW, e->request.target.allow);
     if (atomic_load(&e->server->service->phase) == ATOLL_PHASE_DRAINING)
         add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    atomic_store(&e->link->deadline_ns, atoll_clock_monotonic_ns() +
+    atomic_store(&e->peer->deadline_ns, atoll_clock_monotonic_ns() +
                  (int64_t)e->server->service->options->body_deadline_ms * SENDING_TIMES * 1000000);
     enum MHD_Result result = MHD_queue_response(e->connection, (unsigned)reply->http, response);
     MHD_destroy_response(response);
@@ -261,7 +261,7 @@ static enum MHD_Result dispatch(exchange *e)
 {
     atoll_request *request = &e->request;
     atoll_service *service = e->server->service;
-    atomic_store(&e->link->deadline_ns, INT64_MAX);
+    atomic_store(&e->peer->deadline_ns, INT64_MAX);
     e->counted = true;
     atomic_fetch_add(&service->busy, 1);
     bool at_once = request->target.route && request->target.route->at_once;
@@ -313,7 +313,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     }
 }
 
-static link *link_of(struct MHD_Connection *connection)
+static peer *peer_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return info ? info->socket_context : NULL;
@@ -323,12 +323,12 @@ static link *link_of(struct MHD_Connection *connection)
 static void *on_target(void *arg, const char *target, struct MHD_Connection *connection)
 {
     atoll_server *server = arg;
-    link *l = link_of(connection);
-    exchange *e = l ? calloc(1, sizeof *e) : NULL;
+    peer *p = peer_of(connection);
+    exchange *e = p ? calloc(1, sizeof *e) : NULL;
     if (!e)
         return NULL;
     e->server = server;
-    e->link = l;
+    e->peer = p;
     e->target = strdup(target);
     e->request.service = server->service;
     e->request.job.run = atoll_request_run;
@@ -337,7 +337,7 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
     e->request.target.model = e->request.target.id = "";
     e->request.started_ns = atoll_clock_monotonic_ns();
     atoll_writer_init(&e->request.reply.body);
-    atomic_store(&l->deadline_ns,
+    atomic_store(&p->deadline_ns,
                  e->request.started_ns + (int64_t)server->service->options->body_deadline_ms * 1000000);
     return e;
 }
@@ -359,7 +359,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
     if (!e)
         return;
     *context = NULL;
-    atomic_store(&e->link->deadline_ns, next_deadline(server));
+    atomic_store(&e->peer->deadline_ns, next_deadline(server));
     drop_body(e);
     atoll_writer_free(&e->request.reply.body);
     if (e->counted && atomic_fetch_sub(&server->service->busy, 1) == 1 &&
@@ -378,27 +378,27 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
     atoll_server *server = arg;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        link *l = info ? calloc(1, sizeof *l) : NULL;
-        *context = l;
-        if (!l)
+        peer *p = info ? calloc(1, sizeof *p) : NULL;
+        *context = p;
+        if (!p)
             return;
-        l->socket = info->connect_fd;
-        atomic_init(&l->deadline_ns, next_deadline(server));
+        p->socket = info->connect_fd;
+        atomic_init(&p->deadline_ns, next_deadline(server));
         pthread_mutex_lock(&server->lock);
-        l->previous = &server->links;
-        l->next = server->links.next;
-        l->next->previous = l->previous->next = l;
+        p->previous = &server->peers;
+        p->next = server->peers.next;
+        p->next->previous = p->previous->next = p;
         pthread_mutex_unlock(&server->lock);
         return;
     }
-    link *l = *context;
-    if (!l)
+    peer *p = *context;
+    if (!p)
         return;
     pthread_mutex_lock(&server->lock);
-    l->previous->next = l->next;
-    l->next->previous = l->previous;
+    p->previous->next = p->next;
+    p->next->previous = p->previous;
     pthread_mutex_unlock(&server->lock);
-    free(l);
+    free(p);
     *context = NULL;
 }
 
@@ -428,11 +428,11 @@ static void *watch_main(void *arg)
     while (!server->stopping) {
         wait_until(server, atoll_clock_monotonic_ns() + step_ns);
         int64_t now_ns = atoll_clock_monotonic_ns();
-        for (link *l = server->links.next; l != &server->links; l = l->next) {
-            int64_t deadline_ns = atomic_load(&l->deadline_ns);
+        for (peer *p = server->peers.next; p != &server->peers; p = p->next) {
+            int64_t deadline_ns = atomic_load(&p->deadline_ns);
             /* libmicrohttpd sees the end of the stream and closes; the socket is open until it has told on_connection. */
-            if (deadline_ns < now_ns && atomic_compare_exchange_strong(&l->deadline_ns, &deadline_ns, INT64_MAX)) {
-                shutdown(l->socket, SHUT_RDWR);
+            if (deadline_ns < now_ns && atomic_compare_exchange_strong(&p->deadline_ns, &deadline_ns, INT64_MAX)) {
+                shutdown(p->socket, SHUT_RDWR);
                 atoll_log(ATOLL_LOG_INFO, "connection_cut_off", NULL);
             }
         }
@@ -521,7 +521,7 @@ atoll_status atoll_server_start(atoll_service *service, atoll_server **out, atol
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the server");
     server->service = service;
     server->socket = -1;
-    server->links.next = server->links.previous = &server->links;
+    server->peers.next = server->peers.previous = &server->peers;
     pthread_mutex_init(&server->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

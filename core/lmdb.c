@@ -156,8 +156,8 @@ static int fill_up_file(MDB_env *env)
     return 0;
 }
 
-/* LMDB maps its lock file and writes to it; on a full disk that would end the process with SIGBUS, unless the blocks are
- * there before. Only while nothing has the file open: to close it anywhere lets go of LMDB's locks on it. */
+/* LMDB maps its lock file and writes to it; on a full disk that would end the process with SIGBUS, unless the blocks
+ * are there before. Only while nothing has the file open: to close it anywhere lets go of LMDB's locks on it. */
 static int allocate_lock_file(int folder)
 {
     enum { LOCK_FILE_BYTES = 8192 };

@@ -11,6 +11,11 @@
 #include "learner/growth.h"
 #include "retrieval/context.h"
 
+/* A new record that was given less than hard_below of its label is learned HARD_REPEATS times more at once. */
+enum { HARD_REPEATS = 2, SAMPLES_A_RECORD = 1 + HARD_REPEATS + ATOLL_REPLAYS };
+
+static const float hard_below = 0.5f;
+
 static const double recent_rate = 1e-3, loss_rate = 1e-2, share_rate = 1e-3;
 
 /* One record of the step under way. All arrays are the arena's. */
@@ -23,6 +28,7 @@ typedef struct item {
     const float *z;
     atoll_context context;
     uint32_t label, domain, owner; /* numbers */
+    float probability;             /* that was given to its label before it was learned */
 } item;
 
 struct atoll_trainer {
@@ -31,8 +37,8 @@ struct atoll_trainer {
     atoll_workspace workspace;
     atoll_term *term; /* ATOLL_FEATURES_MAX */
     item items[ATOLL_STEP_RECORDS];
-    atoll_sample *sample[ATOLL_STEP_RECORDS * (1 + ATOLL_REPLAYS)]; /* all samples of the step, in order */
-    atoll_sample *chosen[ATOLL_STEP_RECORDS * (1 + ATOLL_REPLAYS)];
+    atoll_sample *sample[ATOLL_STEP_RECORDS * SAMPLES_A_RECORD]; /* all samples of the step, in order */
+    atoll_sample *chosen[ATOLL_STEP_RECORDS * SAMPLES_A_RECORD];
     uint32_t samples;
 };
 
@@ -191,25 +197,15 @@ static void count_answer(atoll_state *state, const atoll_voices *voices, const f
         shared->loss += loss_rate * (-log(fmax(voices->says[ATOLL_VOICE_SHARED][label], 1e-12)) - shared->loss);
 }
 
-/* The combination with the experts that `candidates` lets in; the route goes to *route. */
-static atoll_status answer(atoll_state *state, atoll_workspace *workspace, const atoll_input *input,
-                           const atoll_context *context, bool candidates, atoll_voices *voices, atoll_route *route,
-                           atoll_route_counts *counts, atoll_error *error)
+/* The combination with the experts on the route, a candidate on `trial` among them. */
+static atoll_status combine(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                            const atoll_route *route, bool trial, atoll_voices *voices, atoll_error *error)
 {
-    const atoll_model *model = &state->model;
-    atoll_status status = atoll_predict_gate(model, workspace, input, context, candidates, error);
-    if (status)
-        return status;
-    atoll_gate_route(workspace->gate, 1, model->experts, model->config.top_k, model->config.capacity_factor,
-                     ATOLL_OVERFLOW_KEEP, workspace->load, route, counts);
-    voices->says[ATOLL_VOICE_EXPERTS] = NULL;
-    if (route->count) {
-        if ((status = atoll_predict_experts(model, workspace, input, route, error)))
-            return status;
-        voices->says[ATOLL_VOICE_EXPERTS] = workspace->voice[ATOLL_VOICE_EXPERTS];
-    }
-    atoll_combine(&model->combiner, voices, workspace->combined);
-    return ATOLL_OK;
+    atoll_status status = atoll_predict_experts(model, workspace, input, route, trial, error);
+    voices->says[ATOLL_VOICE_EXPERTS] = route->count ? workspace->voice[ATOLL_VOICE_EXPERTS] : NULL;
+    if (status == ATOLL_OK)
+        atoll_combine(&model->combiner, voices, workspace->combined);
+    return status;
 }
 
 /* Predicts, counts, weighs the candidate and names the owner of one record. */
@@ -221,7 +217,6 @@ static atoll_status judge(atoll_trainer *trainer, atoll_state *state, item *it, 
     atoll_slice name = it->record->label;
     atoll_voices voices;
     atoll_route route;
-    atoll_route_counts ignored = {0};
     atoll_status status = atoll_workspace_fit(workspace, model, error);
     if (status)
         return status;
@@ -229,16 +224,20 @@ static atoll_status judge(atoll_trainer *trainer, atoll_state *state, item *it, 
     atoll_input input = atoll_predict_input(model, workspace, &it->encoded, &it->context);
     float novelty = atoll_novelty_of(&model->novelty, it->context.familiarity);
     if ((status = atoll_predict_others(model, workspace, &input, &it->context, it->z, &voices, error)) ||
-        (status = answer(state, workspace, &input, &it->context, false, &voices, &route, &state->tally.routes, error)))
+        (status = atoll_predict_gate(model, workspace, &input, &it->context, error)))
+        return status;
+    atoll_gate_route(workspace->gate, 1, model->experts, model->config.top_k, model->config.capacity_factor,
+                     ATOLL_OVERFLOW_KEEP, workspace->load, &route, &state->tally.routes);
+    if ((status = combine(model, workspace, &input, &route, false, &voices, error)))
         return status;
     count_route(state, workspace, &route, time_ms);
     count_answer(state, &voices, workspace->combined, label, it->domain);
+    it->probability = label < voices.labels ? workspace->combined[label] : 0;
     if (state->growth.candidate) {
-        float p_without = label < voices.labels ? workspace->combined[label] : 0;
-        if ((status = answer(state, workspace, &input, &it->context, true, &voices, &route, &ignored, error)))
+        if ((status = combine(model, workspace, &input, &route, true, &voices, error)))
             return status;
         if (label < voices.labels)
-            atoll_growth_weigh(state, workspace->combined[label], p_without);
+            atoll_growth_weigh(state, workspace->combined[label], it->probability);
     }
     atoll_novelty_learn(&model->novelty, it->context.familiarity);
     state->tally.repeated += label == state->tally.last_label;
@@ -268,6 +267,19 @@ static atoll_status add_sample(atoll_trainer *trainer, const atoll_state *state,
     atoll_encoder_drop_rare(encoder, &sample->encoded);
     trainer->sample[trainer->samples++] = sample;
     *out = sample;
+    return ATOLL_OK;
+}
+
+/* The sample once more, for the experts alone. */
+static atoll_status add_repeat(atoll_trainer *trainer, const atoll_sample *sample, atoll_error *error)
+{
+    atoll_sample *repeat = atoll_arena_take(&trainer->arena, sizeof *repeat);
+    if (!repeat)
+        return no_memory(error);
+    *repeat = *sample;
+    repeat->fresh = false;
+    repeat->context = NULL;
+    trainer->sample[trainer->samples++] = repeat;
     return ATOLL_OK;
 }
 
@@ -316,6 +328,9 @@ static atoll_status gather(atoll_trainer *trainer, atoll_state *state, uint32_t 
         sample->owner = it->owner;
         sample->fresh = true;
         sample->context = &it->context;
+        for (uint32_t r = 0; r < HARD_REPEATS && it->probability < hard_below; r++)
+            if ((status = add_repeat(trainer, sample, error)))
+                return status;
         uint32_t drawn = atoll_memory_draw(state->memory, ATOLL_SLOT_NONE, rng, ATOLL_REPLAYS, slot);
         for (uint32_t r = 0; r < drawn; r++) {
             if ((status = add_replay(trainer, state, slot[r], r == 0, error)))
