@@ -17,6 +17,13 @@
 
 enum { DIM = 64, SLOTS = 7000, CLUSTERS = 40 };
 
+/* Under a sanitizer the training of codes takes seconds: its large blocks are mapped and unmapped again and again. */
+#ifdef ATOLL_SANITIZE
+enum { CHANGES = 67000, READ_ROUNDS = 12, RESTORED = 2, RESTORED_ROUNDS = 5 };
+#else
+enum { CHANGES = 140000, READ_ROUNDS = 80, RESTORED = 3, RESTORED_ROUNDS = 12 };
+#endif
+
 /* An index and what it should hold. */
 typedef struct fixture {
     atoll_index *index;
@@ -351,7 +358,7 @@ static void a_restored_index_goes_on_identically(void **state)
     (void)state;
     /* Flat; about to become codes; codes with dead positions; codes about to be trained anew or to become flat. */
     const uint32_t slots[] = {300, 5500, 6000};
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < RESTORED; kind++) {
         fixture f, copy;
         open_index(&f, slots[kind]);
         uint32_t first = kind == 1 ? 4000 : slots[kind];
@@ -362,8 +369,8 @@ static void a_restored_index_goes_on_identically(void **state)
         assert_int_equal(atoll_index_flush(f.index, NULL), ATOLL_OK);
         copy_index(&f, &copy);
         compare(&f, &copy);
-        for (int round = 0; round < 12; round++) {
-            for (uint32_t slot = 0; round > 8 && slot < f.slots; slot++) {
+        for (int round = 0; round < RESTORED_ROUNDS; round++) {
+            for (uint32_t slot = 0; round > RESTORED_ROUNDS * 2 / 3 && slot < f.slots; slot++) {
                 if (slot % 3 == 0) {
                     drop(&f, slot);
                     drop(&copy, slot);
@@ -473,11 +480,6 @@ static void any_number_of_changes_may_be_gathered(void **state)
     (void)state;
     fixture f;
     open_index(&f, 9);
-#ifdef ATOLL_SANITIZE
-    enum { CHANGES = 67000 };
-#else
-    enum { CHANGES = 140000 };
-#endif
     for (int i = 0; i < CHANGES; i++)
         put(&f, (uint32_t)i % 9);
     publish(&f);
@@ -523,11 +525,6 @@ static void *read_on(void *arg)
 static void readers_search_while_the_writer_changes(void **state)
 {
     (void)state;
-#ifdef ATOLL_SANITIZE
-    enum { ROUNDS = 25 };
-#else
-    enum { ROUNDS = 100 };
-#endif
     fixture f;
     open_index(&f, 5000);
     _Atomic bool stop = false;
@@ -541,11 +538,11 @@ static void readers_search_while_the_writer_changes(void **state)
             draw_vector(&f, readers[i].query + (size_t)q * DIM);
         assert_int_equal(pthread_create(&threads[i], NULL, read_on, &readers[i]), 0);
     }
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < READ_ROUNDS; round++) {
         for (uint32_t slot = 0; slot < 5000; slot++) { /* flat, codes, flat again */
-            if (round == ROUNDS / 4)
+            if (round == READ_ROUNDS / 4)
                 put(&f, slot);
-            else if (round == ROUNDS * 3 / 4 && slot % 3)
+            else if (round == READ_ROUNDS * 3 / 4 && slot % 3)
                 drop(&f, slot);
         }
         churn(&f, 60);
