@@ -27,7 +27,7 @@ typedef struct atoll_config {
     int64_t idle_after_ms;         /* pruning.idle_after: "7d"; a number with s, m, h, d or w; 1s..10 years */
     float min_share;               /* pruning.min_share: 0.001; 0..0.5 */
     int64_t checkpoint_every_ms;   /* checkpoint.every: "30s"; 1s..1d */
-    uint64_t journal_keep_bytes;   /* journal.keep_bytes: 1073741824; 0..2^50: entries behind the checkpoint that stay */
+    uint64_t journal_keep_bytes;   /* journal.keep_bytes: 1073741824; 0..2^50; of entries behind the checkpoint */
     uint64_t budget_bytes;         /* budget_bytes: 1073741824; 16 MiB..2^40 */
     uint64_t seed;                 /* seed: 1; 0..2^53; fixed */
 } atoll_config;
@@ -36,10 +36,10 @@ typedef struct atoll_config {
 void atoll_config_defaults(atoll_config *config);
 
 /*
- * Merges a JSON object over `config`. ATOLL_INVALID_JSON, ATOLL_UNKNOWN_KEY, ATOLL_INVALID_VALUE, ATOLL_OUT_OF_RANGE,
- * ATOLL_INVALID_CRON; the error names the setting by its path, and `config` is then as before. Settings that the contract names and that have one
- * value so far (features.…, embedding.source "hash", routing.granularity "record", routing.gate "topk") take that value and
- * refuse others with ATOLL_UNSUPPORTED.
+ * Merges a JSON object over `config`. ATOLL_INVALID_JSON, ATOLL_INVALID_UTF8, ATOLL_UNKNOWN_KEY, ATOLL_INVALID_VALUE,
+ * ATOLL_OUT_OF_RANGE, ATOLL_INVALID_CRON, ATOLL_NO_MEMORY; the error names the setting by its path, and `config` is
+ * then as before. Settings that the contract names and that have one value so far (embedding.source "hash",
+ * routing.granularity "record", routing.gate "topk") take that value and refuse others with ATOLL_UNSUPPORTED.
  */
 atoll_status atoll_config_merge(atoll_config *config, const char *json, size_t bytes, atoll_error *error);
 
@@ -48,5 +48,19 @@ atoll_status atoll_config_check_change(const atoll_config *from, const atoll_con
 
 /* The whole configuration as a JSON object, a string to free(). NULL where memory is short. */
 char *atoll_config_print(const atoll_config *config);
+
+/* A row of the table, for documentation and for the test that compares the two. */
+typedef struct atoll_setting {
+    const char *path;     /* "routing.top_k" */
+    const char *standard; /* the default as text, without quotes: "2" */
+    const char *kind;     /* "integer", "number", "word", "duration", "cron" */
+    const char *range;    /* what it takes: "1..16" */
+    const char *about;    /* one line */
+    bool fixed;           /* cannot change once the model exists */
+} atoll_setting;
+
+/* Calls `visit` for each setting, in the table's order. */
+typedef void (*atoll_setting_visit)(void *arg, const atoll_setting *setting);
+void atoll_config_each(atoll_setting_visit visit, void *arg);
 
 #endif

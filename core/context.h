@@ -1,5 +1,5 @@
 /*
- * Context: what retrieval tells the gate about a query. `core` declares it, `retrieval` fills it in.
+ * Context: what retrieval tells about a query. `core` declares it, `retrieval` fills it in from the neighbours.
  */
 #ifndef ATOLL_CORE_CONTEXT_H
 #define ATOLL_CORE_CONTEXT_H
@@ -19,5 +19,20 @@ typedef struct atoll_neighbours {
     uint32_t count; /* 0..ATOLL_NEIGHBOURS */
     atoll_neighbour at[ATOLL_NEIGHBOURS];
 } atoll_neighbours;
+
+enum { ATOLL_NOVELTY_NEIGHBOURS = 8 };
+
+/* A neighbour's vote: its share of exp(15 (similarity - 1)) over all neighbours; the votes of one query sum to 1. */
+typedef struct atoll_voter {
+    uint32_t slot, owner, label;
+    float similarity, vote;
+} atoll_voter;
+
+typedef struct atoll_context {
+    uint32_t count; /* 0..ATOLL_NEIGHBOURS; most similar first */
+    atoll_voter voter[ATOLL_NEIGHBOURS];
+    float familiarity;  /* mean similarity of the ATOLL_NOVELTY_NEIGHBOURS nearest; 0 where there are none */
+    float *embedding;   /* embedding_dim: the voters' embeddings weighted by their votes; zeros where there are none */
+} atoll_context;
 
 #endif

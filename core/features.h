@@ -1,11 +1,12 @@
 /*
  * The encoder: text to hashed sparse features, and features to a dense embedding.
  *
- * Text is normalised (NFKC, case folded; pure ASCII takes a shortcut with the same result), cut into words (maximal
- * runs of letters, digits and marks; each ideograph by itself), word bigrams and character 3- to 5-grams of each word with
- * boundary marks, and hashed (XXH3) to buckets [Weinberger et al. 2009]. A feature's weight is sublinear tf,
- * 1 + ln(tf), times an inverse document frequency, 1 + ln((N+1)/(df+1)), that counts only records already learned; the
- * vector of weights is L2-normalised.
+ * Text is cut into normalised words (core/text.h); its terms are the words, word bigrams, and character 3- to 5-grams
+ * of each word's first 64 code points with a mark at either end. Terms are hashed to buckets [Weinberger et al. 2009]
+ * by a multiply-and-shift mix of their code points: n-grams with one beginning share their work, which no hash of bytes
+ * can.
+ * A feature's weight is sublinear tf, 1 + ln(tf), times an inverse document frequency, 1 + ln((N+1)/(df+1)), that
+ * counts only records already learned; the vector of weights is L2-normalised.
  */
 #ifndef ATOLL_CORE_FEATURES_H
 #define ATOLL_CORE_FEATURES_H
@@ -16,8 +17,9 @@
 #include "core/record.h"
 #include "core/status.h"
 
-/* A hashed term of one text: its bucket, and how often it occurs (at most 255 is told). Packed: exemplars stay small. */
-typedef uint32_t atoll_term; /* bucket << 8 | min(tf, 255); bucket < 2^24 */
+/* A hashed term of one text, packed because exemplars keep them: bucket << 8 | min(tf, 255), where bucket < 2^24 and tf
+ * is how often the term occurs. */
+typedef uint32_t atoll_term;
 
 static inline uint32_t atoll_term_bucket(atoll_term term)
 {
@@ -36,16 +38,17 @@ void atoll_text_scratch_free(atoll_text_scratch *scratch);
 
 /*
  * The distinct terms of `text`, at most ATOLL_FEATURES_MAX, ascending by bucket, into `terms`; `buckets` is a power of
- * two from 2^10 to 2^24.
- * ATOLL_INVALID_UTF8, ATOLL_EMPTY_TEXT where no word is in it, ATOLL_NO_MEMORY.
+ * two from 2^10 to 2^24. Reading stops at the first term that no longer fits.
+ * ATOLL_INVALID_UTF8, ATOLL_EMPTY_TEXT where no word is in it, ATOLL_TEXT_TOO_LONG, ATOLL_NO_MEMORY.
  */
 atoll_status atoll_terms_extract(atoll_text_scratch *scratch, atoll_slice text, uint32_t buckets, atoll_term *terms,
                                  uint32_t *count, atoll_error *error);
 
 /*
  * Signed sparse random projection [Li, Hastie, Church 2006; Kane, Nelson 2014]: each bucket adds its weight, with
- * signs, to ATOLL_PROJECTION_NONZEROS of `dim` coordinates chosen by a hash of (seed, bucket). The caller zeroes and
- * later normalises `out`.
+ * signs, to ATOLL_PROJECTION_NONZEROS of `dim` coordinates, one in each of as many equal stretches, by a hash of
+ * (seed, bucket). `dim` is at least that many and at most ATOLL_EMBEDDING_MAX_DIM. The caller zeroes and later
+ * normalises `out`.
  */
 enum { ATOLL_PROJECTION_NONZEROS = 16 };
 void atoll_project_sparse(const uint32_t *buckets, const float *weights, uint32_t count, uint64_t seed, float *out,

@@ -3,9 +3,9 @@
  * written by one writer thread of the journal; any thread may submit, any thread may read.
  *
  * An entry is one commit. Submissions that wait together are joined into one entry of at most
- * ATOLL_COMMIT_MAX_RECORDS records (a submission larger than that is cut into several), and all entries that wait
- * together go into one transaction with one sync (group commit). Commits count from 1 without gaps, and so do the
- * sequence numbers of records.
+ * ATOLL_COMMIT_MAX_RECORDS records; a submission larger than that is cut into several, a smaller one never is. All
+ * entries that wait together go into one transaction with one sync (group commit). Commits count from 1 without gaps,
+ * and so do the sequence numbers of records.
  */
 #ifndef ATOLL_CORE_JOURNAL_H
 #define ATOLL_CORE_JOURNAL_H
@@ -43,20 +43,25 @@ typedef struct atoll_receipt {
     uint64_t first_seq, last_seq; /* last_seq < first_seq where it held no records */
 } atoll_receipt;
 
-/* Called once for each submission, on the journal's thread, after the sync (status OK) or the failure. Must not block. */
+/*
+ * Called once for each submission, in order, on the journal's thread, after the sync (status OK) or the failure
+ * (ATOLL_NO_SPACE, ATOLL_IO, …: nothing of it is in the journal, and `receipt` is NULL). Must not block. Others may
+ * see the commit a little earlier, through atoll_journal_last.
+ */
 typedef void (*atoll_journal_done)(void *arg, atoll_status status, const atoll_receipt *receipt,
                                    const atoll_error *error);
 
 typedef struct atoll_journal_options {
     size_t map_bytes;        /* size of the map; ATOLL_NO_SPACE once it is full */
-    size_t pending_bytes;    /* most bytes that may wait for the disk; beyond it ATOLL_BUSY */
+    size_t pending_bytes;    /* most bytes that may wait for the disk; beyond it ATOLL_BUSY, unless nothing waits */
     uint64_t next_seq_floor; /* 0, or the least next sequence number and */
     uint64_t next_commit_floor; /* next commit, where older entries may have been trimmed away */
 } atoll_journal_options;
 
 /*
- * Opens or creates the journal in folder `path`, checks its format number, and starts its writer thread.
- * ATOLL_NEWER_FORMAT, ATOLL_DAMAGED, ATOLL_IO, ATOLL_NO_MEMORY.
+ * Opens or creates the journal in folder `path` (its parent must be there), checks its format number and its newest
+ * entry, and starts its writer thread. A folder can be open once: ATOLL_BUSY for the second.
+ * ATOLL_NEWER_FORMAT, ATOLL_DAMAGED, ATOLL_IO, ATOLL_NO_SPACE, ATOLL_NO_MEMORY.
  */
 atoll_status atoll_journal_open(const char *path, const atoll_journal_options *options, atoll_journal **out,
                                 atoll_error *error);
@@ -67,7 +72,7 @@ void atoll_journal_close(atoll_journal *journal);
 /*
  * Submits `records` encoded records (`offsets[i]` is where record i starts in `payload`; offsets has records + 1
  * elements, the last equal to `bytes`), or an entry of another kind (records 0, offsets NULL). The payload is copied.
- * ATOLL_OK means that `done` will be called; any other status, that it will not.
+ * ATOLL_OK means that `done` will be called; any other status (ATOLL_BUSY, ATOLL_NO_MEMORY), that it will not.
  */
 atoll_status atoll_journal_submit(atoll_journal *journal, atoll_entry_kind kind, const uint8_t *payload, size_t bytes,
                                   const size_t *offsets, uint32_t records, atoll_journal_done done, void *arg,
@@ -77,21 +82,24 @@ atoll_status atoll_journal_submit(atoll_journal *journal, atoll_entry_kind kind,
 uint64_t atoll_journal_last(atoll_journal *journal);
 /* The oldest commit still held, 0 where there is none. */
 uint64_t atoll_journal_first(atoll_journal *journal);
-/* Bytes in use on disk (pages times page size). */
+/* Bytes of the pages that hold something; the file keeps what trimming frees, for entries to come. */
 uint64_t atoll_journal_bytes(atoll_journal *journal);
 
-/* Waits until a commit after `commit` is durable, at most `timeout_ms`, or until atoll_journal_wake; returns last. */
+/* For one waiting thread: waits until a commit after `commit` is durable, at most `timeout_ms`, or until
+ * atoll_journal_wake; returns the newest commit. A wake that finds nobody waiting ends the next wait at once. */
 uint64_t atoll_journal_wait(atoll_journal *journal, uint64_t commit, int64_t timeout_ms);
 void atoll_journal_wake(atoll_journal *journal);
 
 /*
- * Reads one entry into a buffer that the caller keeps between calls and frees with free(): *buffer and *capacity grow as
- * needed. Checks the entry's checksum. ATOLL_NOT_FOUND past the end or before the beginning, ATOLL_DAMAGED.
+ * Reads one entry into a buffer that the caller keeps between calls and frees with free(): *buffer and *capacity grow
+ * as needed (NULL and 0 at first). Checks the entry's checksum. ATOLL_NOT_FOUND past the end or before the beginning,
+ * ATOLL_DAMAGED.
  */
 atoll_status atoll_journal_read(atoll_journal *journal, uint64_t commit, uint8_t **buffer, size_t *capacity,
                                 atoll_entry *entry, atoll_error *error);
 
-/* Removes entries up to and including `commit`, never the newest one. Done by the writer thread between batches. */
+/* Removes entries up to and including `commit`, never the newest one: by the writer thread, in small transactions
+ * between batches. What closing interrupts, or a full disk, is left until asked for again. */
 void atoll_journal_trim(atoll_journal *journal, uint64_t commit);
 
 #endif

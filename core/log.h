@@ -9,6 +9,7 @@
 
 typedef enum atoll_log_level { ATOLL_LOG_DEBUG, ATOLL_LOG_INFO, ATOLL_LOG_WARN, ATOLL_LOG_ERROR } atoll_log_level;
 
+/* Lines below `least` are not written; the least is info to begin with. Any thread. */
 void atoll_log_set_level(atoll_log_level least);
 
 /*

@@ -48,7 +48,7 @@ static size_t block_bytes(const atoll_array *array)
 
 void atoll_array_init(atoll_array *array, uint32_t element_bytes)
 {
-    assert(element_bytes >= 1 && element_bytes <= ATOLL_PAGE_BYTES);
+    assert(element_bytes >= 1);
     *array = (atoll_array){.element_bytes = element_bytes};
     while (((size_t)element_bytes << (array->shift + 1)) <= ATOLL_PAGE_BYTES)
         array->shift++;

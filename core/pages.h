@@ -2,7 +2,7 @@
  * Arrays in copy-on-write pages: what a model's parameters live in.
  *
  * An atoll_array is a tree of three levels: a root block, directories of ATOLL_PAGES_FANOUT pages, pages of 2^n elements
- * (the largest n for which a page is at most ATOLL_PAGE_BYTES). Every block carries the epoch it was born in. The writer
+ * (the largest n for which a page is at most ATOLL_PAGE_BYTES, or 0). Every block carries the epoch it was born in. The writer
  * changes a block in place if it was born in the current epoch, and otherwise copies it and retires the old one. So to
  * freeze an array is to copy its atoll_array struct and advance the epoch: the copy stays as it is until the reclaimer
  * knows that no reader holds it, and costs only the pages that change afterwards.
@@ -49,7 +49,7 @@ typedef struct atoll_pager {
     uint64_t live_bytes; /* bytes of all blocks that live arrays of this pager hold */
 } atoll_pager;
 
-void atoll_array_init(atoll_array *array, uint32_t element_bytes); /* 1..ATOLL_PAGE_BYTES */
+void atoll_array_init(atoll_array *array, uint32_t element_bytes);
 
 /* Element `index` < count, for reading. Aligned to 64 bytes where element_bytes is a multiple of 64. */
 static inline const void *atoll_array_at(const atoll_array *array, uint32_t index)

@@ -25,10 +25,16 @@ typedef struct atoll_record {
     int64_t time_ms;      /* Unix milliseconds, where has_time */
 } atoll_record;
 
-/* Checks what holds for every record by itself: text or vector present, lengths within core/limits.h, UTF-8, finite. */
+/*
+ * Checks what holds for every record by itself. ATOLL_EMPTY_RECORD without text and vector, ATOLL_EMPTY_TEXT where the
+ * text is nothing but white space, ATOLL_TEXT_TOO_LONG, ATOLL_LABEL_TOO_LONG, ATOLL_WRONG_DIMENSION where the vector is
+ * over its limit, ATOLL_NOT_FINITE, ATOLL_INVALID_UTF8; ATOLL_INVALID_RECORD for an empty label, id, domain or vector,
+ * for one of these names with a zero byte, and for an id or domain over its limit.
+ */
 atoll_status atoll_record_check(const atoll_record *record, atoll_error *error);
 
-/* The record as bytes, little endian, self-delimiting. Size returns what encode writes; encode, the bytes written. */
+/* A checked record as bytes, little endian, self-delimiting. Size returns what encode writes; encode, the bytes
+ * written. */
 size_t atoll_record_size(const atoll_record *record);
 size_t atoll_record_encode(const atoll_record *record, uint8_t *out);
 

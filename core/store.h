@@ -14,17 +14,28 @@
 
 #include "core/status.h"
 
+enum {
+    ATOLL_STORE_KEY_MAX_BYTES = 200, /* at least 1 */
+    ATOLL_STORE_BLOB_MAX_BYTES = 1 << 30
+};
+
 typedef struct atoll_store atoll_store;
 typedef struct atoll_store_write atoll_store_write; /* a checkpoint being written */
 
-/* Opens or creates; checks the format number. ATOLL_NEWER_FORMAT, ATOLL_DAMAGED, ATOLL_IO, ATOLL_NO_MEMORY. */
+/*
+ * Opens or creates the store in folder `path` (its parent must be there); checks the format number. A folder can be
+ * open once: ATOLL_BUSY for the second. ATOLL_NEWER_FORMAT, ATOLL_DAMAGED, ATOLL_IO, ATOLL_NO_SPACE, ATOLL_NO_MEMORY.
+ */
 atoll_status atoll_store_open(const char *path, size_t map_bytes, atoll_store **out, atoll_error *error);
 void atoll_store_close(atoll_store *store);
 
-/* One write at a time; begin waits for another. After a failed put or drop only abort is allowed. */
+/*
+ * One write at a time; begin waits for another. A write belongs to the thread that began it. Once a put or a drop has
+ * failed, commit changes nothing and returns that failure. What is written is held in memory until the commit.
+ */
 atoll_status atoll_store_begin(atoll_store *store, atoll_store_write **out, atoll_error *error);
 atoll_status atoll_store_put(atoll_store_write *write, const char *key, const void *data, size_t bytes,
-                             atoll_error *error); /* keys up to 200 bytes; data up to 1 GiB; ATOLL_NO_SPACE */
+                             atoll_error *error); /* ATOLL_NO_SPACE; ATOLL_OUT_OF_RANGE: see the limits above */
 atoll_status atoll_store_drop(atoll_store_write *write, const char *key, atoll_error *error); /* absent is fine */
 /* Drops every key that begins with `prefix`. */
 atoll_status atoll_store_drop_prefix(atoll_store_write *write, const char *prefix, atoll_error *error);
@@ -36,15 +47,16 @@ void atoll_store_abort(atoll_store_write *write);
 atoll_status atoll_store_get(atoll_store *store, const char *key, void **data, size_t *bytes, atoll_error *error);
 
 /*
- * Calls `visit` for each key with `prefix`, in ascending byte order, with the blob in place (valid during the call). A status
- * other than OK from `visit` ends the walk and is returned. Blobs are checked: ATOLL_DAMAGED.
+ * Calls `visit` for each key with `prefix`, in ascending byte order, with the blob in place (valid during the call, not
+ * aligned). A status other than OK from `visit` ends the walk and is returned. Blobs are checked: ATOLL_DAMAGED. The
+ * walk sees one checkpoint whole, whatever is written meanwhile. `visit` may not write to the same store.
  */
 typedef atoll_status (*atoll_store_visit)(void *arg, const char *key, const void *data, size_t bytes,
                                           atoll_error *error);
 atoll_status atoll_store_each(atoll_store *store, const char *prefix, atoll_store_visit visit, void *arg,
                               atoll_error *error);
 
-/* Bytes in use on disk. */
+/* Bytes of the pages that hold something; the file keeps what is freed, for checkpoints to come. */
 uint64_t atoll_store_bytes(atoll_store *store);
 
 #endif

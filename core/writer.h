@@ -1,4 +1,4 @@
-/* Writing JSON and other text into a buffer that grows. A failed allocation is remembered; ask for it once at the end. */
+/* Writing JSON and other text into a buffer that grows. A failed allocation is remembered: ask once at the end. */
 #ifndef ATOLL_CORE_WRITER_H
 #define ATOLL_CORE_WRITER_H
 
@@ -30,7 +30,8 @@ void atoll_json_put_string(atoll_writer *writer, const char *data, size_t bytes)
 void atoll_json_put_text(atoll_writer *writer, const char *text);                 /* the same, terminated */
 void atoll_json_put_uint(atoll_writer *writer, uint64_t value);
 void atoll_json_put_int(atoll_writer *writer, int64_t value);
-void atoll_json_put_double(atoll_writer *writer, double value); /* shortest that reads back as a float; null if not finite */
+/* Integers below 1e15 exactly; others the shortest that reads back as the same float; null where not finite. */
+void atoll_json_put_double(atoll_writer *writer, double value);
 void atoll_json_put_bool(atoll_writer *writer, bool value);
 void atoll_json_put_null(atoll_writer *writer);
 void atoll_json_newline(atoll_writer *writer); /* ends a line of NDJSON */

@@ -1,0 +1,254 @@
+/*
+ * GET /metrics: Prometheus text format 0.0.4. Of the experts at most EXPERTS_SHOWN are told one by one, the shared expert
+ * and those with the largest shares, so that the number of series stays bounded.
+ */
+#include <dirent.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "api/handlers.h"
+#include "api/request.h"
+
+enum { EXPERTS_SHOWN = 64 };
+
+/* A model with what its series are made of, read once so that they fit together. */
+typedef struct sample {
+    const char *name;
+    atoll_stats stats;
+    atoll_expert_info *experts; /* the shown ones */
+    uint32_t shown;
+} sample;
+
+static void head(atoll_writer *out, const char *name, const char *type, const char *help)
+{
+    atoll_writer_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void single(atoll_writer *out, const char *name, const char *type, const char *help, double value)
+{
+    head(out, name, type, help);
+    atoll_writer_format(out, "%s %.15g\n", name, value);
+}
+
+/* ---- the process ---- */
+
+static unsigned long long open_files(void)
+{
+    unsigned long long count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    if (!folder)
+        return 0;
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count < 3 ? 0 : count - 3; /* without ".", ".." and the folder itself */
+}
+
+static void put_process(atoll_writer *out, int64_t started_ms)
+{
+    struct rusage used;
+    struct rlimit files;
+    unsigned long long pages = 0, resident = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    if (statm) {
+        if (fscanf(statm, "%llu %llu", &pages, &resident) != 2)
+            pages = resident = 0;
+        fclose(statm);
+    }
+    double page = (double)sysconf(_SC_PAGESIZE), cpu = 0;
+    if (!getrusage(RUSAGE_SELF, &used))
+        cpu = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+              (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+    single(out, "process_cpu_seconds_total", "counter", "Processor time of the process, user and system.", cpu);
+    single(out, "process_resident_memory_bytes", "gauge", "Resident memory.", (double)resident * page);
+    single(out, "process_virtual_memory_bytes", "gauge", "Virtual memory, the stores' maps included.",
+           (double)pages * page);
+    single(out, "process_start_time_seconds", "gauge", "Start of the process, Unix time.", (double)started_ms / 1e3);
+    single(out, "process_open_fds", "gauge", "Open file descriptors.", (double)open_files());
+    if (!getrlimit(RLIMIT_NOFILE, &files))
+        single(out, "process_max_fds", "gauge", "Most file descriptors that may be open.", (double)files.rlim_cur);
+}
+
+/* ---- the models ---- */
+
+/* One series a model, from a field of its statistics. */
+typedef struct series {
+    const char *name, *type, *help, *labels; /* labels beyond the model's, or "" */
+    enum { SERIES_UINT, SERIES_UINT32, SERIES_REAL } kind;
+    size_t at; /* in atoll_stats */
+} series;
+
+#define UINT(name, type, help, labels, field) \
+    {"atoll_" name, type, help, labels, SERIES_UINT, offsetof(atoll_stats, field)}
+#define UINT32(name, type, help, labels, field) \
+    {"atoll_" name, type, help, labels, SERIES_UINT32, offsetof(atoll_stats, field)}
+#define REAL(name, type, help, labels, field) \
+    {"atoll_" name, type, help, labels, SERIES_REAL, offsetof(atoll_stats, field)}
+
+/* Rows of one name stand together. */
+static const series model_series[] = {
+    UINT("records_learned_total", "counter", "Records learned.", "", records),
+    UINT("version", "gauge", "Published commit.", "", version),
+    UINT("journal_last_commit", "gauge", "Newest durable commit.", "", journal_last),
+    UINT32("labels", "gauge", "Labels known.", "", labels),
+    UINT32("exemplars", "gauge", "Records remembered.", "", exemplars),
+    REAL("prequential_accuracy", "gauge", "Share predicted right before it was learned.", ",window=\"all\"", prequential),
+    REAL("prequential_accuracy", "gauge", "", ",window=\"recent\"", prequential_recent),
+    REAL("no_change_accuracy", "gauge", "Share that repeats the label before it.", "", no_change),
+    REAL("log_loss", "gauge", "Running mean of the prequential log loss, nats.", "", log_loss),
+    REAL("gate_entropy", "gauge", "Running mean of the gate's entropy, nats.", "", gate_entropy),
+    UINT32("experts", "gauge", "Experts by state.", ",state=\"active\"", experts_active),
+    UINT32("experts", "gauge", "", ",state=\"candidate\"", experts_candidate),
+    UINT32("experts", "gauge", "", ",state=\"archived\"", experts_archived),
+    UINT("experts_born_total", "counter", "Candidates promoted to experts.", "", born),
+    UINT("experts_pruned_total", "counter", "Experts archived.", "", pruned),
+    UINT("experts_restored_total", "counter", "Experts brought back.", "", restored),
+    UINT("candidates_dropped_total", "counter", "Candidates given up.", "", dropped_candidates),
+    UINT("tokens_routed_total", "counter", "Tokens routed.", "", routed),
+    UINT("tokens_overflowed_total", "counter", "Tokens sent on because an expert was full.", "", overflowed),
+    UINT("tokens_dropped_total", "counter", "Tokens that no expert took.", "", dropped),
+    REAL("combination_weight", "gauge", "Weight of each voice of the answer.", ",voice=\"shared\"", weight_shared),
+    REAL("combination_weight", "gauge", "", ",voice=\"experts\"", weight_experts),
+    REAL("combination_weight", "gauge", "", ",voice=\"votes\"", weight_votes),
+    UINT("bytes", "gauge", "What the model holds, in memory and on disk.", ",kind=\"parameters\"", parameter_bytes),
+    UINT("bytes", "gauge", "", ",kind=\"memory\"", memory_bytes),
+    UINT("bytes", "gauge", "", ",kind=\"index\"", index_bytes),
+    UINT("bytes", "gauge", "", ",kind=\"retired\"", retired_bytes),
+    UINT("bytes", "gauge", "", ",kind=\"journal\"", journal_bytes),
+    UINT("bytes", "gauge", "", ",kind=\"state\"", state_bytes),
+    UINT32("checkpoints_total", "counter", "Checkpoints written since the model was opened.", "", checkpoints),
+    UINT("checkpoint_commit", "gauge", "Commit of the last checkpoint.", "", checkpoint),
+    REAL("checkpoint_duration_seconds", "gauge", "The last checkpoint took.", "", checkpoint_seconds),
+    REAL("learn_seconds_total", "counter", "Time spent learning.", "", learn_seconds),
+};
+
+enum { MODEL_SERIES = sizeof model_series / sizeof *model_series };
+
+static double value_of(const series *s, const atoll_stats *stats)
+{
+    const char *field = (const char *)stats + s->at;
+    uint64_t wide;
+    uint32_t narrow;
+    double real;
+    switch (s->kind) {
+    case SERIES_UINT:
+        memcpy(&wide, field, sizeof wide);
+        return (double)wide;
+    case SERIES_UINT32:
+        memcpy(&narrow, field, sizeof narrow);
+        return narrow;
+    default:
+        memcpy(&real, field, sizeof real);
+        return real;
+    }
+}
+
+static void put_models(atoll_writer *out, const sample *samples, uint32_t count)
+{
+    for (int i = 0; i < MODEL_SERIES; i++) {
+        const series *s = &model_series[i];
+        if (!i || strcmp(s->name, model_series[i - 1].name))
+            head(out, s->name, s->type, s->help);
+        for (uint32_t m = 0; m < count; m++)
+            atoll_writer_format(out, "%s{model=\"%s\"%s} %.15g\n", s->name, samples[m].name, s->labels,
+                                value_of(s, &samples[m].stats));
+    }
+    head(out, "atoll_backlog_commits", "gauge", "Durable commits that are not learned yet.");
+    for (uint32_t m = 0; m < count; m++) {
+        const atoll_stats *stats = &samples[m].stats;
+        double backlog = stats->journal_last > stats->version ? (double)(stats->journal_last - stats->version) : 0;
+        atoll_writer_format(out, "atoll_backlog_commits{model=\"%s\"} %.15g\n", samples[m].name, backlog);
+    }
+    head(out, "atoll_learning_failed", "gauge", "1 where learning has stopped for a failure.");
+    for (uint32_t m = 0; m < count; m++)
+        atoll_writer_format(out, "atoll_learning_failed{model=\"%s\"} %d\n", samples[m].name,
+                            samples[m].stats.failure[0] != 0);
+}
+
+static void put_experts(atoll_writer *out, const sample *samples, uint32_t count)
+{
+    head(out, "atoll_expert_share", "gauge", "Share of the records routed lately, of the experts with most.");
+    for (uint32_t m = 0; m < count; m++)
+        for (uint32_t i = 0; i < samples[m].shown; i++)
+            atoll_writer_format(out, "atoll_expert_share{model=\"%s\",expert=\"%u\"} %.9g\n", samples[m].name,
+                                samples[m].experts[i].id, samples[m].experts[i].share);
+    head(out, "atoll_expert_records_total", "counter", "Records learned, of the experts with the largest shares.");
+    for (uint32_t m = 0; m < count; m++)
+        for (uint32_t i = 0; i < samples[m].shown; i++)
+            atoll_writer_format(out, "atoll_expert_records_total{model=\"%s\",expert=\"%u\"} %llu\n", samples[m].name,
+                                samples[m].experts[i].id, (unsigned long long)samples[m].experts[i].records);
+}
+
+/* Larger shares first, the shared expert before all, archived ones after all. */
+static int by_share(const void *left, const void *right)
+{
+    const atoll_expert_info *a = left, *b = right;
+    int rank_a = a->state == ATOLL_EXPERT_SHARED ? 0 : a->state == ATOLL_EXPERT_ARCHIVED ? 2 : 1;
+    int rank_b = b->state == ATOLL_EXPERT_SHARED ? 0 : b->state == ATOLL_EXPERT_ARCHIVED ? 2 : 1;
+    if (rank_a != rank_b)
+        return rank_a - rank_b;
+    if (a->share > b->share || a->share < b->share)
+        return a->share > b->share ? -1 : 1;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static atoll_status take(sample *s, const atoll_model *model, atoll_error *error)
+{
+    uint32_t experts;
+    atoll_status status = atoll_learner_experts(model->learner, &s->experts, &experts, error);
+    if (status)
+        return status;
+    qsort(s->experts, experts, sizeof *s->experts, by_share);
+    s->shown = experts < EXPERTS_SHOWN ? experts : EXPERTS_SHOWN;
+    s->name = model->name;
+    atoll_learner_stats(model->learner, &s->stats);
+    return ATOLL_OK;
+}
+
+static void put_server(atoll_writer *out, atoll_service *service, uint32_t models)
+{
+    put_process(out, service->started_ms);
+    single(out, "atoll_models", "gauge", "Models held.", models);
+    single(out, "atoll_workers", "gauge", "Threads that answer.", atoll_pool_threads(service->pool));
+    single(out, "atoll_requests_waiting", "gauge", "Requests that wait for a worker.", atoll_pool_waiting(service->pool));
+    single(out, "atoll_requests_open", "gauge", "Requests received and not yet answered.",
+           (double)atomic_load(&service->busy));
+    atoll_counters_print(service->counters, out);
+}
+
+atoll_outcome atoll_handle_metrics(atoll_request *request, atoll_worker *worker)
+{
+    atoll_service *service = request->service;
+    atoll_model **models;
+    uint32_t count, taken = 0;
+    atoll_error error;
+    atoll_writer out;
+    (void)worker;
+    atoll_status status = atoll_registry_all(service->registry, &models, &count, &error);
+    if (status)
+        return atoll_request_problem(request, status, &error, 0);
+    atoll_writer_init(&out);
+    sample *samples = calloc(count + 1, sizeof *samples);
+    if (!samples)
+        status = atoll_fail(&error, ATOLL_NO_MEMORY, "no memory for the samples");
+    while (!status && taken < count && !(status = take(&samples[taken], models[taken], &error)))
+        taken++;
+    if (!status) {
+        put_server(&out, service, count);
+        put_models(&out, samples, count);
+        put_experts(&out, samples, count);
+    }
+    for (uint32_t i = 0; i < taken; i++)
+        free(samples[i].experts);
+    free(samples);
+    atoll_registry_release_all(service->registry, models, count);
+    if (!status)
+        return atoll_request_reply(request, 200, &out, "text/plain; version=0.0.4; charset=utf-8");
+    atoll_writer_free(&out);
+    return atoll_request_problem(request, status, &error, 0);
+}

@@ -1,0 +1,110 @@
+/* GET /openapi.json: the specification of what is served, kept beside the routes; test_openapi.c compares the two. */
+#include <string.h>
+
+#include "api/handlers.h"
+#include "api/request.h"
+
+#define REF(name) "{\"$ref\":\"#/components/schemas/" name "\"}"
+#define OK(text, schema) "\"200\":{\"description\":\"" text "\",\"content\":{\"application/json\":{\"schema\":" schema "}}}"
+#define PROBLEM "\"default\":{\"description\":\"a problem (RFC 9457)\",\"content\":{\"application/problem+json\":" \
+                "{\"schema\":" REF("Problem") "}}}"
+#define ANSWERS(text, schema) "\"responses\":{" OK(text, schema) "," PROBLEM "}"
+#define IN_PATH(name, type) "{\"name\":\"" name "\",\"in\":\"path\",\"required\":true,\"schema\":{\"type\":\"" type "\"}}"
+#define IN_QUERY(name, schema) "{\"name\":\"" name "\",\"in\":\"query\",\"schema\":" schema "}"
+#define MODEL_PARAMETER "\"parameters\":[" IN_PATH("model", "string") "]"
+#define EXPERT_PARAMETERS "\"parameters\":[" IN_PATH("model", "string") "," IN_PATH("id", "integer") "]"
+#define JSON_BODY(schema) "\"requestBody\":{\"content\":{\"application/json\":{\"schema\":" schema "}}}"
+#define RECORDS_BODY(schema) "\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{\"schema\":" schema "}," \
+                             "\"application/x-ndjson\":{\"schema\":" REF("Record") "}}}"
+#define OBJECT "{\"type\":\"object\"}"
+#define STRING "{\"type\":\"string\"}"
+#define INTEGER "{\"type\":\"integer\"}"
+#define NUMBER "{\"type\":\"number\"}"
+#define BOOLEAN "{\"type\":\"boolean\"}"
+#define ARRAY(items) "{\"type\":\"array\",\"items\":" items "}"
+#define PROBE(path, text) "\"" path "\":{\"get\":{\"summary\":\"" text "\"," ANSWERS(text, OBJECT) "}}"
+
+static const char specification[] =
+    "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Atoll\",\"version\":\"1\",\"description\":\"A prediction service that "
+    "never stops learning.\"},\"paths\":{"
+    "\"/v1/models\":{\"get\":{\"summary\":\"Names, versions and sizes of the models\","
+    ANSWERS("the models", "{\"type\":\"object\",\"properties\":{\"models\":" ARRAY(REF("Model")) "}}") "}},"
+    "\"/v1/models/{model}\":{" MODEL_PARAMETER ","
+    "\"get\":{\"summary\":\"Configuration and state\"," ANSWERS("the model", REF("Model")) "},"
+    "\"put\":{\"summary\":\"Create, or change what may change live\"," JSON_BODY(OBJECT) ",\"responses\":{"
+    "\"201\":{\"description\":\"created\",\"content\":{\"application/json\":{\"schema\":" REF("Model") "}}},"
+    OK("changed", REF("Model")) "," PROBLEM "}},"
+    "\"delete\":{\"summary\":\"Remove\"," ANSWERS("removed", OBJECT) "}},"
+    "\"/v1/models/{model}/ingest\":{" MODEL_PARAMETER ",\"post\":{\"summary\":\"Learn from records\",\"parameters\":["
+    IN_QUERY("wait", "{\"enum\":[\"durable\",\"trained\"]}") "],"
+    RECORDS_BODY("{\"type\":\"object\",\"required\":[\"records\"],\"properties\":{\"records\":" ARRAY(REF("Record")) "}}")
+    "," ANSWERS("durable, or learned", REF("Ingested")) "}},"
+    "\"/v1/models/{model}/predict\":{" MODEL_PARAMETER ",\"post\":{\"summary\":\"Predict labels; NDJSON in gives NDJSON "
+    "out\",\"parameters\":[" IN_QUERY("top", INTEGER) "," IN_QUERY("explain", BOOLEAN) ","
+    IN_QUERY("min_version", INTEGER) "," IN_QUERY("timeout_ms", INTEGER) "],"
+    RECORDS_BODY("{\"type\":\"object\",\"required\":[\"records\"],\"properties\":{\"records\":" ARRAY(REF("Record"))
+                 ",\"top\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":256,\"default\":5},\"explain\":" BOOLEAN
+                 ",\"min_version\":" INTEGER ",\"timeout_ms\":{\"type\":\"integer\",\"default\":10000}}}")
+    "," ANSWERS("predictions in the order of the records", REF("Predicted")) "}},"
+    "\"/v1/models/{model}/experts\":{" MODEL_PARAMETER ",\"get\":{\"summary\":\"The experts\","
+    ANSWERS("the experts", "{\"type\":\"object\",\"properties\":{\"experts\":" ARRAY(REF("Expert")) "}}") "}},"
+    "\"/v1/models/{model}/experts/{id}\":{" EXPERT_PARAMETERS ",\"get\":{\"summary\":\"One expert\","
+    ANSWERS("the expert", REF("Expert")) "}},"
+    "\"/v1/models/{model}/experts/{id}/restore\":{" EXPERT_PARAMETERS ",\"post\":{\"summary\":\"Bring an archived expert "
+    "back\"," ANSWERS("the expert", REF("Expert")) "}},"
+    "\"/v1/models/{model}/prune\":{" MODEL_PARAMETER ",\"post\":{\"summary\":\"Archive idle experts now\","
+    JSON_BODY("{\"type\":\"object\",\"properties\":{\"dry_run\":" BOOLEAN "}}") ","
+    ANSWERS("what was or would be archived", "{\"type\":\"object\",\"properties\":{\"pruned\":"
+            ARRAY("{\"type\":\"object\",\"properties\":{\"id\":" INTEGER ",\"reason\":" STRING "}}") "}}") "}},"
+    "\"/v1/models/{model}/schedule\":{" MODEL_PARAMETER ",\"get\":{\"summary\":\"When pruning runs\","
+    ANSWERS("the schedule", REF("Schedule")) "},\"put\":{\"summary\":\"Change when pruning runs\","
+    JSON_BODY(REF("Schedule")) "," ANSWERS("the schedule", REF("Schedule")) "}},"
+    "\"/v1/models/{model}/stats\":{" MODEL_PARAMETER ",\"get\":{\"summary\":\"Accuracy, routing and sizes\","
+    ANSWERS("the statistics", OBJECT) "}},"
+    "\"/metrics\":{\"get\":{\"summary\":\"Prometheus text format 0.0.4\",\"responses\":{\"200\":{\"description\":\"the "
+    "series\",\"content\":{\"text/plain\":{}}}}}},"
+    PROBE("/healthz", "the state of the models") ","
+    PROBE("/livez", "the process answers") ","
+    PROBE("/readyz", "requests are welcome") ","
+    PROBE("/openapi.json", "this specification") ","
+    "\"/\":{\"get\":{\"summary\":\"a page with live statistics\",\"responses\":{\"200\":{\"description\":\"the page\","
+    "\"content\":{\"text/html\":{}}}}}}"
+    "},\"components\":{\"schemas\":{"
+    "\"Record\":{\"type\":\"object\",\"description\":\"text or vector or both; label where it is to be learned\","
+    "\"properties\":{\"id\":" STRING ",\"text\":" STRING ",\"vector\":" ARRAY(NUMBER) ",\"label\":" STRING
+    ",\"domain\":" STRING ",\"time\":{}}},"
+    "\"Ingested\":{\"type\":\"object\",\"properties\":{\"accepted\":" INTEGER ",\"rejected\":" INTEGER ",\"errors\":"
+    ARRAY("{\"type\":\"object\",\"properties\":{\"line\":" INTEGER ",\"code\":" STRING ",\"error\":" STRING "}}")
+    ",\"first_seq\":" INTEGER ",\"last_seq\":" INTEGER ",\"version\":" INTEGER "}},"
+    "\"Predicted\":{\"type\":\"object\",\"properties\":{\"model\":" STRING ",\"version\":" INTEGER ",\"predictions\":"
+    ARRAY(REF("Prediction")) "}},"
+    "\"Prediction\":{\"type\":\"object\",\"properties\":{\"id\":{\"type\":[\"string\",\"null\"]},\"prediction_id\":" STRING
+    ",\"label\":{\"type\":[\"string\",\"null\"]},\"score\":{\"type\":[\"number\",\"null\"]},\"labels\":"
+    ARRAY("{\"type\":\"object\",\"properties\":{\"label\":" STRING ",\"score\":" NUMBER "}}")
+    ",\"novelty\":" NUMBER ",\"abstain\":" BOOLEAN ",\"experts\":"
+    ARRAY("{\"type\":\"object\",\"properties\":{\"id\":" INTEGER ",\"version\":" INTEGER ",\"weight\":" NUMBER "}}")
+    ",\"neighbours\":"
+    ARRAY("{\"type\":\"object\",\"properties\":{\"id\":{\"type\":[\"string\",\"null\"]},\"label\":" STRING
+          ",\"similarity\":" NUMBER "}}") "}},"
+    "\"Expert\":{\"type\":\"object\",\"properties\":{\"id\":" INTEGER ",\"version\":" INTEGER
+    ",\"state\":{\"enum\":[\"shared\",\"candidate\",\"active\",\"archived\"]},\"labels\":" ARRAY(STRING)
+    ",\"label_count\":" INTEGER ",\"domain\":{\"type\":[\"string\",\"null\"]},\"born\":" INTEGER ",\"parameters\":" INTEGER
+    ",\"bytes\":" INTEGER ",\"records\":" INTEGER ",\"exemplars\":" INTEGER ",\"share\":" NUMBER
+    ",\"last_routed\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"},\"loss\":{\"type\":[\"number\",\"null\"]}"
+    ",\"latency\":" NUMBER "}},"
+    "\"Model\":{\"type\":\"object\",\"properties\":{\"name\":" STRING ",\"version\":" INTEGER ",\"records\":" INTEGER
+    ",\"labels\":" INTEGER ",\"bytes\":" INTEGER ",\"state\":{\"enum\":[\"ready\",\"learning\",\"failed\"]}"
+    ",\"config\":" OBJECT "}},"
+    "\"Schedule\":{\"type\":\"object\",\"properties\":{\"schedule\":" STRING ",\"idle_after\":" STRING ",\"min_share\":"
+    NUMBER "}},"
+    "\"Problem\":{\"type\":\"object\",\"properties\":{\"type\":" STRING ",\"title\":" STRING ",\"status\":" INTEGER
+    ",\"detail\":" STRING ",\"error\":" STRING ",\"code\":" STRING ",\"line\":" INTEGER "}}}}}";
+
+atoll_outcome atoll_handle_openapi(atoll_request *request, atoll_worker *worker)
+{
+    atoll_writer out;
+    (void)worker;
+    atoll_writer_init(&out);
+    atoll_writer_raw(&out, specification, sizeof specification - 1);
+    return atoll_request_json(request, 200, &out);
+}

@@ -1,0 +1,572 @@
+/*
+ * POST …/predict: questions. The records are cut into parts of at most PART_ROWS; the worker that has the request shares
+ * them with workers that are free, each part by itself, so that a large request uses every core and yet leaves gaps for
+ * small ones between its parts: a helper goes back to the queue's end after each. The answers keep their order. Parts may see
+ * different snapshots; the version told is then the oldest one.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/handlers.h"
+#include "api/member.h"
+#include "api/request.h"
+
+enum {
+    PART_ROWS = 64,
+    PART_ROWS_LEAST = 16,      /* fewer are not worth a second worker */
+    TOP_DEFAULT = 5,
+    ANSWER_LABELS_MAX = 1000000, /* records times top of one request: bounds the reply */
+    WAIT_DEFAULT_MS = 10000,
+    WAIT_MOST_MS = 600000
+};
+
+typedef struct part {
+    uint32_t rows;
+    const char *text, *text_end;  /* NDJSON: its lines */
+    uint64_t line;                /* of its first row; NDJSON: lines before `text` */
+    atoll_writer out;             /* the answers, each a JSON object */
+    uint32_t ends[PART_ROWS];     /* where each ends in `out` */
+    bool bad[PART_ROWS];          /* that answer is an error and no prediction */
+    uint64_t version;
+    atoll_status status;          /* refuses the whole request */
+    atoll_error error;
+    uint64_t error_line;
+} part;
+
+typedef struct asking asking;
+
+typedef struct helper {
+    atoll_job job; /* first */
+    asking *asking;
+} helper;
+
+/* What the workers on one request share. Lives until the last of them has let go. */
+struct asking {
+    atoll_request *request; /* gone once every part is done and the worker that has it goes on */
+    atoll_pool *pool;
+    uint64_t top, min_version, timeout_ms;
+    bool explain;
+    atoll_json *values; /* JSON: the records; they live in the parser of the worker that has the request */
+    uint32_t values_count, values_capacity;
+    part *parts;
+    uint32_t part_count;
+    _Atomic uint32_t next; /* first part that nobody has taken */
+    pthread_mutex_t lock;
+    pthread_cond_t all_done;
+    uint32_t done, references;
+    uint32_t helper_count;
+    helper *helpers;
+};
+
+static asking *asking_new(atoll_request *request)
+{
+    asking *a = calloc(1, sizeof *a);
+    if (!a)
+        return NULL;
+    a->request = request;
+    a->pool = request->service->pool;
+    a->top = TOP_DEFAULT;
+    a->timeout_ms = WAIT_DEFAULT_MS;
+    a->references = 1;
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_cond_init(&a->all_done, NULL);
+    return a;
+}
+
+static void release(asking *a)
+{
+    pthread_mutex_lock(&a->lock);
+    bool last = !--a->references;
+    pthread_mutex_unlock(&a->lock);
+    if (!last)
+        return;
+    for (uint32_t i = 0; i < a->part_count; i++)
+        atoll_writer_free(&a->parts[i].out);
+    pthread_mutex_destroy(&a->lock);
+    pthread_cond_destroy(&a->all_done);
+    free(a->parts);
+    free(a->values);
+    free(a->helpers);
+    free(a);
+}
+
+/* ---- reading the request ---- */
+
+typedef struct options {
+    asking *asking;
+    bool has_records;
+    atoll_json records;
+    atoll_status status;
+    atoll_error *error;
+} options;
+
+static void read_uint(options *o, const char *name, atoll_json value, uint64_t least, uint64_t most, uint64_t *out)
+{
+    int64_t number;
+    if (!atoll_json_int64(value, &number))
+        o->status = atoll_fail(o->error, ATOLL_INVALID_VALUE, "%s is not a whole number", name);
+    else if (number < 0 || (uint64_t)number < least || (uint64_t)number > most)
+        o->status = atoll_fail(o->error, ATOLL_OUT_OF_RANGE, "%s is not within %llu to %llu", name,
+                               (unsigned long long)least, (unsigned long long)most);
+    else
+        *out = (uint64_t)number;
+}
+
+static bool visit_option(void *arg, const char *name, atoll_json value)
+{
+    options *o = arg;
+    asking *a = o->asking;
+    if (!strcmp(name, "records")) {
+        o->has_records = true;
+        o->records = value;
+        if (atoll_json_kind_of(value) != ATOLL_JSON_ARRAY)
+            o->status = atoll_fail(o->error, ATOLL_INVALID_VALUE, "records is not an array");
+    } else if (!strcmp(name, "top")) {
+        read_uint(o, name, value, 1, ATOLL_TOP_MAX, &a->top);
+    } else if (!strcmp(name, "min_version")) {
+        read_uint(o, name, value, 0, INT64_MAX, &a->min_version);
+    } else if (!strcmp(name, "timeout_ms")) {
+        read_uint(o, name, value, 0, WAIT_MOST_MS, &a->timeout_ms);
+    } else if (!strcmp(name, "explain")) {
+        if (!atoll_json_bool(value, &a->explain))
+            o->status = atoll_fail(o->error, ATOLL_INVALID_VALUE, "explain is neither true nor false");
+    } else {
+        o->status = atoll_fail(o->error, ATOLL_UNKNOWN_KEY, "unknown key \"%.64s\"", name);
+    }
+    return !o->status;
+}
+
+static atoll_status read_query(asking *a, atoll_error *error)
+{
+    const atoll_request *request = a->request;
+    atoll_status status;
+    if ((status = atoll_request_query_uint(request, "top", 1, ATOLL_TOP_MAX, &a->top, error)) ||
+        (status = atoll_request_query_bool(request, "explain", &a->explain, error)) ||
+        (status = atoll_request_query_uint(request, "min_version", 0, INT64_MAX, &a->min_version, error)))
+        return status;
+    return atoll_request_query_uint(request, "timeout_ms", 0, WAIT_MOST_MS, &a->timeout_ms, error);
+}
+
+static atoll_status check_count(const asking *a, uint64_t records, atoll_error *error)
+{
+    if (records > ATOLL_REQUEST_MAX_RECORDS)
+        return atoll_fail(error, ATOLL_TOO_MANY_RECORDS, "a request holds at most %d records", ATOLL_REQUEST_MAX_RECORDS);
+    if (records * a->top > ANSWER_LABELS_MAX)
+        return atoll_fail(error, ATOLL_TOO_MANY_RECORDS, "records times top is over %d", ANSWER_LABELS_MAX);
+    return ATOLL_OK;
+}
+
+static bool visit_record(void *arg, const char *name, atoll_json value)
+{
+    asking *a = arg;
+    (void)name;
+    if (a->values_count == a->values_capacity) {
+        uint32_t capacity = a->values_capacity ? 4 * a->values_capacity : 16;
+        atoll_json *values = realloc(a->values, capacity * sizeof *values);
+        if (!values)
+            return false;
+        a->values = values;
+        a->values_capacity = capacity;
+    }
+    a->values[a->values_count++] = value;
+    return a->values_count <= ATOLL_REQUEST_MAX_RECORDS;
+}
+
+/* Cuts `rows` records into parts, to be filled in. */
+static atoll_status cut(asking *a, uint32_t rows, atoll_error *error)
+{
+    uint32_t threads = atoll_pool_threads(a->pool);
+    uint32_t size = (rows + threads - 1) / threads;
+    size = size < PART_ROWS_LEAST ? PART_ROWS_LEAST : size > PART_ROWS ? PART_ROWS : size;
+    uint32_t count = (rows + size - 1) / size;
+    a->parts = calloc(count ? count : 1, sizeof *a->parts);
+    if (!a->parts)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for %u records", rows);
+    a->part_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        part *p = &a->parts[i];
+        p->rows = i + 1 < count ? size : rows - i * size;
+        p->line = (uint64_t)i * size + 1;
+        atoll_writer_init(&p->out);
+    }
+    return ATOLL_OK;
+}
+
+static atoll_status read_object(asking *a, atoll_worker *worker, atoll_error *error)
+{
+    atoll_json root;
+    options o = {.asking = a, .error = error};
+    atoll_status status = atoll_request_object(a->request, worker, &root, error);
+    if (status)
+        return status;
+    atoll_json_each(root, visit_option, &o);
+    if (o.status)
+        return o.status;
+    if (!o.has_records)
+        return atoll_fail(error, ATOLL_INVALID_VALUE, "records is missing");
+    a->values_count = 0;
+    bool whole = atoll_json_each(o.records, visit_record, a);
+    if ((status = check_count(a, a->values_count, error)))
+        return status;
+    if (!whole && a->values_count == a->values_capacity)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the records");
+    return cut(a, a->values_count, error);
+}
+
+static atoll_status read_lines(asking *a, atoll_error *error)
+{
+    const char *body = a->request->body;
+    atoll_lines lines = {body, body + a->request->body_bytes, 0};
+    const char *line;
+    size_t bytes;
+    uint64_t rows = 0;
+    while (atoll_lines_next(&lines, &line, &bytes))
+        rows++;
+    atoll_status status = check_count(a, rows, error);
+    if (status || (status = cut(a, (uint32_t)rows, error)))
+        return status;
+    lines = (atoll_lines){body, body + a->request->body_bytes, 0};
+    for (uint32_t i = 0; i < a->part_count; i++) {
+        part *p = &a->parts[i];
+        p->text = lines.at;
+        p->line = lines.number;
+        for (uint32_t row = 0; row < p->rows; row++)
+            atoll_lines_next(&lines, &line, &bytes);
+        p->text_end = lines.at;
+    }
+    return ATOLL_OK;
+}
+
+/* ---- answering a part ---- */
+
+typedef struct answering {
+    asking *asking;
+    part *part;
+    const atoll_batch *batch;
+    uint32_t row;                       /* rows written */
+    uint32_t row_of[PART_ROWS];         /* of each record of the batch */
+    uint64_t line_of[PART_ROWS];        /* of each row */
+    atoll_error refused[PART_ROWS];     /* by row; status OK where the record is good */
+} answering;
+
+static void put_experts(atoll_writer *out, const atoll_prediction *prediction)
+{
+    atoll_member_array(out, "experts");
+    for (uint32_t i = 0; i < prediction->experts; i++) {
+        atoll_json_object_begin(out);
+        atoll_member_uint(out, "id", prediction->expert[i].id);
+        atoll_member_uint(out, "version", prediction->expert[i].version);
+        atoll_member_double(out, "weight", (double)prediction->expert[i].weight);
+        atoll_json_object_end(out);
+    }
+    atoll_json_array_end(out);
+}
+
+static void put_neighbours(atoll_writer *out, const atoll_prediction *prediction)
+{
+    atoll_member_array(out, "neighbours");
+    for (uint32_t i = 0; i < prediction->neighbours; i++) {
+        const atoll_shown_neighbour *neighbour = &prediction->neighbour[i];
+        atoll_json_object_begin(out);
+        atoll_member_text(out, "id", neighbour->id[0] ? neighbour->id : NULL);
+        atoll_member_text(out, "label", neighbour->label);
+        atoll_member_double(out, "similarity", (double)neighbour->similarity);
+        atoll_json_object_end(out);
+    }
+    atoll_json_array_end(out);
+}
+
+static void put_labels(atoll_writer *out, const atoll_prediction *prediction)
+{
+    atoll_member_text(out, "label", prediction->labels ? prediction->label[0].label : NULL);
+    atoll_json_name(out, "score");
+    if (prediction->labels)
+        atoll_json_put_double(out, (double)prediction->label[0].score);
+    else
+        atoll_json_put_null(out);
+    atoll_member_array(out, "labels");
+    for (uint32_t i = 0; i < prediction->labels; i++) {
+        atoll_json_object_begin(out);
+        atoll_member_text(out, "label", prediction->label[i].label);
+        atoll_member_double(out, "score", (double)prediction->label[i].score);
+        atoll_json_object_end(out);
+    }
+    atoll_json_array_end(out);
+}
+
+static void put_prediction(const asking *a, atoll_writer *out, const atoll_slice *id, const atoll_prediction *prediction)
+{
+    char number[40];
+    snprintf(number, sizeof number, "%s-%llx", a->request->service->prediction_prefix,
+             (unsigned long long)prediction->prediction);
+    atoll_json_object_begin(out);
+    atoll_json_name(out, "id");
+    if (id->data)
+        atoll_json_put_string(out, id->data, id->bytes);
+    else
+        atoll_json_put_null(out);
+    atoll_member_text(out, "prediction_id", number);
+    put_labels(out, prediction);
+    atoll_member_double(out, "novelty", (double)prediction->novelty);
+    atoll_member_bool(out, "abstain", prediction->abstain);
+    put_experts(out, prediction);
+    put_neighbours(out, prediction);
+    atoll_json_object_end(out);
+}
+
+/* Ends a row; a line of NDJSON begins without a comma. */
+static void end_row(answering *w, bool bad)
+{
+    part *p = w->part;
+    p->ends[w->row] = (uint32_t)p->out.bytes;
+    p->bad[w->row++] = bad;
+    if (w->asking->request->ndjson)
+        p->out.comma = false;
+}
+
+static void put_refused(answering *w, uint32_t until)
+{
+    while (w->row < until) {
+        const atoll_error *error = &w->refused[w->row];
+        atoll_problem_line(&w->part->out, error->status, error, w->line_of[w->row]);
+        end_row(w, true);
+    }
+}
+
+static void predicted(void *arg, uint32_t record, const atoll_prediction *prediction)
+{
+    answering *w = arg;
+    put_refused(w, w->row_of[record]);
+    put_prediction(w->asking, &w->part->out, &w->batch->records[record].id, prediction);
+    end_row(w, false);
+}
+
+/* One row was parsed into the batch, or was not. Without NDJSON a bad record refuses the request. */
+static bool took(answering *w, uint32_t row, atoll_status status, atoll_batch *batch)
+{
+    atoll_error *error = &w->refused[row];
+    part *p = w->part;
+    if (!status && (status = atoll_learner_check(w->asking->request->model->learner,
+                                                 &batch->records[batch->count - 1], false, error)))
+        atoll_batch_drop(batch);
+    if (!status) {
+        w->row_of[batch->count - 1] = row;
+        return true;
+    }
+    error->status = status;
+    if (w->asking->request->ndjson && status != ATOLL_NO_MEMORY)
+        return true;
+    p->status = status;
+    p->error = *error;
+    p->error_line = w->line_of[row];
+    return false;
+}
+
+static bool read_part(answering *w, atoll_worker *worker)
+{
+    const asking *a = w->asking;
+    part *p = w->part;
+    atoll_lines lines = {p->text, p->text_end, p->line};
+    for (uint32_t row = 0; row < p->rows; row++) {
+        atoll_status status;
+        w->refused[row].status = ATOLL_OK;
+        w->refused[row].detail[0] = 0;
+        if (a->request->ndjson) {
+            const char *line = "";
+            size_t bytes = 0;
+            atoll_lines_next(&lines, &line, &bytes);
+            w->line_of[row] = lines.number;
+            status = atoll_batch_parse(worker->batch, worker->parser, line, bytes, &w->refused[row]);
+        } else {
+            w->line_of[row] = p->line + row;
+            status = atoll_batch_add(worker->batch, a->values[p->line - 1 + row], &w->refused[row]);
+        }
+        if (!took(w, row, status, worker->batch))
+            return false;
+    }
+    return true;
+}
+
+static void answer(asking *a, part *p, atoll_worker *worker)
+{
+    answering w;
+    w.asking = a;
+    w.part = p;
+    w.batch = worker->batch;
+    w.row = 0;
+    atoll_batch_reset(worker->batch);
+    p->version = UINT64_MAX;
+    if (!read_part(&w, worker))
+        return;
+    if (worker->batch->count)
+        p->status = atoll_learner_predict(a->request->model->learner, worker->asker, worker->batch->records,
+                                          worker->batch->count, (uint32_t)a->top, a->explain, predicted, &w,
+                                          &p->version, &p->error);
+    put_refused(&w, p->rows);
+}
+
+/* ---- sharing ---- */
+
+/* Takes a part that nobody has and answers it; false where there is none. */
+static bool work_on_one(asking *a, atoll_worker *worker)
+{
+    uint32_t mine = atomic_fetch_add(&a->next, 1);
+    if (mine >= a->part_count)
+        return false;
+    answer(a, &a->parts[mine], worker);
+    pthread_mutex_lock(&a->lock);
+    if (++a->done == a->part_count)
+        pthread_cond_signal(&a->all_done);
+    pthread_mutex_unlock(&a->lock);
+    return true;
+}
+
+static void help(atoll_job *job, atoll_worker *worker)
+{
+    helper *h = (helper *)(void *)job;
+    asking *a = h->asking;
+    if (worker && work_on_one(a, worker) && atomic_load(&a->next) < a->part_count)
+        atoll_pool_push(a->pool, job);
+    else
+        release(a);
+}
+
+/* Answers every part, with the help of workers that are free. */
+static void answer_all(asking *a, atoll_worker *worker)
+{
+    uint32_t helpers = atoll_pool_threads(a->pool) - 1;
+    if (helpers >= a->part_count)
+        helpers = a->part_count ? a->part_count - 1 : 0;
+    a->helpers = helpers ? calloc(helpers, sizeof *a->helpers) : NULL;
+    if (a->helpers) {
+        a->references += helpers;
+        for (uint32_t i = 0; i < helpers; i++) {
+            a->helpers[i] = (helper){.job.run = help, .asking = a};
+            atoll_pool_push(a->pool, &a->helpers[i].job);
+        }
+    }
+    while (work_on_one(a, worker))
+        ;
+    pthread_mutex_lock(&a->lock);
+    while (a->done < a->part_count)
+        pthread_cond_wait(&a->all_done, &a->lock);
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* ---- the reply ---- */
+
+static void join_lines(const asking *a, uint64_t version, atoll_writer *out)
+{
+    char head[ATOLL_NAME_MAX_BYTES + 64];
+    int head_bytes = snprintf(head, sizeof head, "{\"model\":\"%s\",\"version\":%llu,", a->request->target.model,
+                              (unsigned long long)version);
+    for (uint32_t i = 0; i < a->part_count; i++) {
+        const part *p = &a->parts[i];
+        uint32_t start = 0;
+        for (uint32_t row = 0; row < p->rows; row++) {
+            if (!p->bad[row])
+                atoll_writer_raw(out, head, (size_t)head_bytes);
+            uint32_t skip = p->bad[row] ? 0 : 1; /* its own opening brace */
+            atoll_writer_raw(out, p->out.data + start + skip, p->ends[row] - start - skip);
+            atoll_writer_raw(out, "\n", 1);
+            start = p->ends[row];
+        }
+    }
+}
+
+static void join_object(const asking *a, uint64_t version, atoll_writer *out)
+{
+    atoll_json_object_begin(out);
+    atoll_member_text(out, "model", a->request->target.model);
+    atoll_member_uint(out, "version", version);
+    atoll_member_array(out, "predictions");
+    for (uint32_t i = 0; i < a->part_count; i++) {
+        if (i)
+            atoll_writer_raw(out, ",", 1);
+        atoll_writer_raw(out, a->parts[i].out.data, a->parts[i].out.bytes);
+    }
+    atoll_json_array_end(out);
+    atoll_json_object_end(out);
+}
+
+static atoll_outcome reply(asking *a)
+{
+    atoll_request *request = a->request;
+    atoll_writer out;
+    uint64_t version = UINT64_MAX;
+    bool failed = false;
+    for (uint32_t i = 0; i < a->part_count; i++) {
+        const part *p = &a->parts[i];
+        if (p->status)
+            return atoll_request_problem(request, p->status, &p->error, p->error_line);
+        failed |= p->out.failed || p->out.bytes > UINT32_MAX;
+        version = p->version < version ? p->version : version;
+    }
+    if (version == UINT64_MAX) {
+        atoll_stats stats;
+        atoll_learner_stats(request->model->learner, &stats);
+        version = stats.version;
+    }
+    atoll_writer_init(&out);
+    if (!failed && request->ndjson)
+        join_lines(a, version, &out);
+    else if (!failed)
+        join_object(a, version, &out);
+    out.failed |= failed;
+    return atoll_request_reply(request, 200, &out, request->ndjson ? "application/x-ndjson" : "application/json");
+}
+
+static void waited(void *arg, atoll_status status, const atoll_error *error)
+{
+    atoll_request *request = arg;
+    if (!status) {
+        atoll_request_again(request);
+        return;
+    }
+    atoll_request_problem(request, status, error, 0);
+    atoll_request_finish(request);
+}
+
+/* Waits for the version asked for, once; *later where the request has been handed to the learner. */
+static atoll_status wait_for_version(const asking *a, bool *later, atoll_error *error)
+{
+    atoll_request *request = a->request;
+    atoll_stats stats;
+    *later = false;
+    if (!a->min_version || request->stage++)
+        return ATOLL_OK;
+    atoll_learner_stats(request->model->learner, &stats);
+    if (stats.version >= a->min_version)
+        return ATOLL_OK;
+    atoll_status status = atoll_learner_wait(request->model->learner, a->min_version, (int64_t)a->timeout_ms, waited,
+                                             request, error);
+    *later = !status;
+    return status;
+}
+
+atoll_outcome atoll_handle_predict(atoll_request *request, atoll_worker *worker)
+{
+    atoll_error error = {0};
+    bool later = false;
+    asking *a = asking_new(request);
+    atoll_status status = a ? atoll_request_find_model(request, &error) : ATOLL_NO_MEMORY;
+    if (!status)
+        status = read_query(a, &error);
+    if (!status)
+        status = request->ndjson ? read_lines(a, &error) : read_object(a, worker, &error);
+    if (!status)
+        status = wait_for_version(a, &later, &error);
+    atoll_outcome outcome = ATOLL_LATER;
+    if (status) {
+        outcome = atoll_request_problem(request, status, &error, 0);
+    } else if (!later) {
+        answer_all(a, worker);
+        outcome = reply(a);
+    }
+    if (a)
+        release(a);
+    return outcome;
+}

@@ -1,0 +1,94 @@
+/* GET …/stats: how well a model does, what it holds, where its records go. */
+#include <stdlib.h>
+
+#include "api/handlers.h"
+#include "api/member.h"
+#include "api/request.h"
+
+static void put_learning(atoll_writer *out, const atoll_stats *s)
+{
+    atoll_member_uint(out, "version", s->version);
+    atoll_member_uint(out, "journal_last", s->journal_last);
+    atoll_member_uint(out, "backlog", s->journal_last > s->version ? s->journal_last - s->version : 0);
+    atoll_member_uint(out, "records", s->records);
+    atoll_member_uint(out, "labels", s->labels);
+    atoll_member_uint(out, "named_domains", s->domains);
+    atoll_member_uint(out, "exemplars", s->exemplars);
+    atoll_member_uint(out, "vector_dim", s->vector_dim);
+    atoll_member_double(out, "prequential", s->prequential);
+    atoll_member_double(out, "prequential_recent", s->prequential_recent);
+    atoll_member_double(out, "log_loss", s->log_loss);
+    atoll_member_double(out, "no_change", s->no_change);
+    atoll_member_double(out, "weight_shared", s->weight_shared);
+    atoll_member_double(out, "weight_experts", s->weight_experts);
+    atoll_member_double(out, "weight_votes", s->weight_votes);
+    atoll_member_double(out, "learn_seconds", s->learn_seconds);
+    atoll_member_text(out, "failure", s->failure[0] ? s->failure : NULL);
+}
+
+static void put_experts(atoll_writer *out, const atoll_stats *s)
+{
+    atoll_member_uint(out, "experts_active", s->experts_active);
+    atoll_member_uint(out, "experts_candidate", s->experts_candidate);
+    atoll_member_uint(out, "experts_archived", s->experts_archived);
+    atoll_member_uint(out, "born", s->born);
+    atoll_member_uint(out, "pruned", s->pruned);
+    atoll_member_uint(out, "dropped_candidates", s->dropped_candidates);
+    atoll_member_uint(out, "restored", s->restored);
+    atoll_member_uint(out, "routed", s->routed);
+    atoll_member_uint(out, "overflowed", s->overflowed);
+    atoll_member_uint(out, "dropped", s->dropped);
+    atoll_member_double(out, "gate_entropy", s->gate_entropy);
+}
+
+static void put_storage(atoll_writer *out, const atoll_stats *s)
+{
+    atoll_member_uint(out, "checkpoint", s->checkpoint);
+    atoll_member_uint(out, "checkpoints", s->checkpoints);
+    atoll_member_double(out, "checkpoint_seconds", s->checkpoint_seconds);
+    atoll_member_uint(out, "parameter_bytes", s->parameter_bytes);
+    atoll_member_uint(out, "memory_bytes", s->memory_bytes);
+    atoll_member_uint(out, "index_bytes", s->index_bytes);
+    atoll_member_uint(out, "retired_bytes", s->retired_bytes);
+    atoll_member_uint(out, "journal_bytes", s->journal_bytes);
+    atoll_member_uint(out, "state_bytes", s->state_bytes);
+}
+
+static void put_domains(atoll_writer *out, const atoll_domain_stats *domains, uint32_t count)
+{
+    atoll_member_array(out, "domains");
+    for (uint32_t i = 0; i < count; i++) {
+        atoll_json_object_begin(out);
+        atoll_member_text(out, "domain", domains[i].domain);
+        atoll_member_uint(out, "records", domains[i].records);
+        atoll_member_double(out, "prequential", domains[i].prequential);
+        atoll_json_object_end(out);
+    }
+    atoll_json_array_end(out);
+}
+
+atoll_outcome atoll_handle_stats(atoll_request *request, atoll_worker *worker)
+{
+    atoll_error error;
+    atoll_stats stats;
+    atoll_domain_stats *domains = NULL;
+    uint32_t count = 0;
+    atoll_writer out;
+    (void)worker;
+    atoll_status status = atoll_request_find_model(request, &error);
+    if (!status)
+        status = atoll_learner_domains(request->model->learner, &domains, &count, &error);
+    if (status)
+        return atoll_request_problem(request, status, &error, 0);
+    atoll_learner_stats(request->model->learner, &stats);
+    atoll_writer_init(&out);
+    atoll_json_object_begin(&out);
+    atoll_member_text(&out, "model", request->model->name);
+    put_learning(&out, &stats);
+    put_experts(&out, &stats);
+    put_storage(&out, &stats);
+    put_domains(&out, domains, count);
+    atoll_json_object_end(&out);
+    free(domains);
+    return atoll_request_json(request, 200, &out);
+}

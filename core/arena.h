@@ -1,0 +1,20 @@
+/* An arena: memory that is handed out piece by piece and taken back all at once. Keeps its chunks for the next round. */
+#ifndef ATOLL_CORE_ARENA_H
+#define ATOLL_CORE_ARENA_H
+
+#include <stddef.h>
+
+typedef struct atoll_arena {
+    struct atoll_arena_chunk *first, *current;
+} atoll_arena;
+
+void atoll_arena_init(atoll_arena *arena);
+void atoll_arena_free(atoll_arena *arena);
+
+/* `bytes` aligned to 16, uninitialised; NULL where memory is short. */
+void *atoll_arena_take(atoll_arena *arena, size_t bytes);
+
+/* Takes everything back. */
+void atoll_arena_reset(atoll_arena *arena);
+
+#endif

@@ -1,0 +1,52 @@
+#include "core/combine.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/kernels.h"
+
+/*
+ * What a voice gives to a label that it does not know. Small enough for a sure voice to decide, large enough that a gate
+ * in error does not forbid the right label.
+ */
+static const float floor_of[ATOLL_VOICES] = {1e-4f, 1e-4f, 1e-3f, 2e-2f};
+
+static const float initial_weight[ATOLL_VOICES] = {0.5f, 0.8f, 0.5f, 0.1f};
+
+static const float rate = 0.01f, most = 2;
+
+void atoll_combiner_init(atoll_combiner *combiner)
+{
+    for (int v = 0; v < ATOLL_VOICES; v++) {
+        combiner->weight[v] = initial_weight[v];
+        combiner->squares[v] = 1;
+    }
+}
+
+void atoll_combine(const atoll_combiner *combiner, const atoll_voices *voices, float *p)
+{
+    bool heard = false;
+    memset(p, 0, voices->labels * sizeof *p);
+    for (int v = 0; v < ATOLL_VOICES; v++) {
+        const float *says = voices->says[v];
+        heard |= says != NULL;
+        for (uint32_t y = 0; says && y < voices->labels; y++)
+            p[y] += combiner->weight[v] * logf(says[y] + floor_of[v]);
+    }
+    if (heard && voices->labels)
+        atoll_softmax(p, voices->labels);
+}
+
+void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, const float *p, uint32_t label)
+{
+    for (int v = 0; v < ATOLL_VOICES; v++) {
+        const float *says = voices->says[v];
+        float slope = 0;
+        if (!says)
+            continue;
+        for (uint32_t y = 0; y < voices->labels; y++)
+            slope += (p[y] - (y == label)) * logf(says[y] + floor_of[v]);
+        atoll_adagrad(&combiner->weight[v], &combiner->squares[v], &slope, 1, rate, 1);
+        combiner->weight[v] = fminf(fmaxf(combiner->weight[v], 0), most);
+    }
+}

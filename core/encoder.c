@@ -1,0 +1,135 @@
+#include "core/encoder.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/kernels.h"
+#include "core/limits.h"
+
+enum {
+    MEAN,
+    SQUARES,
+    MOMENTS
+};
+
+/* Projected dimensions of vectors are numbered behind all buckets, so that text and vector do not share signs. */
+enum { VECTOR_BUCKETS = 1 << 24 };
+
+atoll_status atoll_encoder_init(atoll_pager *pager, atoll_encoder *encoder, uint32_t buckets, uint32_t embedding_dim,
+                                uint64_t seed, atoll_error *error)
+{
+    *encoder = (atoll_encoder){.buckets = buckets, .embedding_dim = embedding_dim, .seed = seed};
+    atoll_array_init(&encoder->frequency, sizeof(uint32_t));
+    atoll_array_init(&encoder->moments, MOMENTS * sizeof(double));
+    return atoll_array_grow(pager, &encoder->frequency, buckets, error);
+}
+
+void atoll_encoder_clear(atoll_pager *pager, atoll_encoder *encoder)
+{
+    atoll_array_clear(pager, &encoder->frequency);
+    atoll_array_clear(pager, &encoder->moments);
+}
+
+atoll_status atoll_encoder_set_vector(atoll_pager *pager, atoll_encoder *encoder, uint32_t vector_dim,
+                                      atoll_error *error)
+{
+    atoll_status status = atoll_array_grow(pager, &encoder->moments, vector_dim, error);
+    if (status == ATOLL_OK)
+        encoder->vector_dim = vector_dim;
+    return status;
+}
+
+static uint32_t frequency_of(const atoll_encoder *encoder, uint32_t bucket)
+{
+    return *(const uint32_t *)atoll_array_at(&encoder->frequency, bucket);
+}
+
+void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms, atoll_encoded *out)
+{
+    enum { AHEAD = 16 };
+    float log_documents = logf((float)(encoder->documents + 1));
+    out->features = terms;
+    for (uint32_t i = 0; i < terms; i++) {
+        if (i + AHEAD < terms)
+            __builtin_prefetch(atoll_array_at(&encoder->frequency, atoll_term_bucket(term[i + AHEAD])));
+        uint32_t bucket = atoll_term_bucket(term[i]), tf = atoll_term_tf(term[i]);
+        float idf = 1 + log_documents - logf((float)(frequency_of(encoder, bucket) + 1));
+        out->bucket[i] = bucket;
+        out->weight[i] = (tf == 1 ? 1 : 1 + logf((float)tf)) * idf;
+    }
+    atoll_normalise(out->weight, terms);
+}
+
+void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atoll_encoded *out)
+{
+    double count = encoder->vectors ? (double)encoder->vectors : 1;
+    for (uint32_t i = 0; i < encoder->vector_dim; i++) {
+        const double *moment = atoll_array_at(&encoder->moments, i);
+        float deviation = sqrtf((float)(moment[SQUARES] / count));
+        float x = encoder->vectors ? vector[i] - (float)moment[MEAN] : vector[i];
+        x = deviation > 0 ? x / deviation : x;
+        out->dense[i] = fminf(fmaxf(x, -ATOLL_SCALE_CLIP), ATOLL_SCALE_CLIP);
+    }
+    out->has_dense = true;
+}
+
+void atoll_encoder_embed(const atoll_encoder *encoder, atoll_encoded *out)
+{
+    float part[ATOLL_EMBEDDING_MAX_DIM];
+    uint32_t dim = encoder->embedding_dim;
+    memset(out->embedding, 0, dim * sizeof *out->embedding);
+    if (out->features)
+        atoll_project_sparse(out->bucket, out->weight, out->features, encoder->seed, out->embedding, dim);
+    if (out->has_dense) {
+        memset(part, 0, dim * sizeof *part);
+        for (uint32_t i = 0; i < encoder->vector_dim; i++) {
+            uint32_t bucket = VECTOR_BUCKETS + i;
+            atoll_project_sparse(&bucket, &out->dense[i], 1, encoder->seed, part, dim);
+        }
+        atoll_normalise(out->embedding, dim);
+        atoll_normalise(part, dim);
+        atoll_axpy(out->embedding, part, 1, dim);
+    }
+    atoll_normalise(out->embedding, dim);
+}
+
+static atoll_status learn_vector(atoll_pager *pager, atoll_encoder *encoder, const float *vector, atoll_error *error)
+{
+    encoder->vectors++;
+    for (uint32_t i = 0; i < encoder->vector_dim; i++) {
+        double *moment = atoll_array_edit(pager, &encoder->moments, i);
+        if (!moment)
+            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the scale of vectors");
+        double before = vector[i] - moment[MEAN];
+        moment[MEAN] += before / (double)encoder->vectors;
+        moment[SQUARES] += before * (vector[i] - moment[MEAN]);
+    }
+    return ATOLL_OK;
+}
+
+atoll_status atoll_encoder_learn(atoll_pager *pager, atoll_encoder *encoder, const atoll_term *term, uint32_t terms,
+                                 const float *vector, atoll_error *error)
+{
+    for (uint32_t i = 0; i < terms; i++) {
+        uint32_t *frequency = atoll_array_edit(pager, &encoder->frequency, atoll_term_bucket(term[i]));
+        if (!frequency)
+            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for document frequencies");
+        ++*frequency;
+    }
+    encoder->documents += terms > 0;
+    if (vector && encoder->vectors < ATOLL_SCALE_RECORDS)
+        return learn_vector(pager, encoder, vector, error);
+    return ATOLL_OK;
+}
+
+void atoll_encoder_drop_rare(const atoll_encoder *encoder, atoll_encoded *encoded)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < encoded->features; i++) {
+        if (frequency_of(encoder, encoded->bucket[i]) < 2)
+            continue;
+        encoded->bucket[kept] = encoded->bucket[i];
+        encoded->weight[kept++] = encoded->weight[i];
+    }
+    encoded->features = kept;
+}

@@ -1,0 +1,64 @@
+/*
+ * What a model has learned about its input before any expert reads it: document frequencies of terms, and the scale of
+ * vectors. Both are causal: a record is encoded with what was learned before it.
+ */
+#ifndef ATOLL_CORE_ENCODER_H
+#define ATOLL_CORE_ENCODER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/features.h"
+#include "core/pages.h"
+
+enum { ATOLL_SCALE_RECORDS = 1000 }; /* vectors after which the scale stays: what was learned on it stays valid */
+
+/* Plain data: copy it to freeze it. */
+typedef struct atoll_encoder {
+    uint32_t buckets, embedding_dim, vector_dim; /* vector_dim is 0 until the first vector */
+    uint64_t seed;
+    uint64_t documents;     /* texts learned */
+    uint64_t vectors;       /* vectors learned */
+    atoll_array frequency;  /* of uint32_t by bucket: texts that held it */
+    atoll_array moments;    /* of two doubles by dimension: mean, sum of squared deviations [Welford 1962] */
+} atoll_encoder;
+
+/* One encoded record; its arrays are the caller's: weight and bucket for ATOLL_FEATURES_MAX or `terms` of them. */
+typedef struct atoll_encoded {
+    uint32_t *bucket;
+    float *weight;      /* tf-idf, the whole of unit length */
+    uint32_t features;
+    float *embedding;   /* embedding_dim, unit length (all zero for a vector of zeros alone) */
+    float *dense;       /* vector_dim scaled values; has_dense tells whether they are there */
+    bool has_dense;
+} atoll_encoded;
+
+atoll_status atoll_encoder_init(atoll_pager *pager, atoll_encoder *encoder, uint32_t buckets, uint32_t embedding_dim,
+                                uint64_t seed, atoll_error *error);
+void atoll_encoder_clear(atoll_pager *pager, atoll_encoder *encoder);
+
+/* The first vector's dimension. */
+atoll_status atoll_encoder_set_vector(atoll_pager *pager, atoll_encoder *encoder, uint32_t vector_dim,
+                                      atoll_error *error);
+
+/* Features of terms: tf-idf as core/features.h tells. */
+void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms, atoll_encoded *out);
+
+/* Scales a vector of vector_dim floats: (v - mean) / deviation, clipped to ±ATOLL_SCALE_CLIP. */
+#define ATOLL_SCALE_CLIP 4.0f
+void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atoll_encoded *out);
+
+/* The embedding of what weigh and scale left in `out`: projections of both parts, each of unit length, summed. */
+void atoll_encoder_embed(const atoll_encoder *encoder, atoll_encoded *out);
+
+/* Learns from one record's terms (0 for none) and vector (NULL for none). */
+atoll_status atoll_encoder_learn(atoll_pager *pager, atoll_encoder *encoder, const atoll_term *term, uint32_t terms,
+                                 const float *vector, atoll_error *error);
+
+/*
+ * Keeps, in place, the features whose bucket was in at least two learned texts: those of one text alone are half of all
+ * rows a network would hold, and predict nothing.
+ */
+void atoll_encoder_drop_rare(const atoll_encoder *encoder, atoll_encoded *encoded);
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * An expert: a feed-forward network with labels of its own, and what is known of it. The shared expert is one too; its
+ * labels are all labels of the model.
+ */
+#ifndef ATOLL_CORE_EXPERT_H
+#define ATOLL_CORE_EXPERT_H
+
+#include <stdint.h>
+
+#include "core/net.h"
+
+typedef enum atoll_expert_state {
+    ATOLL_EXPERT_SHARED,    /* the dense fallback; id 0 */
+    ATOLL_EXPERT_CANDIDATE, /* in the nursery: learns, is not routed to */
+    ATOLL_EXPERT_ACTIVE,
+    ATOLL_EXPERT_ARCHIVED,  /* keeps its parameters, is neither trained nor routed to */
+    ATOLL_EXPERT_GONE       /* a candidate that was given up: only its number remains */
+} atoll_expert_state;
+
+/* A label as one expert knows it: output i of its network stands for labels[i].label. */
+typedef struct atoll_expert_label {
+    uint32_t label;   /* the model's number */
+    uint32_t records; /* of this label that the expert has learned, replays not counted */
+} atoll_expert_label;
+
+/* Plain data: copy it to freeze it. */
+typedef struct atoll_expert {
+    uint32_t id;
+    atoll_expert_state state;
+    uint64_t born, version;  /* commits: of its birth, of its last change */
+    atoll_net net;
+    atoll_array labels;      /* of atoll_expert_label, as many as net.outputs */
+    uint64_t records;        /* learned, replays not counted */
+    int64_t last_routed_ms;  /* journal time */
+    double share;            /* running share of the records routed to it */
+    double loss;             /* running mean of -ln p of the true label, before learning it */
+} atoll_expert;
+
+void atoll_expert_init(atoll_expert *expert, uint32_t id, const atoll_net_shape *shape);
+void atoll_expert_clear(atoll_pager *pager, atoll_expert *expert);
+
+static inline const atoll_expert_label *atoll_expert_label_at(const atoll_expert *expert, uint32_t output)
+{
+    return (const atoll_expert_label *)atoll_array_at(&expert->labels, output);
+}
+
+/* The output for a label, or ATOLL_ROW_NONE. At worst a walk over the expert's labels. */
+uint32_t atoll_expert_output(const atoll_expert *expert, uint32_t label);
+
+/* Adds an output for a label that it does not know; *output is its number. */
+atoll_status atoll_expert_add_label(atoll_pager *pager, atoll_expert *expert, uint32_t label, uint32_t *output,
+                                    atoll_error *error);
+
+/*
+ * probability[labels of the model] += scale * the expert's softmax. `logits` is scratch for its outputs, and receives
+ * its own probabilities. Nothing is added where it knows no label.
+ */
+atoll_status atoll_expert_predict(const atoll_expert *expert, atoll_net_scratch *scratch, const atoll_input *input,
+                                  const float *h, float scale, float *logits, float *probability, atoll_error *error);
+
+uint64_t atoll_expert_bytes(const atoll_expert *expert);
+
+#endif

@@ -1,0 +1,196 @@
+#include "core/features.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/limits.h"
+#include "core/text.h"
+
+enum {
+    NGRAM_MIN = 3,
+    NGRAM_MAX = 5,
+    NGRAM_WORD_MAX = 64,        /* code points of a word whose n-grams are read */
+    WORD_BEGIN = 2, WORD_END = 3, /* marks that no word contains */
+    TF_MAX = 255
+};
+
+/* Each kind of feature hashes from a seed of its own. */
+static const uint64_t seed_word = 0x8ebc6af09c88c6e3u;
+static const uint64_t seed_bigram = 0x589965cc75374cc3u;
+static const uint64_t seed_ngram = 0x1d8e4e27c47d124fu;
+
+struct atoll_text_scratch {
+    atoll_words words;
+    atoll_term *table;
+    size_t capacity; /* elements of table */
+};
+
+/*
+ * Counts terms. A table with open addressing whose home slot rises with the bucket (buckets are hashes, so they spread
+ * evenly), and whose probes never wrap: the slots read in order are almost sorted. An empty slot is 0, which no term
+ * is, since its tf is at least 1.
+ */
+typedef struct counter {
+    atoll_term *table;
+    uint32_t mask, shift; /* bucket = hash & mask; home slot = bucket >> shift */
+    uint32_t count, most; /* distinct terms: now, and at most */
+} counter;
+
+atoll_text_scratch *atoll_text_scratch_new(void)
+{
+    return calloc(1, sizeof(atoll_text_scratch));
+}
+
+void atoll_text_scratch_free(atoll_text_scratch *scratch)
+{
+    if (!scratch)
+        return;
+    atoll_words_free(&scratch->words);
+    free(scratch->table);
+    free(scratch);
+}
+
+static inline uint64_t mix(uint64_t hash, uint64_t value)
+{
+    hash = (hash ^ value) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 32;
+}
+
+static inline uint64_t finish(uint64_t hash)
+{
+    hash *= 0xd6e8feb86659fd93u;
+    return hash ^ hash >> 32;
+}
+
+/* False once the counter is full: the rest of the text is not read. */
+static inline bool count_term(counter *c, uint64_t hash)
+{
+    uint32_t bucket = (uint32_t)hash & c->mask;
+    atoll_term *slot = c->table + (bucket >> c->shift);
+    while (*slot && atoll_term_bucket(*slot) != bucket)
+        slot++;
+    if (*slot) {
+        *slot += atoll_term_tf(*slot) < TF_MAX;
+        return true;
+    }
+    if (c->count == c->most)
+        return false;
+    *slot = bucket << 8 | 1;
+    c->count++;
+    return true;
+}
+
+static bool count_ngrams(counter *c, const int32_t *word, uint32_t length)
+{
+    int32_t marked[NGRAM_WORD_MAX + 2];
+    if (length > NGRAM_WORD_MAX)
+        length = NGRAM_WORD_MAX;
+    marked[0] = WORD_BEGIN;
+    memcpy(marked + 1, word, length * sizeof *word);
+    marked[length + 1] = WORD_END;
+    for (uint32_t i = 0, end = length + 2; i + NGRAM_MIN <= end; i++) {
+        /* The n-grams of one beginning share the hash of what they have in common. */
+        uint64_t hash = seed_ngram;
+        for (uint32_t n = 1; n <= NGRAM_MAX && i + n <= end; n++) {
+            hash = mix(hash, (uint64_t)marked[i + n - 1]);
+            if (n >= NGRAM_MIN && !count_term(c, finish(hash)))
+                return false;
+        }
+    }
+    return true;
+}
+
+static void count_words(counter *c, const atoll_words *words)
+{
+    uint64_t before = 0;
+    for (uint32_t w = 0, begin = 0; w < words->count; begin = words->ends[w++]) {
+        const int32_t *word = words->points + begin;
+        uint32_t length = words->ends[w] - begin;
+        uint64_t hash = seed_word;
+        for (uint32_t i = 0; i < length; i++)
+            hash = mix(hash, (uint64_t)word[i]);
+        if (!count_term(c, finish(hash)))
+            return;
+        if (w > 0 && !count_term(c, finish(mix(mix(seed_bigram, before), hash))))
+            return;
+        if (!count_ngrams(c, word, length))
+            return;
+        before = hash;
+    }
+}
+
+/* Moves the counted terms to the front of the table, ascending. */
+static void gather(atoll_term *table, size_t slots)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < slots; i++) {
+        atoll_term term = table[i];
+        table[count] = term;
+        count += term != 0;
+    }
+    for (uint32_t i = 1; i < count; i++) {
+        atoll_term term = table[i];
+        uint32_t at = i;
+        for (; at > 0 && table[at - 1] > term; at--)
+            table[at] = table[at - 1];
+        table[at] = term;
+    }
+}
+
+atoll_status atoll_terms_extract(atoll_text_scratch *scratch, atoll_slice text, uint32_t buckets, atoll_term *terms,
+                                 uint32_t *count, atoll_error *error)
+{
+    *count = 0;
+    atoll_status status = atoll_words_cut(&scratch->words, text, error);
+    if (status != ATOLL_OK)
+        return status;
+    const atoll_words *words = &scratch->words;
+    if (words->count == 0)
+        return atoll_fail(error, ATOLL_EMPTY_TEXT, "the text holds no letter and no digit");
+
+    /* A word of length n is itself, a bigram, and n + (n - 1) + (n - 2) n-grams where these are not negative. */
+    size_t most = 3 * (size_t)words->ends[words->count - 1] + 2 * (size_t)words->count;
+    if (most > ATOLL_FEATURES_MAX)
+        most = ATOLL_FEATURES_MAX;
+    uint32_t slots = buckets, shift = 0;
+    for (; slots / 2 >= 2 * most; slots /= 2)
+        shift++;
+    size_t reach = slots + most; /* the furthest slot that probing may come to */
+    if (reach > scratch->capacity) {
+        atoll_term *table = realloc(scratch->table, reach * sizeof *table);
+        if (!table)
+            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the terms of a text");
+        scratch->table = table;
+        scratch->capacity = reach;
+    }
+    memset(scratch->table, 0, reach * sizeof *scratch->table);
+
+    counter c = {scratch->table, buckets - 1, shift, 0, (uint32_t)most};
+    count_words(&c, words);
+    gather(scratch->table, reach);
+    memcpy(terms, scratch->table, c.count * sizeof *terms);
+    *count = c.count;
+    return ATOLL_OK;
+}
+
+/*
+ * Each of a bucket's nonzeros falls into a stretch of its own of the coordinates (the block form of Kane and Nelson),
+ * so that no two meet where 16 divides dim. One needs 15 bits for its place in the stretch and one for its sign.
+ */
+void atoll_project_sparse(const uint32_t *buckets, const float *weights, uint32_t count, uint64_t seed, float *out,
+                          uint32_t dim)
+{
+    _Static_assert(ATOLL_PROJECTION_NONZEROS == 16, "four mixes of four nonzeros each");
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t hash = mix(seed ^ 0x2545f4914f6cdd1du, buckets[i]);
+        float signs[2] = {weights[i], -weights[i]};
+        for (uint32_t block = 0; block < ATOLL_PROJECTION_NONZEROS; block += 4) {
+            uint64_t bits = finish(hash = mix(hash, block + 1));
+            for (uint32_t j = 0; j < 4; j++, bits >>= 16) {
+                uint32_t place = (block + j) << 15 | ((uint32_t)bits & 0x7fff);
+                out[place * dim >> 19] += signs[bits >> 15 & 1];
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+#include "core/gate.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/kernels.h"
+
+static const float rate = 0.2f, rate_linear = 0.02f, rate_scale = 0.05f;
+
+/* alpha of the load-balancing loss, Switch's own choice. */
+static const float balance = 0.01f;
+
+void atoll_gate_init(atoll_gate *gate, uint32_t embedding_dim, uint64_t seed)
+{
+    *gate = (atoll_gate){.vote_scale = 1};
+    atoll_net_init(&gate->net, &(atoll_net_shape){.linear_dim = 2 * embedding_dim,
+                                                  .rate_wide = rate,
+                                                  .rate_dense = rate,
+                                                  .rate_linear = rate_linear,
+                                                  .seed = seed});
+}
+
+void atoll_gate_clear(atoll_pager *pager, atoll_gate *gate)
+{
+    atoll_net_clear(pager, &gate->net);
+}
+
+void atoll_gate_votes(const atoll_context *context, uint32_t experts, float *vote)
+{
+    memset(vote, 0, experts * sizeof *vote);
+    for (uint32_t i = 0; i < context->count; i++)
+        if (context->voter[i].owner < experts)
+            vote[context->voter[i].owner] += context->voter[i].vote;
+}
+
+atoll_status atoll_gate_score(const atoll_gate *gate, atoll_net_scratch *scratch, const atoll_input *input,
+                              const float *vote, const bool *open, float *probability, atoll_error *error)
+{
+    uint32_t experts = gate->net.outputs, any = 0;
+    if (experts == 0)
+        return ATOLL_OK;
+    atoll_status status = atoll_net_forward(&gate->net, scratch, input, NULL, probability, error);
+    if (status)
+        return status;
+    for (uint32_t e = 0; e < experts; e++) {
+        probability[e] += gate->vote_scale * logf(vote[e] + ATOLL_GATE_VOTE_FLOOR);
+        probability[e] = open[e] ? probability[e] : -INFINITY;
+        any += open[e];
+    }
+    if (any)
+        atoll_softmax(probability, experts);
+    else
+        memset(probability, 0, experts * sizeof *probability);
+    return ATOLL_OK;
+}
+
+atoll_status atoll_gate_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_scratch *scratch,
+                              const atoll_input *input, const float *vote, const float *share, uint32_t owner,
+                              float *probability, atoll_error *error)
+{
+    uint32_t experts = gate->net.outputs;
+    float mean_share = atoll_dot(share, probability, experts), slope = 0;
+    for (uint32_t e = 0; e < experts; e++) {
+        float p = probability[e];
+        probability[e] = p - (e == owner) + balance * (float)experts * p * (share[e] - mean_share);
+        slope += probability[e] * logf(vote[e] + ATOLL_GATE_VOTE_FLOOR);
+    }
+    atoll_adagrad(&gate->vote_scale, &gate->vote_squares, &slope, 1, rate_scale, 1);
+    gate->vote_scale = fminf(fmaxf(gate->vote_scale, 0), 4);
+    return atoll_net_backward(pager, &gate->net, scratch, input, NULL, probability, NULL, error);
+}
+
+/* The best open expert with room that the route does not hold yet; `experts` where there is none. */
+static uint32_t best(const float *probability, uint32_t experts, const uint32_t *load, uint32_t capacity,
+                     const atoll_route *route)
+{
+    uint32_t chosen = experts;
+    for (uint32_t e = 0; e < experts; e++) {
+        bool taken = !(probability[e] > 0) || load[e] >= capacity;
+        for (uint32_t i = 0; i < route->count && !taken; i++)
+            taken = route->expert[i] == e;
+        if (!taken && (chosen == experts || probability[e] > probability[chosen]))
+            chosen = e;
+    }
+    return chosen;
+}
+
+static void route_one(const float *probability, uint32_t experts, uint32_t k, uint32_t capacity,
+                      atoll_overflow overflow, uint32_t *load, atoll_route *route, atoll_route_counts *counts)
+{
+    float sum = 0;
+    uint32_t wanted = 0;
+    atoll_route ideal = {0};
+    route->count = 0;
+    for (; wanted < k; wanted++) {
+        uint32_t e = best(probability, experts, load, UINT32_MAX, &ideal);
+        if (e == experts)
+            break;
+        ideal.expert[ideal.count++] = e;
+        bool full = load[e] >= capacity;
+        counts->overflowed += full;
+        if (full && overflow == ATOLL_OVERFLOW_DROP)
+            continue;
+        if (full && overflow == ATOLL_OVERFLOW_NEXT && (e = best(probability, experts, load, capacity, route)) == experts)
+            continue;
+        bool twice = false;
+        for (uint32_t i = 0; i < route->count; i++)
+            twice |= route->expert[i] == e;
+        if (twice)
+            continue;
+        load[e]++;
+        sum += route->weight[route->count] = probability[e];
+        route->expert[route->count++] = e;
+    }
+    for (uint32_t i = 0; i < route->count; i++)
+        route->weight[i] /= sum;
+    counts->routed += route->count;
+    counts->dropped += wanted > 0 && route->count == 0;
+}
+
+void atoll_gate_route(const float *probability, uint32_t batch, uint32_t experts, uint32_t k, float capacity_factor,
+                      atoll_overflow overflow, uint32_t *load, atoll_route *route, atoll_route_counts *counts)
+{
+    uint32_t open = 0;
+    for (uint32_t e = 0; e < experts && batch; e++)
+        open += probability[e] > 0;
+    float room = open ? ceilf(capacity_factor * (float)k * (float)batch / (float)open) : 0;
+    uint32_t capacity = room > (float)k ? (uint32_t)room : k;
+    memset(load, 0, experts * sizeof *load);
+    for (uint32_t i = 0; i < batch; i++)
+        route_one(probability + (size_t)i * experts, experts, k, capacity, overflow, load, &route[i], counts);
+}

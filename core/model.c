@@ -1,0 +1,101 @@
+#include "core/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/hash.h"
+
+atoll_status atoll_names_init(atoll_names *names, uint32_t limit, atoll_error *error)
+{
+    *names = (atoll_names){.limit = limit, .places = 2};
+    while (names->places < 2 * limit)
+        names->places *= 2;
+    names->name = calloc(limit, sizeof *names->name);
+    names->table = calloc(names->places, sizeof *names->table);
+    if (names->name && names->table)
+        return ATOLL_OK;
+    atoll_names_free(names);
+    return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for names");
+}
+
+void atoll_names_free(atoll_names *names)
+{
+    for (uint32_t i = 0; i < names->count; i++)
+        free(names->name[i]);
+    free(names->name);
+    free(names->table);
+    *names = (atoll_names){0};
+}
+
+/* The place of the name, or the empty one where it belongs. */
+static uint32_t place_of(const atoll_names *names, const char *data, size_t bytes)
+{
+    uint32_t place = (uint32_t)atoll_hash64(data, bytes, 0) & (names->places - 1);
+    while (names->table[place]) {
+        const char *name = names->name[names->table[place] - 1];
+        if (strlen(name) == bytes && memcmp(name, data, bytes) == 0)
+            break;
+        place = (place + 1) & (names->places - 1);
+    }
+    return place;
+}
+
+uint32_t atoll_names_find(const atoll_names *names, const char *data, size_t bytes)
+{
+    return names->table[place_of(names, data, bytes)] - 1;
+}
+
+atoll_status atoll_names_add(atoll_names *names, const char *data, size_t bytes, uint32_t *number, atoll_error *error)
+{
+    uint32_t place = place_of(names, data, bytes);
+    if (names->table[place]) {
+        *number = names->table[place] - 1;
+        return ATOLL_OK;
+    }
+    if (names->count == names->limit)
+        return atoll_fail(error, ATOLL_TOO_MANY_LABELS, "at most %u names", names->limit);
+    char *name = malloc(bytes + 1);
+    if (!name)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a name");
+    memcpy(name, data, bytes);
+    name[bytes] = '\0';
+    *number = names->count;
+    names->name[names->count++] = name;
+    names->table[place] = names->count;
+    return ATOLL_OK;
+}
+
+atoll_status atoll_model_reserve(atoll_model *model, atoll_error *error)
+{
+    if (model->experts < model->capacity)
+        return ATOLL_OK;
+    uint32_t capacity = model->capacity ? 2 * model->capacity : 8;
+    atoll_expert *expert = realloc(model->expert, capacity * sizeof *expert);
+    if (!expert)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for an expert");
+    model->expert = expert;
+    model->capacity = capacity;
+    return ATOLL_OK;
+}
+
+atoll_model *atoll_model_freeze(const atoll_model *model)
+{
+    size_t experts = model->experts * sizeof *model->expert;
+    atoll_model *frozen = malloc(sizeof *frozen + experts);
+    if (!frozen)
+        return NULL;
+    *frozen = *model;
+    frozen->expert = (atoll_expert *)(frozen + 1);
+    frozen->capacity = model->experts;
+    memcpy(frozen->expert, model->expert, experts);
+    return frozen;
+}
+
+uint64_t atoll_model_bytes(const atoll_model *model)
+{
+    uint64_t bytes = atoll_array_bytes(&model->encoder.frequency) + atoll_array_bytes(&model->encoder.moments) +
+                     atoll_net_bytes(&model->gate.net);
+    for (uint32_t e = 0; e < model->experts; e++)
+        bytes += atoll_expert_bytes(&model->expert[e]);
+    return bytes;
+}

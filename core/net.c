@@ -1,0 +1,395 @@
+#include "core/net.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/kernels.h"
+#include "core/rng.h"
+
+/*
+ * The initial scale of W1 and W2. Their product starts a class's logits; much smaller and the low-rank path sleeps for
+ * hundreds of records, since each factor's gradient is scaled by the other.
+ */
+static const float initial_scale = 0.3f;
+
+enum { GRADIENT_BYTES = 4 * ATOLL_PAGE_BYTES }; /* at least a page of D1, of which half are weights */
+
+static const float floor_of_squares = 1e-10f; /* under the square root of W1's step */
+
+void atoll_net_scratch_init(atoll_net_scratch *scratch)
+{
+    *scratch = (atoll_net_scratch){0};
+}
+
+void atoll_net_scratch_free(atoll_net_scratch *scratch)
+{
+    free(scratch->row);
+    free(scratch->low);
+    free(scratch->dlow);
+    free(scratch->hidden);
+    free(scratch->gradient);
+    *scratch = (atoll_net_scratch){0};
+}
+
+static bool scratch_fit(atoll_net_scratch *scratch, const atoll_net *net, uint32_t features)
+{
+    if (features > scratch->features) {
+        uint32_t *row = realloc(scratch->row, features * sizeof *row);
+        if (!row)
+            return false;
+        scratch->row = row;
+        scratch->features = features;
+    }
+    if (net->rank > scratch->rank) {
+        float *low = realloc(scratch->low, net->rank * sizeof *low);
+        if (low)
+            scratch->low = low;
+        float *dlow = realloc(scratch->dlow, net->rank * sizeof *dlow);
+        if (dlow)
+            scratch->dlow = dlow;
+        if (!low || !dlow)
+            return false;
+        scratch->rank = net->rank;
+    }
+    return true;
+}
+
+static atoll_status no_memory(atoll_error *error)
+{
+    return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a network's work");
+}
+
+/* ---- layout ---- */
+
+/* A sparse row: V [capacity], its accumulators [capacity], W1 [rank], one accumulator, padding. */
+static uint32_t sparse_width(const atoll_net *net, uint32_t capacity)
+{
+    uint32_t floats = 2 * capacity + (net->rank ? net->rank + 1 : 0);
+    return (floats + 7) / 8 * 8;
+}
+
+/* A head: b, W2 [rank], D2 [hidden]; then as many accumulators. */
+static uint32_t head_width(const atoll_net *net)
+{
+    return 1 + net->rank + net->hidden;
+}
+
+/* Room grows by half, in eights, so that adding outputs one by one rebuilds the rows seldom. */
+static uint32_t capacity_for(uint32_t outputs, uint32_t capacity)
+{
+    if (outputs <= capacity)
+        return capacity;
+    uint32_t most = capacity + capacity / 2;
+    return ((outputs > most ? outputs : most) + 7) / 8 * 8;
+}
+
+void atoll_net_init(atoll_net *net, const atoll_net_shape *shape)
+{
+    *net = (atoll_net){.rank = shape->rank,
+                       .hidden = shape->hidden,
+                       .linear_dim = shape->linear_dim,
+                       .seed = shape->seed,
+                       .rate_wide = shape->rate_wide,
+                       .rate_low = shape->rate_low,
+                       .rate_dense = shape->rate_dense,
+                       .rate_linear = shape->rate_linear};
+    net->capacity = 8;
+    atoll_rows_init(&net->sparse, sparse_width(net, net->capacity));
+    atoll_array_init(&net->head, 2 * head_width(net) * (uint32_t)sizeof(float));
+    atoll_array_init(&net->first, 2 * (net->hidden ? net->hidden : 1) * (uint32_t)sizeof(float));
+    atoll_array_init(&net->linear, 2 * net->capacity * (uint32_t)sizeof(float));
+}
+
+void atoll_net_clear(atoll_pager *pager, atoll_net *net)
+{
+    atoll_rows_clear(pager, &net->sparse);
+    atoll_array_clear(pager, &net->head);
+    atoll_array_clear(pager, &net->first);
+    atoll_array_clear(pager, &net->linear);
+    net->outputs = net->dense_dim = 0;
+}
+
+/* ---- growth ---- */
+
+typedef struct widening {
+    uint32_t from, to, tail; /* capacities; floats behind the accumulators */
+} widening;
+
+static void move_row(void *arg, const float *old, float *fresh)
+{
+    const widening *w = arg;
+    memcpy(fresh, old, w->from * sizeof *old);
+    memcpy(fresh + w->to, old + w->from, w->from * sizeof *old);
+    memcpy(fresh + 2 * w->to, old + 2 * w->from, w->tail * sizeof *old);
+}
+
+static atoll_status widen(atoll_pager *pager, atoll_net *net, uint32_t capacity, atoll_error *error)
+{
+    widening w = {net->capacity, capacity, net->rank ? net->rank + 1 : 0};
+    /* The linear rows have the layout of sparse rows without a tail. */
+    atoll_rows linear = {.rows = net->linear, .width = 2 * net->capacity};
+    widening no_tail = {net->capacity, capacity, 0};
+    atoll_status status = atoll_rows_reshape(pager, &net->sparse, sparse_width(net, capacity), move_row, &w, error);
+    if (status)
+        return status;
+    status = atoll_rows_reshape(pager, &linear, 2 * capacity, move_row, &no_tail, error);
+    if (status) {
+        /* Rows wider than need be would be misread: take the room back. */
+        widening back = {capacity, net->capacity, w.tail};
+        if (atoll_rows_reshape(pager, &net->sparse, sparse_width(net, net->capacity), move_row, &back, NULL))
+            atoll_rows_clear(pager, &net->sparse);
+        return status;
+    }
+    net->linear = linear.rows;
+    net->capacity = capacity;
+    return ATOLL_OK;
+}
+
+/* An output's head as it is before the first step. */
+static atoll_status head_start(atoll_pager *pager, atoll_net *net, uint32_t output, atoll_error *error)
+{
+    float *head = atoll_array_edit(pager, &net->head, output);
+    if (!head)
+        return no_memory(error);
+    memset(head, 0, net->head.element_bytes);
+    atoll_rng rng;
+    atoll_rng_seed(&rng, net->seed, UINT64_C(1) << 32 | output);
+    for (uint32_t i = 0; i < net->rank; i++)
+        head[1 + i] = initial_scale * atoll_rng_normal(&rng);
+    float scale = net->hidden ? sqrtf(1.0f / (float)net->hidden) : 0;
+    for (uint32_t i = 0; i < net->hidden; i++)
+        head[1 + net->rank + i] = scale * atoll_rng_normal(&rng);
+    return ATOLL_OK;
+}
+
+atoll_status atoll_net_grow(atoll_pager *pager, atoll_net *net, uint32_t outputs, atoll_error *error)
+{
+    atoll_status status;
+    uint32_t capacity = capacity_for(outputs, net->capacity);
+    if (capacity != net->capacity && (status = widen(pager, net, capacity, error)) != ATOLL_OK)
+        return status;
+    if (net->linear_dim && net->linear.count == 0 &&
+        (status = atoll_array_grow(pager, &net->linear, net->linear_dim, error)) != ATOLL_OK)
+        return status;
+    if ((status = atoll_array_grow(pager, &net->head, outputs, error)) != ATOLL_OK)
+        return status;
+    for (; net->outputs < outputs; net->outputs++)
+        if ((status = head_start(pager, net, net->outputs, error)) != ATOLL_OK)
+            return status;
+    return ATOLL_OK;
+}
+
+atoll_status atoll_net_reset_output(atoll_pager *pager, atoll_net *net, uint32_t output, atoll_error *error)
+{
+    for (uint32_t i = 0; i < net->sparse.rows.count; i++) {
+        float *row = atoll_rows_edit(pager, &net->sparse, i);
+        if (!row)
+            return no_memory(error);
+        row[output] = row[net->capacity + output] = 0;
+    }
+    for (uint32_t i = 0; i < net->linear.count; i++) {
+        float *row = atoll_array_edit(pager, &net->linear, i);
+        if (!row)
+            return no_memory(error);
+        row[output] = row[net->capacity + output] = 0;
+    }
+    return head_start(pager, net, output, error);
+}
+
+atoll_status atoll_net_set_dense(atoll_pager *pager, atoll_net *net, uint32_t dense_dim, atoll_error *error)
+{
+    if (!net->hidden || net->dense_dim == dense_dim)
+        return ATOLL_OK;
+    atoll_status status = atoll_array_grow(pager, &net->first, dense_dim + 1, error);
+    if (status)
+        return status;
+    float scale = sqrtf(2.0f / (float)dense_dim); /* He et al. 2015 */
+    for (uint32_t i = 0; i < dense_dim; i++) {
+        float *row = atoll_array_edit(pager, &net->first, i);
+        if (!row)
+            return no_memory(error);
+        atoll_rng rng;
+        atoll_rng_seed(&rng, net->seed, UINT64_C(2) << 32 | i);
+        for (uint32_t k = 0; k < net->hidden; k++)
+            row[k] = scale * atoll_rng_normal(&rng);
+    }
+    net->dense_dim = dense_dim;
+    return ATOLL_OK;
+}
+
+atoll_status atoll_net_admit(atoll_pager *pager, atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
+                             atoll_error *error)
+{
+    if (!scratch_fit(scratch, net, input->features))
+        return no_memory(error);
+    atoll_rows_find(&net->sparse, input->bucket, input->features, scratch->row);
+    for (uint32_t i = 0; i < input->features; i++) {
+        uint32_t number;
+        if (scratch->row[i] != ATOLL_ROW_NONE)
+            continue;
+        atoll_status status = atoll_rows_add(pager, &net->sparse, input->bucket[i], &number, error);
+        if (status)
+            return status;
+        if (!net->rank)
+            continue;
+        float *row = atoll_rows_edit(pager, &net->sparse, number);
+        if (!row)
+            return no_memory(error);
+        atoll_rng rng;
+        atoll_rng_seed(&rng, net->seed, input->bucket[i]);
+        for (uint32_t k = 0; k < net->rank; k++)
+            row[2 * net->capacity + k] = initial_scale * atoll_rng_normal(&rng);
+    }
+    return ATOLL_OK;
+}
+
+/* ---- forward ---- */
+
+void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, float *h)
+{
+    uint32_t hidden = net->hidden, step = 1u << net->first.shift;
+    const float *c = atoll_array_at(&net->first, net->dense_dim);
+    for (uint32_t i = 0; i < batch; i++)
+        memcpy(h + (size_t)i * hidden, c, hidden * sizeof *h);
+    for (uint32_t at = 0; at < net->dense_dim; at += step) {
+        uint32_t rows = net->dense_dim - at < step ? net->dense_dim - at : step;
+        atoll_gemm(batch, hidden, rows, v + at, net->dense_dim, atoll_array_at(&net->first, at), 2 * hidden, 1, h,
+                   hidden);
+    }
+    for (size_t i = 0; i < (size_t)batch * hidden; i++)
+        h[i] = h[i] > 0 ? h[i] : 0;
+}
+
+atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
+                               const float *h, float *logits, atoll_error *error)
+{
+    enum { AHEAD = 4 };
+    if (!scratch_fit(scratch, net, input->features))
+        return no_memory(error);
+    memset(logits, 0, net->outputs * sizeof *logits);
+    memset(scratch->low, 0, net->rank * sizeof *scratch->low);
+    atoll_rows_find(&net->sparse, input->bucket, input->features, scratch->row);
+    for (uint32_t i = 0; i < input->features; i++) {
+        if (i + AHEAD < input->features && scratch->row[i + AHEAD] != ATOLL_ROW_NONE)
+            __builtin_prefetch(atoll_rows_at(&net->sparse, scratch->row[i + AHEAD]));
+        if (scratch->row[i] == ATOLL_ROW_NONE)
+            continue;
+        const float *row = atoll_rows_at(&net->sparse, scratch->row[i]);
+        atoll_axpy(logits, row, input->weight[i], net->outputs);
+        atoll_axpy(scratch->low, row + 2 * net->capacity, input->weight[i], net->rank);
+    }
+    for (uint32_t i = 0; input->linear && i < net->linear_dim; i++)
+        atoll_axpy(logits, atoll_array_at(&net->linear, i), input->linear[i], net->outputs);
+    for (uint32_t o = 0; o < net->outputs; o++) {
+        const float *head = atoll_array_at(&net->head, o);
+        logits[o] += head[0] + atoll_dot(head + 1, scratch->low, net->rank);
+        if (h)
+            logits[o] += atoll_dot(head + 1 + net->rank, h, net->hidden);
+    }
+    return ATOLL_OK;
+}
+
+/* ---- backward ---- */
+
+static atoll_status backward_head(atoll_pager *pager, atoll_net *net, atoll_net_scratch *scratch, const float *h,
+                                  const float *delta, float *dh, bool sparse, atoll_error *error)
+{
+    uint32_t width = head_width(net);
+    const float one = 1;
+    memset(scratch->dlow, 0, net->rank * sizeof *scratch->dlow);
+    if (h)
+        memset(dh, 0, net->hidden * sizeof *dh);
+    for (uint32_t o = 0; o < net->outputs; o++) {
+        float *head = atoll_array_edit(pager, &net->head, o);
+        if (!head)
+            return no_memory(error);
+        float *squares = head + width;
+        if (sparse) {
+            atoll_axpy(scratch->dlow, head + 1, delta[o], net->rank);
+            atoll_adagrad(head + 1, squares + 1, scratch->low, delta[o], net->rate_low, net->rank);
+        }
+        if (h) {
+            atoll_axpy(dh, head + 1 + net->rank, delta[o], net->hidden);
+            atoll_adagrad(head + 1 + net->rank, squares + 1 + net->rank, h, delta[o], net->rate_dense, net->hidden);
+        }
+        atoll_adagrad(head, squares, &one, delta[o], net->rate_dense, 1);
+    }
+    for (uint32_t k = 0; h && k < net->hidden; k++)
+        dh[k] = h[k] > 0 ? dh[k] : 0;
+    return ATOLL_OK;
+}
+
+atoll_status atoll_net_backward(atoll_pager *pager, atoll_net *net, atoll_net_scratch *scratch,
+                                const atoll_input *input, const float *h, const float *delta, float *dh,
+                                atoll_error *error)
+{
+    enum { AHEAD = 4 };
+    atoll_status status = backward_head(pager, net, scratch, h, delta, dh, input->features > 0, error);
+    if (status)
+        return status;
+    float mean_square = net->rank ? atoll_dot(scratch->dlow, scratch->dlow, net->rank) / (float)net->rank : 0;
+    for (uint32_t i = 0; i < input->features; i++) {
+        if (i + AHEAD < input->features && scratch->row[i + AHEAD] != ATOLL_ROW_NONE)
+            __builtin_prefetch(atoll_rows_at(&net->sparse, scratch->row[i + AHEAD]) + net->capacity);
+        if (scratch->row[i] == ATOLL_ROW_NONE)
+            continue;
+        float *row = atoll_rows_edit(pager, &net->sparse, scratch->row[i]), x = input->weight[i];
+        if (!row)
+            return no_memory(error);
+        atoll_adagrad(row, row + net->capacity, delta, x, net->rate_wide, net->outputs);
+        if (net->rank) {
+            float *low = row + 2 * net->capacity;
+            low[net->rank] += x * x * mean_square;
+            atoll_axpy(low, scratch->dlow, -net->rate_low * x / sqrtf(low[net->rank] + floor_of_squares), net->rank);
+        }
+    }
+    for (uint32_t i = 0; input->linear && i < net->linear_dim; i++) {
+        float *row = atoll_array_edit(pager, &net->linear, i);
+        if (!row)
+            return no_memory(error);
+        atoll_adagrad(row, row + net->capacity, delta, input->linear[i], net->rate_linear, net->outputs);
+    }
+    return ATOLL_OK;
+}
+
+atoll_status atoll_net_hidden_backward(atoll_pager *pager, atoll_net *net, atoll_net_scratch *scratch, const float *v,
+                                       const float *dh, uint32_t batch, atoll_error *error)
+{
+    uint32_t hidden = net->hidden, step = 1u << net->first.shift;
+    if (!scratch->gradient && !(scratch->gradient = malloc(GRADIENT_BYTES)))
+        return no_memory(error);
+    for (uint32_t at = 0; at < net->dense_dim; at += step) {
+        uint32_t rows = net->dense_dim - at < step ? net->dense_dim - at : step;
+        float *page = atoll_array_edit(pager, &net->first, at);
+        if (!page)
+            return no_memory(error);
+        atoll_gemm_tn(rows, hidden, batch, v + at, net->dense_dim, dh, hidden, 0, scratch->gradient, hidden);
+        for (uint32_t r = 0; r < rows; r++)
+            atoll_adagrad(page + (size_t)r * 2 * hidden, page + (size_t)r * 2 * hidden + hidden,
+                          scratch->gradient + (size_t)r * hidden, 1, net->rate_dense, hidden);
+    }
+    float *c = atoll_array_edit(pager, &net->first, net->dense_dim);
+    if (!c)
+        return no_memory(error);
+    memset(scratch->gradient, 0, hidden * sizeof *scratch->gradient);
+    for (uint32_t i = 0; i < batch; i++)
+        atoll_axpy(scratch->gradient, dh + (size_t)i * hidden, 1, hidden);
+    atoll_adagrad(c, c + hidden, scratch->gradient, 1, net->rate_dense, hidden);
+    return ATOLL_OK;
+}
+
+/* ---- size ---- */
+
+uint64_t atoll_net_parameters(const atoll_net *net)
+{
+    return (uint64_t)net->sparse.rows.count * (net->outputs + net->rank) +
+           (uint64_t)net->outputs * head_width(net) + (uint64_t)net->first.count * net->hidden +
+           (uint64_t)net->linear.count * net->outputs;
+}
+
+uint64_t atoll_net_bytes(const atoll_net *net)
+{
+    return atoll_rows_bytes(&net->sparse) + atoll_array_bytes(&net->head) + atoll_array_bytes(&net->first) +
+           atoll_array_bytes(&net->linear);
+}

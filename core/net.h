@@ -1,0 +1,103 @@
+/*
+ * A network over hashed sparse features and a dense vector, with outputs that grow: what an expert and the gate are.
+ *
+ *     logits = b + V x  +  W2 (W1 x)  +  D2 relu(D1 v + c)  +  U u
+ *              bias wide   low rank      hidden layer          linear
+ *
+ * x: sparse features; v: a dense vector; u: a second dense vector. V has a row for each bucket seen, and W1 likewise
+ * (they share the row). Any path may be absent (rank, hidden or linear_dim 0, or an input without x or v). The wide and
+ * the low-rank path together learn new classes fast and old ones well, as wide and deep models do [Cheng et al. 2016];
+ * the low-rank path is linear as in [Joulin et al. 2016].
+ *
+ * Every weight takes AdaGrad steps [Duchi, Hazan, Singer 2011] with an accumulator of its own, but for W1, whose rows
+ * share one accumulator each (the mean square of the row's gradient), which measures as well at half the memory.
+ *
+ * All parameters live in copy-on-write arrays: copying the struct freezes the network.
+ */
+#ifndef ATOLL_CORE_NET_H
+#define ATOLL_CORE_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/rows.h"
+
+/* What a network reads of one record. Views; absent parts are NULL or 0. */
+typedef struct atoll_input {
+    const uint32_t *bucket; /* `features` distinct buckets with their weights */
+    const float *weight;
+    uint32_t features;
+    const float *dense;     /* v: dense_dim floats, or NULL */
+    const float *linear;    /* u: linear_dim floats, or NULL */
+} atoll_input;
+
+typedef struct atoll_net {
+    uint32_t outputs, capacity;   /* logits in use; room for them in each row */
+    uint32_t rank, hidden, linear_dim, dense_dim; /* dense_dim is 0 until atoll_net_set_dense */
+    uint64_t seed;
+    float rate_wide, rate_low, rate_dense, rate_linear;
+    atoll_rows sparse;  /* by bucket: V row [capacity], its accumulators [capacity], W1 row [rank], its one accumulator */
+    atoll_array head;   /* by output: b, W2 row [rank], D2 row [hidden], then their accumulators in the same order */
+    atoll_array first;  /* by dense input, and one more for c: D1 row [hidden], its accumulators [hidden] */
+    atoll_array linear; /* by linear input: U row [capacity], its accumulators [capacity] */
+} atoll_net;
+
+typedef struct atoll_net_shape {
+    uint32_t rank, hidden, linear_dim;
+    float rate_wide, rate_low, rate_dense, rate_linear;
+    uint64_t seed; /* initial weights follow from it */
+} atoll_net_shape;
+
+/* Scratch of one thread; serves any network. */
+typedef struct atoll_net_scratch {
+    uint32_t *row;       /* the input's rows, found by the last forward */
+    uint32_t features;   /* its capacity */
+    float *low, *dlow;   /* rank */
+    uint32_t rank;
+    float *hidden;       /* batch x hidden, for atoll_net_hidden */
+    size_t hidden_floats;
+    float *gradient;     /* a page of D1's gradient */
+} atoll_net_scratch;
+
+void atoll_net_scratch_init(atoll_net_scratch *scratch);
+void atoll_net_scratch_free(atoll_net_scratch *scratch);
+
+void atoll_net_init(atoll_net *net, const atoll_net_shape *shape);
+void atoll_net_clear(atoll_pager *pager, atoll_net *net);
+
+/* Grows to `outputs` logits. ATOLL_NO_MEMORY leaves the network usable as it was. */
+atoll_status atoll_net_grow(atoll_pager *pager, atoll_net *net, uint32_t outputs, atoll_error *error);
+
+/* Forgets one output: its weights and accumulators are as when it was added. */
+atoll_status atoll_net_reset_output(atoll_pager *pager, atoll_net *net, uint32_t output, atoll_error *error);
+
+/* Gives the dense path its input dimension; once. */
+atoll_status atoll_net_set_dense(atoll_pager *pager, atoll_net *net, uint32_t dense_dim, atoll_error *error);
+
+/* Adds rows for the input's buckets that have none. */
+atoll_status atoll_net_admit(atoll_pager *pager, atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
+                             atoll_error *error);
+
+/* h = relu(D1 v + c) for `batch` rows of v (batch x dense_dim) into h (batch x hidden). */
+void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, float *h);
+
+/* logits[outputs]. `h` is the input's row of atoll_net_hidden, or NULL where it has no dense part. ATOLL_NO_MEMORY. */
+atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
+                               const float *h, float *logits, atoll_error *error);
+
+/*
+ * One step down the gradient `delta` = dL/dlogits of the same input as the last forward with this scratch. Everything
+ * but D1 is updated; dL/dh goes to `dh` (hidden floats, already masked by relu) where h is given.
+ */
+atoll_status atoll_net_backward(atoll_pager *pager, atoll_net *net, atoll_net_scratch *scratch,
+                                const atoll_input *input, const float *h, const float *delta, float *dh,
+                                atoll_error *error);
+
+/* D1 and c take one step with the summed gradient of `batch` rows of v and dh. */
+atoll_status atoll_net_hidden_backward(atoll_pager *pager, atoll_net *net, atoll_net_scratch *scratch, const float *v,
+                                       const float *dh, uint32_t batch, atoll_error *error);
+
+uint64_t atoll_net_parameters(const atoll_net *net); /* weights, without accumulators */
+uint64_t atoll_net_bytes(const atoll_net *net);      /* everything held */
+
+#endif

@@ -1,0 +1,168 @@
+#include "core/predict.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/kernels.h"
+
+/* The votes' part in the experts' voice: they speak for labels that the routed experts do not know. */
+static const float votes_among_experts = 0.1f;
+
+/* Turns ridge scores, of which the right one is near 1 and the others near 0, into log odds. */
+static const float analytic_sharpness = 8;
+
+void atoll_workspace_init(atoll_workspace *workspace)
+{
+    *workspace = (atoll_workspace){0};
+    atoll_net_scratch_init(&workspace->net);
+}
+
+static void drop_buffers(atoll_workspace *w)
+{
+    free(w->logits);
+    for (int v = 0; v < ATOLL_VOICES; v++)
+        free(w->voice[v]);
+    free(w->combined);
+    free(w->gate);
+    free(w->vote);
+    free(w->open);
+    free(w->load);
+    free(w->h);
+    free(w->u);
+}
+
+void atoll_workspace_free(atoll_workspace *workspace)
+{
+    drop_buffers(workspace);
+    atoll_net_scratch_free(&workspace->net);
+    atoll_workspace_init(workspace);
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *model, atoll_error *error)
+{
+    atoll_workspace *w = workspace;
+    uint32_t linear = 2 * model->encoder.embedding_dim, hidden = model->config.expert_hidden;
+    if (w->labels >= model->labels && w->experts >= model->experts && w->hidden >= hidden && w->linear >= linear)
+        return ATOLL_OK;
+    drop_buffers(w);
+    /* Some room ahead, so that a model that is growing does not bring every request here. */
+    w->labels = larger(w->labels, model->labels + model->labels / 4 + 16);
+    w->experts = larger(w->experts, model->experts + model->experts / 4 + 8);
+    w->hidden = larger(w->hidden, hidden);
+    w->linear = larger(w->linear, linear);
+    w->logits = calloc(larger(w->labels, w->experts), sizeof *w->logits);
+    bool whole = w->logits;
+    for (int v = 0; v < ATOLL_VOICES; v++)
+        whole &= (w->voice[v] = calloc(w->labels, sizeof **w->voice)) != NULL;
+    w->combined = calloc(w->labels, sizeof *w->combined);
+    w->gate = calloc(w->experts, sizeof *w->gate);
+    w->vote = calloc(w->experts, sizeof *w->vote);
+    w->open = calloc(w->experts, sizeof *w->open);
+    w->load = calloc(w->experts, sizeof *w->load);
+    w->h = calloc(w->hidden, sizeof *w->h);
+    w->u = calloc(w->linear, sizeof *w->u);
+    if (whole && w->combined && w->gate && w->vote && w->open && w->load && w->h && w->u)
+        return ATOLL_OK;
+    w->labels = w->experts = w->hidden = w->linear = 0;
+    return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to answer with");
+}
+
+atoll_input atoll_predict_input(const atoll_model *model, atoll_workspace *workspace, const atoll_encoded *encoded,
+                                const atoll_context *context)
+{
+    uint32_t dim = model->encoder.embedding_dim;
+    memcpy(workspace->u, encoded->embedding, dim * sizeof *workspace->u);
+    memcpy(workspace->u + dim, context->embedding, dim * sizeof *workspace->u);
+    return (atoll_input){.bucket = encoded->bucket,
+                         .weight = encoded->weight,
+                         .features = encoded->features,
+                         .dense = encoded->has_dense ? encoded->dense : NULL,
+                         .linear = workspace->u};
+}
+
+atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                const atoll_context *context, atoll_error *error)
+{
+    for (uint32_t e = 0; e < model->experts; e++)
+        workspace->open[e] = model->expert[e].state == ATOLL_EXPERT_ACTIVE ||
+                             model->expert[e].state == ATOLL_EXPERT_CANDIDATE;
+    memset(workspace->gate, 0, model->experts * sizeof *workspace->gate);
+    atoll_gate_votes(context, model->experts, workspace->vote);
+    return atoll_gate_score(&model->gate, &workspace->net, input, workspace->vote, workspace->open, workspace->gate,
+                            error);
+}
+
+atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
+                                  float scale, float *probability, atoll_error *error)
+{
+    const float *h = NULL;
+    if (input->dense && expert->net.dense_dim) {
+        atoll_net_hidden(&expert->net, input->dense, 1, workspace->h);
+        h = workspace->h;
+    }
+    return atoll_expert_predict(expert, &workspace->net, input, h, scale, workspace->logits, probability, error);
+}
+
+atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                   const atoll_route *route, bool trial, atoll_error *error)
+{
+    float *voice = workspace->voice[ATOLL_VOICE_EXPERTS];
+    memset(voice, 0, model->labels * sizeof *voice);
+    for (uint32_t i = 0; i < route->count; i++) {
+        const atoll_expert *expert = &model->expert[route->expert[i]];
+        float weight = (1 - votes_among_experts) * route->weight[i];
+        atoll_status status = ATOLL_OK;
+        if (expert->state == ATOLL_EXPERT_ACTIVE || trial)
+            status = atoll_predict_expert(expert, workspace, input, weight, voice, error);
+        else
+            atoll_axpy(voice, workspace->voice[ATOLL_VOICE_SHARED], weight, model->labels);
+        if (status)
+            return status;
+    }
+    atoll_axpy(voice, workspace->voice[ATOLL_VOICE_VOTES], votes_among_experts, model->labels);
+    return ATOLL_OK;
+}
+
+static void label_votes(const atoll_context *context, uint32_t labels, float *vote)
+{
+    memset(vote, 0, labels * sizeof *vote);
+    for (uint32_t i = 0; i < context->count; i++)
+        if (context->voter[i].label < labels)
+            vote[context->voter[i].label] += context->voter[i].vote;
+}
+
+atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                  const atoll_context *context, const float *z, atoll_voices *voices,
+                                  atoll_error *error)
+{
+    float *shared = workspace->voice[ATOLL_VOICE_SHARED], *analytic = workspace->voice[ATOLL_VOICE_ANALYTIC];
+    *voices = (atoll_voices){.labels = model->labels};
+    label_votes(context, model->labels, workspace->voice[ATOLL_VOICE_VOTES]);
+    if (context->count)
+        voices->says[ATOLL_VOICE_VOTES] = workspace->voice[ATOLL_VOICE_VOTES];
+    memset(shared, 0, model->labels * sizeof *shared);
+    atoll_status status = atoll_predict_expert(&model->expert[0], workspace, input, 1, shared, error);
+    if (status)
+        return status;
+    if (model->expert[0].net.outputs)
+        voices->says[ATOLL_VOICE_SHARED] = shared;
+    if (z && model->analytic) {
+        uint32_t known = model->analytic->labels < model->labels ? model->analytic->labels : model->labels;
+        memset(analytic, 0, model->labels * sizeof *analytic);
+        atoll_ridge_score(model->analytic, z, analytic);
+        atoll_scale(analytic, analytic_sharpness, known);
+        atoll_softmax(analytic, known);
+        voices->says[ATOLL_VOICE_ANALYTIC] = analytic;
+    }
+    return ATOLL_OK;
+}
+
+bool atoll_predict_abstains(float score, float novelty)
+{
+    return score < 0.5f && novelty > 0.8f;
+}

@@ -1,0 +1,56 @@
+/*
+ * Asking: what a model says of one encoded record and its context. Reads only; used by requests on a frozen model and by
+ * the learner on the live one, so that what is measured before learning is what would have been answered.
+ */
+#ifndef ATOLL_CORE_PREDICT_H
+#define ATOLL_CORE_PREDICT_H
+
+#include "core/context.h"
+#include "core/model.h"
+
+/* Room for one thread's answers; grows to the largest model asked. */
+typedef struct atoll_workspace {
+    atoll_net_scratch net;
+    uint32_t labels, experts, hidden, linear;
+    float *logits;                /* labels, or experts if more */
+    float *voice[ATOLL_VOICES];   /* labels each */
+    float *combined;              /* labels */
+    float *gate, *vote;           /* experts */
+    bool *open;                   /* experts */
+    uint32_t *load;               /* experts */
+    float *h;                     /* hidden */
+    float *u;                     /* embedding and context embedding */
+} atoll_workspace;
+
+void atoll_workspace_init(atoll_workspace *workspace);
+void atoll_workspace_free(atoll_workspace *workspace);
+atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *model, atoll_error *error);
+
+/* What the networks read of an encoded record; `u` is filled from its embedding and the context. */
+atoll_input atoll_predict_input(const atoll_model *model, atoll_workspace *workspace, const atoll_encoded *encoded,
+                                const atoll_context *context);
+
+/* workspace->gate[experts]: the gate's probabilities over active experts and candidates. Leaves ->vote filled. */
+atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                const atoll_context *context, atoll_error *error);
+
+/* p_e over the model's labels, added to `probability` with `scale`. */
+atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
+                                  float scale, float *probability, atoll_error *error);
+
+/* All voices but the experts'. `z` holds the record's random features (core/ridge.h), or is NULL where it has no vector. */
+atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                  const atoll_context *context, const float *z, atoll_voices *voices,
+                                  atoll_error *error);
+
+/*
+ * The voice of the experts on `route`, in workspace->voice[ATOLL_VOICE_EXPERTS]; call after atoll_predict_others. A
+ * candidate is not trusted: the shared expert answers in its place, unless `trial`.
+ */
+atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                   const atoll_route *route, bool trial, atoll_error *error);
+
+/* Whether an answer of this score to a record of this novelty should not be believed. */
+bool atoll_predict_abstains(float score, float novelty);
+
+#endif

@@ -1,0 +1,95 @@
+#include "core/record_json.h"
+
+#include <string.h>
+
+#include "core/limits.h"
+#include "core/text.h"
+#include "core/timestamp.h"
+
+enum { NAME_SHOWN_BYTES = 80 };
+
+static const int64_t time_most_ms = INT64_C(8640000000000000); /* 100 million days, the range of JavaScript's dates */
+
+/* A record being read. */
+typedef struct reading {
+    atoll_record *record;
+    float *vector_space;
+    atoll_status status;
+    atoll_error *error;
+} reading;
+
+static atoll_status read_string(const char *name, atoll_json value, atoll_slice *out, atoll_error *error)
+{
+    if (!atoll_json_string(value, &out->data, &out->bytes))
+        return atoll_fail(error, ATOLL_INVALID_RECORD, "%s is not a string", name);
+    return ATOLL_OK;
+}
+
+static atoll_status read_vector(reading *r, atoll_json value)
+{
+    size_t count;
+    atoll_error why;
+    if (atoll_json_kind_of(value) != ATOLL_JSON_ARRAY)
+        return atoll_fail(r->error, ATOLL_INVALID_RECORD, "vector is not an array");
+    atoll_status status = atoll_json_floats(value, r->vector_space, ATOLL_VECTOR_MAX_DIM, &count, &why);
+    if (status != ATOLL_OK)
+        return atoll_fail(r->error, status == ATOLL_INVALID_VALUE ? ATOLL_INVALID_RECORD : status, "vector: %s",
+                          why.detail);
+    r->record->vector = r->vector_space;
+    r->record->vector_dim = (uint32_t)count;
+    return ATOLL_OK;
+}
+
+static atoll_status read_time(reading *r, atoll_json value)
+{
+    const char *text;
+    size_t bytes;
+    r->record->has_time = true;
+    if (atoll_json_int64(value, &r->record->time_ms)) {
+        if (r->record->time_ms < -time_most_ms || r->record->time_ms > time_most_ms)
+            return atoll_fail(r->error, ATOLL_INVALID_RECORD, "time is out of range");
+        return ATOLL_OK;
+    }
+    if (!atoll_json_string(value, &text, &bytes) || !atoll_timestamp_parse(text, bytes, &r->record->time_ms))
+        return atoll_fail(r->error, ATOLL_INVALID_RECORD, "time is neither Unix milliseconds nor an RFC 3339 string");
+    return ATOLL_OK;
+}
+
+static atoll_status read_member(reading *r, const char *name, atoll_json value)
+{
+    atoll_record *record = r->record;
+    const struct {
+        const char *name;
+        atoll_slice *slice;
+    } strings[] = {{"id", &record->id}, {"text", &record->text}, {"label", &record->label},
+                   {"domain", &record->domain}};
+    bool absent = atoll_json_kind_of(value) == ATOLL_JSON_NULL;
+    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+        if (strcmp(name, strings[i].name) == 0)
+            return absent ? ATOLL_OK : read_string(name, value, strings[i].slice, r->error);
+    if (strcmp(name, "vector") == 0)
+        return absent ? ATOLL_OK : read_vector(r, value);
+    if (strcmp(name, "time") == 0)
+        return absent ? ATOLL_OK : read_time(r, value);
+    if (strcmp(name, "tokens") == 0)
+        return absent ? ATOLL_OK : atoll_fail(r->error, ATOLL_UNSUPPORTED, "tokens are not supported");
+    return atoll_fail(r->error, ATOLL_UNKNOWN_KEY, "%.*s",
+                      (int)atoll_utf8_clip(name, strlen(name), NAME_SHOWN_BYTES), name);
+}
+
+static bool visit_member(void *arg, const char *name, atoll_json value)
+{
+    reading *r = arg;
+    r->status = read_member(r, name, value);
+    return r->status == ATOLL_OK;
+}
+
+atoll_status atoll_record_from_json(atoll_json value, float *vector_space, atoll_record *record, atoll_error *error)
+{
+    *record = (atoll_record){0};
+    if (atoll_json_kind_of(value) != ATOLL_JSON_OBJECT)
+        return atoll_fail(error, ATOLL_INVALID_RECORD, "the record is not an object");
+    reading r = {record, vector_space, ATOLL_OK, error};
+    atoll_json_each(value, visit_member, &r);
+    return r.status == ATOLL_OK ? atoll_record_check(record, error) : r.status;
+}

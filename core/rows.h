@@ -1,0 +1,54 @@
+/*
+ * A table of rows of floats by bucket, holding only rows that were asked for: the first layer of a network over hashed
+ * features. Open addressing with linear probing over copy-on-write pages; rows keep the order in which they were added,
+ * so that frequent features, which come early, share pages.
+ */
+#ifndef ATOLL_CORE_ROWS_H
+#define ATOLL_CORE_ROWS_H
+
+#include <stdint.h>
+
+#include "core/pages.h"
+
+enum { ATOLL_ROW_NONE = UINT32_MAX };
+
+/* Plain data: copy it to freeze it. */
+typedef struct atoll_rows {
+    atoll_array table; /* of uint64_t: 0, or row << 32 | bucket + 1; its count is a power of two, or 0 */
+    atoll_array rows;  /* of `width` floats */
+    uint32_t width;
+} atoll_rows;
+
+void atoll_rows_init(atoll_rows *rows, uint32_t width);
+void atoll_rows_clear(atoll_pager *pager, atoll_rows *rows);
+uint64_t atoll_rows_bytes(const atoll_rows *rows);
+
+/* found[i] = the row of bucket[i], or ATOLL_ROW_NONE. */
+void atoll_rows_find(const atoll_rows *rows, const uint32_t *bucket, uint32_t count, uint32_t *found);
+
+/* Adds a zeroed row for a bucket that has none; *row is its number. ATOLL_NO_MEMORY changes nothing. */
+atoll_status atoll_rows_add(atoll_pager *pager, atoll_rows *rows, uint32_t bucket, uint32_t *row, atoll_error *error);
+
+static inline const float *atoll_rows_at(const atoll_rows *rows, uint32_t row)
+{
+    return (const float *)atoll_array_at(&rows->rows, row);
+}
+
+/* NULL where memory is short. */
+static inline float *atoll_rows_edit(atoll_pager *pager, atoll_rows *rows, uint32_t row)
+{
+    return (float *)atoll_array_edit(pager, &rows->rows, row);
+}
+
+/*
+ * Rebuilds the rows with another width: `move` fills each new row (zeroed) from the old one.
+ * ATOLL_NO_MEMORY changes nothing.
+ */
+atoll_status atoll_rows_reshape(atoll_pager *pager, atoll_rows *rows, uint32_t width,
+                                void (*move)(void *arg, const float *old, float *fresh), void *arg,
+                                atoll_error *error);
+
+/* The verifier: each bucket once, each row reachable. ATOLL_DAMAGED names the first thing that does not hold. */
+atoll_status atoll_rows_verify(const atoll_rows *rows, atoll_error *error);
+
+#endif

@@ -1,0 +1,98 @@
+#include "learner/fit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/kernels.h"
+
+enum { DENSE_BATCH = 16 };
+
+/* The output for the sample's label, added where it is new. The shared expert keeps the model's own order of labels. */
+static atoll_status output_for(atoll_pager *pager, atoll_expert *expert, const atoll_sample *sample, uint32_t *output,
+                               atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    *output = atoll_expert_output(expert, sample->label);
+    while (*output == ATOLL_ROW_NONE && status == ATOLL_OK) {
+        uint32_t label = expert->state == ATOLL_EXPERT_SHARED ? expert->labels.count : sample->label;
+        status = atoll_expert_add_label(pager, expert, label, output, error);
+        if (status == ATOLL_OK && label != sample->label)
+            *output = ATOLL_ROW_NONE;
+    }
+    if (status == ATOLL_OK && sample->fresh) {
+        atoll_expert_label *count = atoll_array_edit(pager, &expert->labels, *output);
+        if (!count)
+            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a label's count");
+        count->records++;
+        expert->records++;
+    }
+    return status;
+}
+
+/* One sample; `h` is its hidden layer and `dh` receives its gradient, both NULL where it has no dense part. */
+static atoll_status fit_one(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
+                            const atoll_sample *sample, const float *h, float *dh, atoll_error *error)
+{
+    uint32_t output;
+    atoll_input input = {.bucket = sample->encoded.bucket,
+                         .weight = sample->encoded.weight,
+                         .features = sample->encoded.features};
+    atoll_status status = output_for(pager, expert, sample, &output, error);
+    if (status || (status = atoll_net_admit(pager, &expert->net, &workspace->net, &input, error)) ||
+        (status = atoll_net_forward(&expert->net, &workspace->net, &input, h, workspace->logits, error)))
+        return status;
+    atoll_softmax(workspace->logits, expert->net.outputs);
+    workspace->logits[output] -= 1;
+    return atoll_net_backward(pager, &expert->net, &workspace->net, &input, h, workspace->logits, dh, error);
+}
+
+/* Up to DENSE_BATCH samples that have a dense part: their first layer is one product forward and one back. */
+static atoll_status fit_dense(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
+                              atoll_sample *const *samples, uint32_t count, atoll_error *error)
+{
+    uint32_t dim = expert->net.dense_dim, hidden = expert->net.hidden;
+    float *v = malloc(((size_t)dim + 2 * hidden) * DENSE_BATCH * sizeof *v);
+    if (!v)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a batch");
+    float *h = v + (size_t)dim * DENSE_BATCH, *dh = h + (size_t)hidden * DENSE_BATCH;
+    atoll_status status = ATOLL_OK;
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(v + (size_t)i * dim, samples[i]->encoded.dense, dim * sizeof *v);
+    atoll_net_hidden(&expert->net, v, count, h);
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
+        status = fit_one(pager, expert, workspace, samples[i], h + (size_t)i * hidden, dh + (size_t)i * hidden, error);
+    if (status == ATOLL_OK)
+        status = atoll_net_hidden_backward(pager, &expert->net, &workspace->net, v, dh, count, error);
+    free(v);
+    return status;
+}
+
+atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
+                              atoll_sample *const *samples, uint32_t count, atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    for (uint32_t i = 0; i < count && status == ATOLL_OK;) {
+        uint32_t batch = 0;
+        while (i + batch < count && batch < DENSE_BATCH && samples[i + batch]->encoded.has_dense)
+            batch++;
+        if (batch)
+            status = fit_dense(pager, expert, workspace, samples + i, batch, error);
+        else
+            status = fit_one(pager, expert, workspace, samples[i], NULL, NULL, error);
+        i += batch ? batch : 1;
+    }
+    return status;
+}
+
+atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, const atoll_sample *sample,
+                            const float *share, atoll_error *error)
+{
+    atoll_model *model = &state->model;
+    atoll_input input = atoll_predict_input(model, workspace, &sample->encoded, sample->context);
+    atoll_status status = atoll_net_admit(&state->pager, &model->gate.net, &workspace->net, &input, error);
+    if (status ||
+        (status = atoll_predict_gate(model, workspace, &input, sample->context, error)))
+        return status;
+    return atoll_gate_learn(&state->pager, &model->gate, &workspace->net, &input, workspace->vote, share,
+                            sample->owner, workspace->gate, error);
+}

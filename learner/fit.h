@@ -1,0 +1,24 @@
+/* Fitting: gradient steps of experts and gate on samples, new records and replayed ones alike. */
+#ifndef ATOLL_LEARNER_FIT_H
+#define ATOLL_LEARNER_FIT_H
+
+#include "core/predict.h"
+#include "learner/state.h"
+
+/* One encoded record to learn from. Its arrays belong to the arena of the step. */
+typedef struct atoll_sample {
+    atoll_encoded encoded; /* without rare features (core/encoder.h) */
+    uint32_t label, owner;
+    bool fresh;            /* new, not replayed */
+    atoll_context *context; /* NULL where the sample is not one of the gate's */
+} atoll_sample;
+
+/* Cross entropy steps on `count` samples in order; dense first layers step once for every few samples. */
+atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
+                              atoll_sample *const *samples, uint32_t count, atoll_error *error);
+
+/* One step of the gate towards the sample's owner. */
+atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, const atoll_sample *sample,
+                            const float *share, atoll_error *error);
+
+#endif

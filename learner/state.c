@@ -1,0 +1,124 @@
+#include "learner/state.h"
+
+#include <stdlib.h>
+
+
+atoll_net_shape atoll_state_shape(const atoll_config *config, uint32_t id)
+{
+    /* Rank a quarter of the hidden size: on sparse text a wider low-rank path learns no better, and fills memory. */
+    return (atoll_net_shape){.rank = (config->expert_hidden / 4 + 7) / 8 * 8,
+                             .hidden = config->expert_hidden,
+                             .rate_wide = id ? 0.1f : 0.2f,
+                             .rate_low = id ? 0.1f : 0.05f,
+                             .rate_dense = 0.02f,
+                             .seed = config->seed * 1000003 + id};
+}
+
+atoll_status atoll_state_init(atoll_state *state, const atoll_config *config, atoll_error *error)
+{
+    atoll_status status;
+    *state = (atoll_state){.tally = {.last_label = UINT32_MAX}};
+    state->reclaim = atoll_reclaim_new();
+    if (!state->reclaim)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a model");
+    state->pager.reclaim = state->reclaim;
+    state->model.config = *config;
+    atoll_gate_init(&state->model.gate, config->embedding_dim, config->seed);
+    atoll_combiner_init(&state->model.combiner);
+    if ((status = atoll_names_init(&state->labels, ATOLL_LABELS_MAX, error)) ||
+        (status = atoll_names_init(&state->domains, ATOLL_DOMAINS_MAX, error)) ||
+        (status = atoll_encoder_init(&state->pager, &state->model.encoder, config->feature_buckets,
+                                     config->embedding_dim, config->seed, error)) ||
+        (status = atoll_memory_new(&state->pager, config->memory_exemplars, &state->memory, error)) ||
+        (status = atoll_index_new(config->embedding_dim, config->memory_exemplars, &state->index, error)) ||
+        (status = atoll_model_reserve(&state->model, error)) ||
+        (status = atoll_net_grow(&state->pager, &state->model.gate.net, 1, error)))
+        goto fail;
+    state->model.names = &state->labels;
+    state->domain = calloc(ATOLL_DOMAINS_MAX, sizeof *state->domain);
+    if (!state->domain) {
+        status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a model");
+        goto fail;
+    }
+    atoll_net_shape shape = atoll_state_shape(config, 0);
+    atoll_expert_init(&state->model.expert[0], 0, &shape);
+    state->model.expert[0].state = ATOLL_EXPERT_SHARED;
+    state->model.experts = 1;
+    return ATOLL_OK;
+fail:
+    atoll_state_free(state);
+    return status;
+}
+
+void atoll_state_free(atoll_state *state)
+{
+    for (uint32_t e = 0; e < state->model.experts; e++)
+        atoll_expert_clear(&state->pager, &state->model.expert[e]);
+    free(state->model.expert);
+    free(state->domain);
+    if (state->reclaim) {
+        atoll_gate_clear(&state->pager, &state->model.gate);
+        atoll_encoder_clear(&state->pager, &state->model.encoder);
+    }
+    free((void *)state->model.analytic);
+    atoll_index_free(state->index);
+    atoll_memory_free(state->memory);
+    atoll_ridge_free(state->ridge);
+    atoll_names_free(&state->labels);
+    atoll_names_free(&state->domains);
+    atoll_reclaim_free(state->reclaim);
+    *state = (atoll_state){0};
+}
+
+atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, atoll_error *error)
+{
+    atoll_model *model = &state->model;
+    atoll_status status = ATOLL_OK;
+    if (!state->ridge)
+        status = atoll_ridge_new(vector_dim, model->config.seed, &state->ridge, error);
+    for (uint32_t e = 0; e < model->experts && status == ATOLL_OK; e++)
+        if (model->expert[e].state != ATOLL_EXPERT_GONE)
+            status = atoll_net_set_dense(&state->pager, &model->expert[e].net, vector_dim, error);
+    if (status == ATOLL_OK)
+        status = atoll_encoder_set_vector(&state->pager, &model->encoder, vector_dim, error);
+    return status;
+}
+
+atoll_status atoll_state_add_expert(atoll_state *state, uint32_t *id, atoll_error *error)
+{
+    atoll_model *model = &state->model;
+    uint32_t place = 1;
+    while (place < model->experts && model->expert[place].state != ATOLL_EXPERT_GONE)
+        place++;
+    if (place > model->config.experts_max || place >= ATOLL_EXPERTS_MAX)
+        return atoll_fail(error, ATOLL_BUSY, "the model holds as many experts as it may");
+    atoll_status status = ATOLL_OK;
+    if (place == model->experts) {
+        if ((status = atoll_model_reserve(model, error)) ||
+            (status = atoll_net_grow(&state->pager, &model->gate.net, place + 1, error)))
+            return status;
+    } else if ((status = atoll_net_reset_output(&state->pager, &model->gate.net, place, error))) {
+        return status;
+    }
+    atoll_net_shape shape = atoll_state_shape(&model->config, place);
+    atoll_expert_init(&model->expert[place], place, &shape);
+    if (model->encoder.vector_dim)
+        status = atoll_net_set_dense(&state->pager, &model->expert[place].net, model->encoder.vector_dim, error);
+    if (status) {
+        atoll_expert_clear(&state->pager, &model->expert[place]);
+        return status;
+    }
+    model->expert[place].state = ATOLL_EXPERT_CANDIDATE;
+    if (place == model->experts)
+        model->experts++;
+    *id = place;
+    return ATOLL_OK;
+}
+
+uint32_t atoll_model_count(const atoll_model *model, atoll_expert_state state)
+{
+    uint32_t count = 0;
+    for (uint32_t e = 0; e < model->experts; e++)
+        count += model->expert[e].state == state;
+    return count;
+}

@@ -1,0 +1,67 @@
+/*
+ * The live state of one model: everything that learning changes. Only the learner's thread touches it; requests read
+ * what was frozen from it.
+ */
+#ifndef ATOLL_LEARNER_STATE_H
+#define ATOLL_LEARNER_STATE_H
+
+#include "core/model.h"
+#include "core/pages.h"
+#include "retrieval/index.h"
+#include "retrieval/memory.h"
+
+enum { ATOLL_EXPERT_NONE = 0 }; /* id 0 is the shared expert, which owns nothing */
+
+/* The expert that takes in what is new (learner/growth.h). Plain data. */
+typedef struct atoll_growth {
+    uint32_t youngest;      /* takes what is new, a candidate or not; ATOLL_EXPERT_NONE for none */
+    uint32_t candidate;     /* the same while it is one */
+    double evidence;        /* ln of the e-process for the candidate */
+    float surprise;         /* running mean of novelty */
+    uint64_t born, promoted, given_up, pruned, restored;
+} atoll_growth;
+
+/* What has been counted. Plain data. */
+typedef struct atoll_tally {
+    uint64_t asked, right;  /* prequential: records that had a known label to find, and those found */
+    uint64_t repeated;      /* records whose label was that of the record before */
+    uint32_t last_label;
+    double recent, log_loss, entropy; /* running means: right, -ln p, the gate's entropy */
+    atoll_route_counts routes;
+} atoll_tally;
+
+typedef struct atoll_domain_tally {
+    uint64_t records, right;
+} atoll_domain_tally;
+
+typedef struct atoll_state {
+    atoll_reclaim *reclaim;
+    atoll_pager pager;
+    atoll_model model;         /* model.names views `labels` */
+    atoll_names labels, domains;
+    atoll_ridge *ridge;        /* NULL until the first vector */
+    uint64_t solved;           /* records in the analytic solution that model.analytic holds */
+    atoll_memory *memory;
+    atoll_index *index;
+    atoll_growth growth;
+    atoll_tally tally;
+    atoll_domain_tally *domain; /* by domain number, domains.limit of them */
+} atoll_state;
+
+/* An empty model. ATOLL_NO_MEMORY. */
+atoll_status atoll_state_init(atoll_state *state, const atoll_config *config, atoll_error *error);
+void atoll_state_free(atoll_state *state);
+
+/* The first vector's dimension: scale, analytic expert, dense paths of all experts. */
+atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, atoll_error *error);
+
+/* A new expert (candidate) in a free place; *id is its number. ATOLL_BUSY where the model may hold no more. */
+atoll_status atoll_state_add_expert(atoll_state *state, uint32_t *id, atoll_error *error);
+
+/* The shape of an expert's network: the shared one (id 0) steps more slowly on its low-rank path. */
+atoll_net_shape atoll_state_shape(const atoll_config *config, uint32_t id);
+
+/* Experts in a state. */
+uint32_t atoll_model_count(const atoll_model *model, atoll_expert_state state);
+
+#endif

@@ -1,0 +1,254 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/config.h"
+
+static atoll_config defaults(void)
+{
+    atoll_config config;
+    atoll_config_defaults(&config);
+    return config;
+}
+
+static void has_the_defaults_of_the_contract(void **state)
+{
+    (void)state;
+    atoll_config config = defaults();
+    assert_int_equal(config.feature_buckets, 1048576);
+    assert_int_equal(config.embedding_dim, 256);
+    assert_int_equal(config.top_k, 2);
+    assert_true(config.capacity_factor == 1.2f);
+    assert_true(config.overflow_next);
+    assert_int_equal(config.expert_hidden, 64);
+    assert_int_equal(config.experts_max, 256);
+    assert_int_equal(config.memory_exemplars, 50000);
+    assert_true(config.growth_auto);
+    assert_string_equal(config.prune_schedule, "0 3 * * *");
+    assert_int_equal(config.idle_after_ms, INT64_C(7) * 86400000);
+    assert_true(config.min_share == 0.001f);
+    assert_int_equal(config.checkpoint_every_ms, 30000);
+    assert_int_equal(config.journal_keep_bytes, 1073741824);
+    assert_int_equal(config.budget_bytes, 1073741824);
+    assert_int_equal(config.seed, 1);
+}
+
+static const char all_changed[] =
+    "{\"features\":{\"buckets\":4096},\"embedding\":{\"source\":\"hash\",\"dim\":64},"
+    "\"routing\":{\"granularity\":\"record\",\"gate\":\"topk\",\"top_k\":3,\"capacity_factor\":1.75,"
+    "\"overflow\":\"drop\"},\"experts\":{\"hidden\":32,\"max\":7},\"memory\":{\"exemplars\":3000},"
+    "\"growth\":{\"mode\":\"off\"},\"pruning\":{\"schedule\":\"\",\"idle_after\":\"90s\",\"min_share\":0.25},"
+    "\"checkpoint\":{\"every\":\"5m\"},\"journal\":{\"keep_bytes\":0},\"budget_bytes\":33554432,\"seed\":42}";
+
+static void merges_every_setting(void **state)
+{
+    (void)state;
+    atoll_config config = defaults();
+    atoll_error error;
+    assert_int_equal(atoll_config_merge(&config, all_changed, strlen(all_changed), &error), ATOLL_OK);
+    assert_int_equal(config.feature_buckets, 4096);
+    assert_int_equal(config.embedding_dim, 64);
+    assert_int_equal(config.top_k, 3);
+    assert_true(config.capacity_factor == 1.75f);
+    assert_false(config.overflow_next);
+    assert_int_equal(config.expert_hidden, 32);
+    assert_int_equal(config.experts_max, 7);
+    assert_int_equal(config.memory_exemplars, 3000);
+    assert_false(config.growth_auto);
+    assert_string_equal(config.prune_schedule, "");
+    assert_int_equal(config.idle_after_ms, 90000);
+    assert_true(config.min_share == 0.25f);
+    assert_int_equal(config.checkpoint_every_ms, 300000);
+    assert_int_equal(config.journal_keep_bytes, 0);
+    assert_int_equal(config.budget_bytes, 33554432);
+    assert_int_equal(config.seed, 42);
+    char *print = atoll_config_print(&config);
+    assert_string_equal(print, all_changed);
+    free(print);
+}
+
+static void printing_and_merging_are_inverse(void **state)
+{
+    (void)state;
+    atoll_config config = defaults(), again = defaults();
+    atoll_error error;
+    char *print = atoll_config_print(&config);
+    assert_non_null(print);
+    assert_int_equal(atoll_config_merge(&again, all_changed, strlen(all_changed), &error), ATOLL_OK);
+    assert_memory_not_equal(&config, &again, sizeof config);
+    assert_int_equal(atoll_config_merge(&again, print, strlen(print), &error), ATOLL_OK);
+    assert_memory_equal(&config, &again, sizeof config);
+    free(print);
+}
+
+static void what_is_left_out_stays(void **state)
+{
+    (void)state;
+    atoll_config config = defaults(), before;
+    atoll_error error;
+    assert_int_equal(atoll_config_merge(&config, "{\"routing\":{\"top_k\":5}}", 23, &error), ATOLL_OK);
+    assert_int_equal(config.top_k, 5);
+    before = config;
+    assert_int_equal(atoll_config_merge(&config, "{}", 2, &error), ATOLL_OK);
+    assert_int_equal(atoll_config_merge(&config, "{\"routing\":{}}", 14, &error), ATOLL_OK);
+    assert_memory_equal(&config, &before, sizeof config);
+}
+
+static void refuses_and_names_what_is_wrong(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json;
+        atoll_status status;
+        const char *named;
+    } cases[] = {
+        {"", ATOLL_INVALID_JSON, ""},
+        {"{", ATOLL_INVALID_JSON, ""},
+        {"\"\xff\"", ATOLL_INVALID_UTF8, ""},
+        {"[]", ATOLL_INVALID_VALUE, "configuration"},
+        {"{\"sede\":1}", ATOLL_UNKNOWN_KEY, "sede"},
+        {"{\"see\":1}", ATOLL_UNKNOWN_KEY, "see"},
+        {"{\"\":1}", ATOLL_UNKNOWN_KEY, ""},
+        {"{\"seed\":{\"x\":1}}", ATOLL_INVALID_VALUE, "seed"},
+        {"{\"routing.top_k\":1}", ATOLL_UNKNOWN_KEY, "routing.top_k"},
+        {"{\"routing\":{\"topk\":1}}", ATOLL_UNKNOWN_KEY, "routing.topk"},
+        {"{\"routing\":{\"routing\":{\"top_k\":1}}}", ATOLL_UNKNOWN_KEY, "routing.routing"},
+        {"{\"rout\":{\"top_k\":1}}", ATOLL_UNKNOWN_KEY, "rout"},
+        {"{\"routing\":3}", ATOLL_INVALID_VALUE, "routing"},
+        {"{\"routing\":{\"top_k\":0}}", ATOLL_OUT_OF_RANGE, "routing.top_k"},
+        {"{\"routing\":{\"top_k\":17}}", ATOLL_OUT_OF_RANGE, "routing.top_k"},
+        {"{\"routing\":{\"top_k\":1.5}}", ATOLL_INVALID_VALUE, "routing.top_k"},
+        {"{\"routing\":{\"top_k\":\"2\"}}", ATOLL_INVALID_VALUE, "routing.top_k"},
+        {"{\"routing\":{\"top_k\":null}}", ATOLL_INVALID_VALUE, "routing.top_k"},
+        {"{\"routing\":{\"top_k\":[2]}}", ATOLL_INVALID_VALUE, "routing.top_k"},
+        {"{\"routing\":{\"capacity_factor\":0.5}}", ATOLL_OUT_OF_RANGE, "routing.capacity_factor"},
+        {"{\"routing\":{\"overflow\":\"spill\"}}", ATOLL_INVALID_VALUE, "routing.overflow"},
+        {"{\"routing\":{\"overflow\":true}}", ATOLL_INVALID_VALUE, "routing.overflow"},
+        {"{\"routing\":{\"overflow\":1}}", ATOLL_INVALID_VALUE, "routing.overflow"},
+        {"{\"routing\":{\"overflow\":\"next\\u0000\"}}", ATOLL_INVALID_VALUE, "routing.overflow"},
+        {"{\"routing\":{\"gate\":\"soft\"}}", ATOLL_UNSUPPORTED, "routing.gate"},
+        {"{\"routing\":{\"granularity\":\"word\"}}", ATOLL_UNSUPPORTED, "routing.granularity"},
+        {"{\"embedding\":{\"source\":\"vector\"}}", ATOLL_UNSUPPORTED, "embedding.source"},
+        {"{\"embedding\":{\"dim\":100}}", ATOLL_OUT_OF_RANGE, "embedding.dim"},
+        {"{\"features\":{\"buckets\":1000000}}", ATOLL_OUT_OF_RANGE, "features.buckets"},
+        {"{\"features\":{\"buckets\":512}}", ATOLL_OUT_OF_RANGE, "features.buckets"},
+        {"{\"features\":{\"buckets\":33554432}}", ATOLL_OUT_OF_RANGE, "features.buckets"},
+        {"{\"pruning\":{\"schedule\":\"61 * * * *\"}}", ATOLL_INVALID_CRON, "pruning.schedule: minute"},
+        {"{\"pruning\":{\"schedule\":3}}", ATOLL_INVALID_VALUE, "pruning.schedule"},
+        {"{\"pruning\":{\"idle_after\":\"7\"}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
+        {"{\"pruning\":{\"idle_after\":\"d\"}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
+        {"{\"pruning\":{\"idle_after\":\"7 d\"}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
+        {"{\"pruning\":{\"idle_after\":\"7dd\"}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
+        {"{\"pruning\":{\"idle_after\":7}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
+        {"{\"pruning\":{\"idle_after\":\"0s\"}}", ATOLL_OUT_OF_RANGE, "pruning.idle_after"},
+        {"{\"pruning\":{\"idle_after\":\"999999999999w\"}}", ATOLL_OUT_OF_RANGE, "pruning.idle_after"},
+        {"{\"pruning\":{\"min_share\":0.6}}", ATOLL_OUT_OF_RANGE, "pruning.min_share"},
+        {"{\"budget_bytes\":1000}", ATOLL_OUT_OF_RANGE, "budget_bytes"},
+        {"{\"seed\":-1}", ATOLL_OUT_OF_RANGE, "seed"},
+        {"{\"seed\":18446744073709551615}", ATOLL_OUT_OF_RANGE, "seed"},
+        {"{\"seed\":5,\"experts\":{\"max\":2000}}", ATOLL_OUT_OF_RANGE, "experts.max"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        atoll_config config = defaults(), before = config;
+        atoll_error error = {0};
+        assert_int_equal(atoll_config_merge(&config, cases[i].json, strlen(cases[i].json), &error), cases[i].status);
+        assert_int_equal(error.status, cases[i].status);
+        assert_non_null(strstr(error.detail, cases[i].named));
+        assert_memory_equal(&config, &before, sizeof config);
+    }
+}
+
+static void refuses_a_long_schedule_and_key(void **state)
+{
+    (void)state;
+    char json[512];
+    atoll_config config = defaults();
+    atoll_error error;
+    int bytes = snprintf(json, sizeof json, "{\"pruning\":{\"schedule\":\"0%*s3 * * *\"}}", ATOLL_CRON_MAX_BYTES, "");
+    assert_int_equal(atoll_config_merge(&config, json, (size_t)bytes, &error), ATOLL_INVALID_CRON);
+    bytes = snprintf(json, sizeof json, "{\"%0400d\":1}", 0);
+    assert_int_equal(atoll_config_merge(&config, json, (size_t)bytes, &error), ATOLL_UNKNOWN_KEY);
+    assert_true(strlen(error.detail) < 100);
+}
+
+static void fixed_settings_stay(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *fixed;
+    } cases[] = {
+        {"{\"features\":{\"buckets\":2048}}", "features.buckets"},
+        {"{\"embedding\":{\"dim\":128}}", "embedding.dim"},
+        {"{\"experts\":{\"hidden\":8}}", "experts.hidden"},
+        {"{\"memory\":{\"exemplars\":16}}", "memory.exemplars"},
+        {"{\"seed\":2}", "seed"},
+        {"{\"routing\":{\"top_k\":1,\"capacity_factor\":2,\"overflow\":\"drop\"},\"experts\":{\"max\":2}}", NULL},
+        {"{\"growth\":{\"mode\":\"off\"},\"pruning\":{\"schedule\":\"\",\"idle_after\":\"1w\",\"min_share\":0}}", NULL},
+        {"{\"checkpoint\":{\"every\":\"1s\"},\"journal\":{\"keep_bytes\":1},\"budget_bytes\":16777216}", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        atoll_config from = defaults(), to = from;
+        atoll_error error = {0};
+        assert_int_equal(atoll_config_merge(&to, cases[i].json, strlen(cases[i].json), &error), ATOLL_OK);
+        assert_int_equal(atoll_config_check_change(&from, &to, &error),
+                         cases[i].fixed ? ATOLL_FIXED_SETTING : ATOLL_OK);
+        if (cases[i].fixed)
+            assert_string_equal(error.detail, cases[i].fixed);
+    }
+}
+
+#ifdef ATOLL_SOURCE_DIR
+typedef struct page {
+    char text[65536];
+    size_t settings;
+} page;
+
+static void find_in_page(void *arg, const atoll_setting *setting)
+{
+    page *in = arg;
+    char row[512];
+    in->settings++;
+    snprintf(row, sizeof row, "| `%s` | `%s` | %s | %s | %s | %s |\n", setting->path, setting->standard,
+             setting->range, setting->kind, setting->fixed ? "yes" : "no", setting->about);
+    if (!strstr(in->text, row))
+        fail_msg("docs/configuration.md lacks the row: %s", row);
+}
+
+static void the_page_shows_the_table(void **state)
+{
+    (void)state;
+    static page in;
+    FILE *file = fopen(ATOLL_SOURCE_DIR "/docs/configuration.md", "r");
+    assert_non_null(file);
+    size_t bytes = fread(in.text, 1, sizeof in.text - 1, file), rows = 0;
+    fclose(file);
+    in.text[bytes] = 0;
+    atoll_config_each(find_in_page, &in);
+    for (const char *at = in.text; (at = strstr(at, "\n| `")); at++)
+        rows++;
+    assert_int_equal(rows, in.settings);
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(has_the_defaults_of_the_contract),
+        cmocka_unit_test(merges_every_setting),
+        cmocka_unit_test(printing_and_merging_are_inverse),
+        cmocka_unit_test(what_is_left_out_stays),
+        cmocka_unit_test(refuses_and_names_what_is_wrong),
+        cmocka_unit_test(refuses_a_long_schedule_and_key),
+        cmocka_unit_test(fixed_settings_stay),
+#ifdef ATOLL_SOURCE_DIR
+        cmocka_unit_test(the_page_shows_the_table),
+#endif
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,284 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/features.h"
+#include "core/limits.h"
+#include "core/rng.h"
+
+enum { BUCKETS = 1 << 20 };
+
+static int set_up(void **state)
+{
+    *state = atoll_text_scratch_new();
+    return *state ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    atoll_text_scratch_free(*state);
+    return 0;
+}
+
+/* The terms of `text`, checked to be ascending and inside their ranges. */
+static uint32_t extract(atoll_text_scratch *scratch, const char *text, size_t bytes, uint32_t buckets,
+                        atoll_term *terms)
+{
+    uint32_t count = 0;
+    atoll_error error;
+    assert_int_equal(atoll_terms_extract(scratch, (atoll_slice){text, bytes}, buckets, terms, &count, &error),
+                     ATOLL_OK);
+    assert_in_range(count, 1, ATOLL_FEATURES_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(atoll_term_bucket(terms[i]) < buckets);
+        assert_true(atoll_term_tf(terms[i]) > 0);
+        if (i > 0)
+            assert_true(atoll_term_bucket(terms[i - 1]) < atoll_term_bucket(terms[i]));
+    }
+    return count;
+}
+
+static uint32_t tf_sum(const atoll_term *terms, uint32_t count)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < count; i++)
+        sum += atoll_term_tf(terms[i]);
+    return sum;
+}
+
+static void counts_every_kind(void **state)
+{
+    atoll_term terms[ATOLL_FEATURES_MAX];
+    /* ^a$ as a 3-gram and the word. */
+    assert_int_equal(extract(*state, "a", 1, BUCKETS, terms), 2);
+    /* ^cat$: 3 + 2 + 1 n-grams and the word. */
+    assert_int_equal(extract(*state, "cat", 3, BUCKETS, terms), 7);
+    /* Two words and a bigram; "cat" occurs twice. */
+    uint32_t count = extract(*state, "cat, Cat!", 9, BUCKETS, terms);
+    assert_int_equal(count, 8);
+    assert_int_equal(tf_sum(terms, count), 15);
+}
+
+static void order_of_words_matters_to_bigrams_only(void **state)
+{
+    atoll_term one[ATOLL_FEATURES_MAX], other[ATOLL_FEATURES_MAX];
+    uint32_t n = extract(*state, "red dog", 7, BUCKETS, one), m = extract(*state, "dog red", 7, BUCKETS, other);
+    assert_int_equal(n, m);
+    uint32_t shared = 0;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < m; j++)
+            shared += one[i] == other[j];
+    assert_int_equal(shared, n - 1);
+}
+
+static void hashes_stay(void **state)
+{
+    /* Stored exemplars and weights rest on these numbers: they may not change without a new format. */
+    atoll_term terms[ATOLL_FEATURES_MAX];
+    uint64_t sum = 0;
+    const char *text = "the quick brown fox jumps over the lazy dog";
+    uint32_t count = extract(*state, text, strlen(text), BUCKETS, terms);
+    for (uint32_t i = 0; i < count; i++)
+        sum = sum * 31 + terms[i];
+    assert_int_equal(count, 88);
+    assert_int_equal(sum, UINT64_C(13445928961758927295));
+}
+
+static void ascii_shortcut_gives_the_same_terms(void **state)
+{
+    atoll_term one[ATOLL_FEATURES_MAX], other[ATOLL_FEATURES_MAX];
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 7, 0);
+    for (int round = 0; round < 300; round++) {
+        char text[260];
+        size_t bytes = 1 + atoll_rng_below(&rng, 250);
+        text[0] = 'x';
+        for (size_t i = 1; i < bytes; i++)
+            text[i] = (char)atoll_rng_below(&rng, 128);
+        uint32_t n = extract(*state, text, bytes, BUCKETS, one);
+        memcpy(text + bytes, "\xe2\x80\x94", 3); /* an em dash, no word */
+        uint32_t m = extract(*state, text, bytes + 3, BUCKETS, other);
+        assert_int_equal(n, m);
+        assert_memory_equal(one, other, n * sizeof *one);
+    }
+}
+
+static void tf_saturates(void **state)
+{
+    atoll_term terms[ATOLL_FEATURES_MAX];
+    char text[2 * 300];
+    for (int i = 0; i < 300; i++)
+        memcpy(text + 2 * i, "a ", 2);
+    uint32_t count = extract(*state, text, sizeof text, BUCKETS, terms);
+    assert_int_equal(count, 3); /* the word, its 3-gram, its bigram with itself */
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(atoll_term_tf(terms[i]), 255);
+}
+
+static void long_words_are_read_to_a_limit(void **state)
+{
+    atoll_term one[ATOLL_FEATURES_MAX], other[ATOLL_FEATURES_MAX];
+    char text[201];
+    memset(text, 'b', sizeof text);
+    for (int i = 0; i < 64; i++)
+        text[i] = (char)('a' + i % 26);
+    uint32_t n = extract(*state, text, 200, BUCKETS, one), m = extract(*state, text, 201, BUCKETS, other);
+    assert_int_equal(n, m);
+    /* The words differ, their n-grams do not. */
+    uint32_t shared = 0;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < m; j++)
+            shared += one[i] == other[j];
+    assert_int_equal(shared, n - 1);
+}
+
+static void long_texts_fill_to_the_limit(void **state)
+{
+    atoll_term *terms = malloc(ATOLL_FEATURES_MAX * sizeof *terms);
+    char *text = malloc(ATOLL_TEXT_MAX_BYTES);
+    assert_true(terms && text);
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 3, 0);
+    for (size_t i = 0; i < ATOLL_TEXT_MAX_BYTES; i++)
+        text[i] = i % 8 == 7 ? ' ' : (char)('a' + atoll_rng_below(&rng, 26));
+    assert_int_equal(extract(*state, text, ATOLL_TEXT_MAX_BYTES, BUCKETS, terms), ATOLL_FEATURES_MAX);
+    assert_int_equal(extract(*state, text, ATOLL_TEXT_MAX_BYTES, 1 << 24, terms), ATOLL_FEATURES_MAX);
+    assert_int_equal(extract(*state, text, ATOLL_TEXT_MAX_BYTES, 1024, terms), 1024);
+    /* The beginning of the text is what was kept. */
+    atoll_term first[ATOLL_FEATURES_MAX];
+    uint32_t all = extract(*state, text, ATOLL_TEXT_MAX_BYTES, BUCKETS, terms);
+    uint32_t few = extract(*state, text, 7, BUCKETS, first);
+    for (uint32_t i = 0; i < few; i++) {
+        bool found = false;
+        for (uint32_t j = 0; j < all; j++)
+            found |= atoll_term_bucket(terms[j]) == atoll_term_bucket(first[i]);
+        assert_true(found);
+    }
+    free(text);
+    free(terms);
+}
+
+static void refuses_bad_text(void **state)
+{
+    atoll_term terms[ATOLL_FEATURES_MAX];
+    uint32_t count = 1;
+    atoll_error error;
+    assert_int_equal(atoll_terms_extract(*state, (atoll_slice){"", 0}, BUCKETS, terms, &count, &error),
+                     ATOLL_EMPTY_TEXT);
+    assert_int_equal(count, 0);
+    assert_int_equal(atoll_terms_extract(*state, (atoll_slice){"?! ...", 6}, BUCKETS, terms, &count, &error),
+                     ATOLL_EMPTY_TEXT);
+    assert_int_equal(atoll_terms_extract(*state, (atoll_slice){"ab\xff", 3}, BUCKETS, terms, &count, &error),
+                     ATOLL_INVALID_UTF8);
+    assert_int_equal(error.status, ATOLL_INVALID_UTF8);
+}
+
+static void projects_with_signs_to_all_coordinates(void **state)
+{
+    (void)state;
+    static const uint32_t dims[] = {16, 24, 200, 256, 4096};
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
+        uint32_t dim = dims[d];
+        float *sum = calloc(dim, sizeof *sum), *one = calloc(dim, sizeof *one);
+        uint32_t *hits = calloc(dim, sizeof *hits);
+        assert_true(sum && one && hits);
+        uint32_t buckets = 20 * dim;
+        for (uint32_t bucket = 0; bucket < buckets; bucket++) {
+            memset(one, 0, dim * sizeof *one);
+            atoll_project_sparse(&bucket, &(float){2}, 1, 5, one, dim);
+            uint32_t nonzeros = 0;
+            for (uint32_t i = 0; i < dim; i++) {
+                assert_true(one[i] == 0 || fabsf(one[i]) == 2 || (dim % 16 != 0 && fabsf(one[i]) == 4));
+                nonzeros += one[i] != 0;
+                hits[i] += one[i] != 0;
+                sum[i] += one[i];
+            }
+            /* Where 16 does not divide dim, neighbouring stretches share a coordinate. */
+            assert_in_range(nonzeros, dim % 16 == 0 ? 16 : 1, 16);
+            if (dim == 4096 && bucket == 2000)
+                break;
+        }
+        for (uint32_t i = 0; i < dim && dim < 4096; i++) {
+            double mean = (double)buckets * ATOLL_PROJECTION_NONZEROS / dim;
+            assert_true(hits[i] > mean / 3 && hits[i] < 2 * mean);
+            assert_true(fabsf(sum[i]) < 2 * 6 * sqrtf((float)hits[i]));
+        }
+        free(sum);
+        free(one);
+        free(hits);
+    }
+}
+
+static void projection_keeps_angles(void **state)
+{
+    (void)state;
+    enum { N = 200, DIM = 256 };
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 11, 0);
+    double error = 0;
+    for (int round = 0; round < 50; round++) {
+        uint32_t a[N], b[N];
+        float w[N], x[DIM] = {0}, y[DIM] = {0};
+        /* Half of the buckets are shared, so the cosine is one half. */
+        for (int i = 0; i < N; i++) {
+            a[i] = atoll_rng_below(&rng, BUCKETS);
+            b[i] = i % 2 ? a[i] : atoll_rng_below(&rng, BUCKETS);
+            w[i] = 1;
+        }
+        atoll_project_sparse(a, w, N, 1, x, DIM);
+        atoll_project_sparse(b, w, N, 1, y, DIM);
+        double xy = 0, xx = 0, yy = 0;
+        for (int i = 0; i < DIM; i++) {
+            xy += (double)x[i] * y[i];
+            xx += (double)x[i] * x[i];
+            yy += (double)y[i] * y[i];
+        }
+        error += fabs(xy / sqrt(xx * yy) - 0.5);
+    }
+    assert_true(error / 50 < 0.08); /* about 1 / sqrt(256) is expected */
+}
+
+static void projection_depends_on_seed_only(void **state)
+{
+    (void)state;
+    uint32_t buckets[3] = {1, 77, 999999};
+    float weights[3] = {0.5f, 1, 2}, x[64] = {0}, y[64] = {0}, z[64] = {0};
+    atoll_project_sparse(buckets, weights, 3, 1, x, 64);
+    atoll_project_sparse(buckets, weights, 3, 1, y, 64);
+    atoll_project_sparse(buckets, weights, 3, 2, z, 64);
+    assert_memory_equal(x, y, sizeof x);
+    assert_memory_not_equal(x, z, sizeof x);
+}
+
+static void free_takes_null(void **state)
+{
+    (void)state;
+    atoll_text_scratch_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_every_kind),
+        cmocka_unit_test(order_of_words_matters_to_bigrams_only),
+        cmocka_unit_test(hashes_stay),
+        cmocka_unit_test(ascii_shortcut_gives_the_same_terms),
+        cmocka_unit_test(tf_saturates),
+        cmocka_unit_test(long_words_are_read_to_a_limit),
+        cmocka_unit_test(long_texts_fill_to_the_limit),
+        cmocka_unit_test(refuses_bad_text),
+        cmocka_unit_test(projects_with_signs_to_all_coordinates),
+        cmocka_unit_test(projection_keeps_angles),
+        cmocka_unit_test(projection_depends_on_seed_only),
+        cmocka_unit_test(free_takes_null),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
