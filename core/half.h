@@ -1,6 +1,6 @@
 /*
- * IEEE 754 half precision: 1 sign, 5 exponent and 10 fraction bits. To half rounds to nearest, ties to even; to float is
- * exact. Arrays are handled by AVX2 and F16C instructions where the processor has them, with the same results bit for bit.
+ * IEEE 754 half precision: 1 sign, 5 exponent and 10 fraction bits. To half rounds to nearest, ties to even; to float
+ * is exact. Arrays use AVX2 and F16C instructions where the processor has them, with the same results bit for bit.
  */
 #ifndef ATOLL_CORE_HALF_H
 #define ATOLL_CORE_HALF_H
