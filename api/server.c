@@ -19,7 +19,8 @@
 enum {
     CONNECTION_MEMORY_BYTES = 64 * 1024, /* of libmicrohttpd for each connection; the header's limit is part of it */
     BODY_START_BYTES = 64 * 1024,        /* first allocation of a body; doubled as it grows */
-    BODIES_AT_ONCE = 4,                  /* bodies of full size that may be held at once; beyond it 429 */
+    BODIES_AT_ONCE = 4,                  /* bodies of full size that may be held at once, and */
+    BODIES_BYTES = 64 << 20,             /* this much beside them; beyond it 429 */
     DISCARD_MAX_BYTES = 1 << 20,         /* a refused body up to this size is read to its end, so that the connection can stay */
     SENDING_TIMES = 10                   /* body deadlines that a client may take to read its reply */
 };
@@ -38,6 +39,7 @@ struct atoll_server {
     char address[NI_MAXHOST + 16];
     uint16_t port;
     size_t body_bytes;    /* held for bodies; the epoll thread's */
+    size_t body_budget_bytes;
     pthread_mutex_t lock; /* guards the list and `stopping` */
     pthread_cond_t wake;  /* for the watch, and for who waits for the drain */
     peer peers;           /* head of the list */
@@ -222,12 +224,12 @@ static void drop_body(exchange *e)
 static atoll_status grow(exchange *e, size_t needed, atoll_error *error)
 {
     atoll_server *server = e->server;
+    size_t most = (e->length ? e->length : server->service->options->body_max_bytes) + ATOLL_JSON_PADDING;
     size_t bytes = e->buffer_bytes ? e->buffer_bytes : BODY_START_BYTES;
-    if (!e->buffer && e->length && e->length < BODY_START_BYTES)
-        bytes = (size_t)e->length + ATOLL_JSON_PADDING;
     while (bytes < needed)
         bytes *= 2;
-    if (server->body_bytes - e->buffer_bytes + bytes > BODIES_AT_ONCE * 2 * server->service->options->body_max_bytes)
+    bytes = bytes < most ? bytes : most;
+    if (server->body_bytes - e->buffer_bytes + bytes > server->body_budget_bytes)
         return atoll_fail(error, ATOLL_BUSY, "the server holds as many bodies as it may");
     char *buffer = realloc(e->buffer, bytes);
     if (!buffer)
@@ -521,6 +523,7 @@ atoll_status atoll_server_start(atoll_service *service, atoll_server **out, atol
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the server");
     server->service = service;
     server->socket = -1;
+    server->body_budget_bytes = BODIES_AT_ONCE * service->options->body_max_bytes + BODIES_BYTES;
     server->peers.next = server->peers.previous = &server->peers;
     pthread_mutex_init(&server->lock, NULL);
     pthread_condattr_init(&monotonic);

@@ -35,7 +35,7 @@ enum {
 };
 
 typedef struct run {
-    char dir[128];
+    char top[128], dir[160];
     server_process server;
     atoll_client_session session;
     atoll_rng rng;
@@ -296,50 +296,65 @@ static void check_same(const char *what, char *expected, char *got)
 
 static void nothing_acknowledged_is_lost_and_answers_are_those_of_an_undisturbed_run(void **state)
 {
-    (void)state;
-    char top[128], fresh[192], journal[256], copied[256];
+    run *r = *state;
+    char fresh[160], journal[256], copied[256];
     uint64_t version, again, replayed;
-    run r = {.server.out = -1};
     if (!server_available())
         skip();
-    assert_true(folder_make(top));
-    assert_true((size_t)snprintf(r.dir, sizeof r.dir, "%s/data", top) < sizeof r.dir);
-    atoll_rng_seed(&r.rng, 20, 0);
-
-    start(&r);
-    assert_int_equal(atoll_client_session_model(&r.session, "PUT", "",
+    start(r);
+    assert_int_equal(atoll_client_session_model(&r->session, "PUT", "",
                                                 "{\"embedding\":{\"dim\":64},\"experts\":{\"hidden\":16},"
                                                 "\"memory\":{\"exemplars\":400},\"checkpoint\":{\"every\":\"1s\"}}",
                                                 NULL, NULL), ATOLL_OK);
-    atoll_client_session_close(&r.session);
-    server_kill(&r.server);
+    atoll_client_session_close(&r->session);
+    server_kill(&r->server);
     for (uint32_t round = 1; round < KILLS; round++) {
         if (round % EARLY_EVERY == 0)
-            kill_while_it_starts(&r);
+            kill_while_it_starts(r);
         else
-            kill_under_ingest(&r, round);
+            kill_under_ingest(r, round);
     }
 
-    char *expected = answers_of(&r, r.dir, &version);
+    char *expected = answers_of(r, r->dir, &version);
     print_message("%d kills (%" PRIu64 " before it listened), %" PRIu64 " batches acknowledged, version %" PRIu64 "\n",
-                  KILLS, r.early, r.acknowledged, version);
-    assert_true(r.acknowledged > KILLS);
-    snprintf(fresh, sizeof fresh, "%s/fresh", top);
-    snprintf(journal, sizeof journal, "%s/models/m/journal", r.dir);
+                  KILLS, r->early, r->acknowledged, version);
+    assert_true(r->acknowledged > KILLS);
+    snprintf(fresh, sizeof fresh, "%s/fresh", r->top);
+    snprintf(journal, sizeof journal, "%s/models/m/journal", r->dir);
     snprintf(copied, sizeof copied, "%s/models/m/journal", fresh);
     assert_true(folder_copy(journal, copied));
-    check_same("after a restart", expected, answers_of(&r, r.dir, &again));
-    check_same("from the journal alone", expected, answers_of(&r, fresh, &replayed));
+    check_same("after a restart", expected, answers_of(r, r->dir, &again));
+    check_same("from the journal alone", expected, answers_of(r, fresh, &replayed));
     assert_int_equal(again, version);
     assert_int_equal(replayed, version);
     free(expected);
-    folder_remove(top);
+}
+
+static int set_up(void **state)
+{
+    run *r = calloc(1, sizeof *r);
+    assert_non_null(r);
+    assert_true(folder_make(r->top));
+    snprintf(r->dir, sizeof r->dir, "%s/data", r->top);
+    atoll_rng_seed(&r->rng, 20, 0);
+    *state = r;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    run *r = *state;
+    server_kill(&r->server);
+    folder_remove(r->top);
+    free(r);
+    return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_acknowledged_is_lost_and_answers_are_those_of_an_undisturbed_run),
+        cmocka_unit_test_setup_teardown(nothing_acknowledged_is_lost_and_answers_are_those_of_an_undisturbed_run,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
