@@ -36,7 +36,7 @@ typedef struct atoll_net {
     uint32_t rank, hidden, linear_dim, dense_dim; /* dense_dim is 0 until atoll_net_set_dense */
     uint64_t seed;
     float rate_wide, rate_low, rate_dense, rate_linear;
-    atoll_rows sparse;  /* by bucket: V row [capacity], its accumulators [capacity], W1 row [rank], its one accumulator */
+    atoll_rows sparse;  /* by bucket: V row [capacity], its accumulators [capacity], W1 row [rank], its accumulator */
     atoll_array head;   /* by output: b, W2 row [rank], D2 row [hidden], then their accumulators in the same order */
     atoll_array first;  /* by dense input, and one more for c: D1 row [hidden], its accumulators [hidden] */
     atoll_array linear; /* by linear input: U row [capacity], its accumulators [capacity] */

@@ -1,11 +1,11 @@
 /*
  * Arrays in copy-on-write pages: what a model's parameters live in.
  *
- * An atoll_array is a tree of three levels: a root block, directories of ATOLL_PAGES_FANOUT pages, pages of 2^n elements
- * (the largest n for which a page is at most ATOLL_PAGE_BYTES, or 0). Every block carries the epoch it was born in. The writer
- * changes a block in place if it was born in the current epoch, and otherwise copies it and retires the old one. So to
- * freeze an array is to copy its atoll_array struct and advance the epoch: the copy stays as it is until the reclaimer
- * knows that no reader holds it, and costs only the pages that change afterwards.
+ * An atoll_array is a tree of three levels: a root block, directories of ATOLL_PAGES_FANOUT pages, pages of 2^n
+ * elements (the largest n for which a page is at most ATOLL_PAGE_BYTES, or 0). Every block carries the epoch it was
+ * born in. The writer changes a block in place if it was born in the current epoch, and otherwise copies it and retires
+ * the old one. So to freeze an array is to copy its atoll_array struct and advance the epoch: the copy stays as it is
+ * until the reclaimer knows that no reader holds it, and costs only the pages that change afterwards.
  *
  * Frozen arrays are read by any thread between reclaim enter and leave; everything else is for the writer.
  */

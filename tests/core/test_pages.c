@@ -332,7 +332,7 @@ static void short_memory_leaves_the_array_usable(void **state)
 
 /* ---- readers beside the writer ---- */
 
-enum { THREADS = 3, ELEMENTS = 3000, PUBLISHED = 150 };
+enum { THREADS = 3, ELEMENTS = 1500, PUBLISHED = 100 };
 
 typedef struct stage {
     atoll_pager pager;

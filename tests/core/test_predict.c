@@ -65,7 +65,8 @@ static void trial_open(trial *t)
     fill_normal(&t->rng, t->dense, VECTOR);
     t->encoded = (atoll_encoded){t->bucket, t->weight, 4, t->embedding, t->dense, true};
     t->context = (atoll_context){.count = 3, .embedding = t->context_embedding, .familiarity = 0.7f,
-                                 .voter = {{0, 2, 2, 0.9f, 0.5f}, {1, CANDIDATE, 6, 0.8f, 0.3f}, {2, 4, 2, 0.7f, 0.2f}}};
+                                 .voter = {{0, 2, 2, 0.9f, 0.5f}, {1, CANDIDATE, 6, 0.8f, 0.3f},
+                                           {2, 4, 2, 0.7f, 0.2f}}};
     assert_int_equal(atoll_workspace_fit(&t->workspace, &t->model, NULL), ATOLL_OK);
 }
 
