@@ -25,7 +25,8 @@ static served start(const char *dir)
     s.pid = fork();
     assert_true(s.pid >= 0);
     if (!s.pid) {
-        char *argv[] = {"--data-dir", (char *)(uintptr_t)dir, "--listen=127.0.0.1:0", "--map-bytes", "64M", "--log-level",
+        char *argv[] = {"--data-dir", (char *)(uintptr_t)dir, "--listen=127.0.0.1:0", "--map-bytes", "64M",
+                        "--log-level",
                         "error", NULL};
         close(ends[0]);
         FILE *out = fdopen(ends[1], "w");
