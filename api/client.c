@@ -263,7 +263,7 @@ static int run_restore(const asked *options, atoll_client_session *session)
     }
     char target[160];
     snprintf(target, sizeof target, "/v1/models/%s/experts/%s/restore", session->model, id);
-    return call_and_show(options, session, "POST", target, "{}", atoll_client_show_members);
+    return call_and_show(options, session, "POST", target, NULL, atoll_client_show_members);
 }
 
 static int run_demo(const asked *options, atoll_client_session *session)
@@ -423,8 +423,10 @@ int atoll_client_main(int argc, char **argv)
         if (strcmp(argv[0], commands[i].name) == 0)
             command = &commands[i];
     }
-    if (!command)
+    if (!command) {
+        fprintf(stderr, "atoll: there is no command '%s'; `atoll help` lists them\n", argc > 0 ? argv[0] : "");
         return EXIT_USAGE;
+    }
     const char *url = getenv("ATOLL_URL");
     asked options = {.url = url && *url ? url : "http://127.0.0.1:8080", .model = "default", .top = TOP_LABELS};
     options.arguments = malloc((size_t)argc * sizeof *options.arguments);

@@ -191,7 +191,7 @@ static atoll_status send_all(atoll_client_http *http, struct iovec *parts, int c
 static atoll_status send_request(atoll_client_http *http, const char *method, const char *target, const char *type,
                                  const void *body, size_t bytes, atoll_error *error)
 {
-    bool with_body = type != NULL;
+    bool with_body = type != NULL, may_have_body = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0;
     int head = snprintf(http->line, sizeof http->line, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, target,
                         http->authority);
     size_t room = sizeof http->line;
@@ -199,7 +199,8 @@ static atoll_status send_request(atoll_client_http *http, const char *method, co
         head += snprintf(http->line + head, room - (size_t)head, "Content-Type: %s\r\nContent-Length: %zu\r\n", type,
                          bytes);
     if (head > 0 && (size_t)head < room)
-        head += snprintf(http->line + head, room - (size_t)head, "\r\n");
+        head += snprintf(http->line + head, room - (size_t)head, "%s\r\n",
+                         may_have_body && !with_body ? "Content-Length: 0\r\n" : "");
     if (head < 0 || (size_t)head >= room)
         return atoll_fail(error, ATOLL_INVALID_VALUE, "the request's head is too long");
     struct iovec parts[2] = {{http->line, (size_t)head}, {(void *)body, with_body ? bytes : 0}};

@@ -51,13 +51,17 @@ static atoll_status status_of_code(const char *code)
     return ATOLL_BAD_REQUEST;
 }
 
+static bool is_json(atoll_client_session *session, const atoll_client_reply *reply, atoll_json *root)
+{
+    return strstr(reply->type, "json") &&
+           atoll_json_parse(session->parser, reply->body, reply->bytes, root, NULL) == ATOLL_OK;
+}
+
 /* The status that a reply without success stands for. */
 static atoll_status take_problem(atoll_client_session *session, const atoll_client_reply *reply, atoll_error *error)
 {
     atoll_json problem;
-    bool readable = strstr(reply->type, "json") &&
-                    atoll_json_parse(session->parser, reply->body, reply->bytes, &problem, NULL) == ATOLL_OK;
-    if (!readable)
+    if (!is_json(session, reply, &problem))
         return atoll_fail(error, ATOLL_BAD_REQUEST, "%.100s answered %d", atoll_client_http_authority(session->http),
                           reply->status);
     const char *code = atoll_client_string(problem, "code", "");
@@ -106,9 +110,12 @@ atoll_status atoll_client_session_ingest(atoll_client_session *session, const ch
     snprintf(target, sizeof target, "/v1/models/%s/ingest%s", session->model, trained ? "?wait=trained" : "");
     int64_t give_up_ns = atoll_clock_monotonic_ns() + (int64_t)BUSY_GIVE_UP_MS * 1000000;
     for (;;) {
-        atoll_client_reply reply;
+        atoll_client_reply reply = {0};
         atoll_status status = atoll_client_session_call(session, "POST", target, "application/x-ndjson", lines, bytes,
                                                         &reply, report, error);
+        if (status && reply.body && is_json(session, &reply, report) &&
+            atoll_client_integer(*report, "rejected", 0) > 0)
+            return ATOLL_OK;
         if (status != ATOLL_BUSY || atoll_clock_monotonic_ns() > give_up_ns)
             return status;
         wait_ms(BUSY_RETRY_MS);

@@ -204,12 +204,13 @@ static bool show_expert(void *arg, const char *name, atoll_json expert)
     char records[ATOLL_CLIENT_SIZE_BYTES], bytes[ATOLL_CLIENT_SIZE_BYTES];
     if (has_elements(expert, "labels", &labels, 0))
         atoll_json_each(labels, count_element, &known);
-    fprintf(out, "  %4" PRId64 "  %-9.9s %8" PRId64 " %10s %6.1f %% %7.3f %10s %6zu  ",
+    int64_t all = atoll_client_integer(expert, "label_count", (int64_t)known); /* only the first may be named */
+    fprintf(out, "  %4" PRId64 "  %-9.9s %8" PRId64 " %10s %6.1f %% %7.3f %10s %6" PRId64 "  ",
             atoll_client_integer(expert, "id", -1), atoll_client_string(expert, "state", "?"),
             atoll_client_integer(expert, "version", 0),
             atoll_client_count_text(atoll_client_integer(expert, "records", 0), records),
             100 * atoll_client_number(expert, "share", 0), atoll_client_number(expert, "loss", 0),
-            atoll_client_size_text(atoll_client_number(expert, "bytes", 0), bytes), known);
+            atoll_client_size_text(atoll_client_number(expert, "bytes", 0), bytes), all);
     if (known) {
         listing list = {.out = out, .most = EXPERT_LABELS_COLUMNS};
         atoll_json_each(labels, show_expert_label, &list);

@@ -350,11 +350,16 @@ static atoll_status show_counts(demo *show, atoll_error *error)
     return ATOLL_OK;
 }
 
-/* A beginning of a text that a shell and JSON take as it is. */
+/* A beginning of a text that a shell and JSON take as it is; of a long one, whole words. */
 static int plain_bytes(const char *text)
 {
     size_t plain = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .,:;()+-_/");
-    return plain < CURL_MOST_BYTES ? (int)plain : CURL_MOST_BYTES;
+    if (!text[plain] && plain <= CURL_MOST_BYTES)
+        return (int)plain;
+    size_t cut = plain < CURL_MOST_BYTES ? plain : CURL_MOST_BYTES;
+    while (cut > 0 && text[cut] != ' ')
+        cut--;
+    return (int)cut;
 }
 
 static void show_way_on(const demo *show)

@@ -30,15 +30,21 @@ atoll_status atoll_expert_add_label(atoll_pager *pager, atoll_expert *expert, ui
                                     atoll_error *error)
 {
     uint32_t fresh = expert->labels.count;
-    atoll_status status = atoll_net_grow(pager, &expert->net, fresh + 1, error);
-    if (status || (status = atoll_array_grow(pager, &expert->labels, fresh + 1, error)) != ATOLL_OK)
+    atoll_status status = atoll_array_grow(pager, &expert->labels, fresh + 1, error);
+    if (status)
         return status;
     atoll_expert_label *place = atoll_array_edit(pager, &expert->labels, fresh);
-    if (!place)
-        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a label");
-    place->label = label;
-    *output = fresh;
-    return ATOLL_OK;
+    if (place)
+        *place = (atoll_expert_label){.label = label};
+    else
+        status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a label");
+    if (status == ATOLL_OK)
+        status = atoll_net_grow(pager, &expert->net, fresh + 1, error);
+    if (status)
+        expert->labels.count = fresh; /* an output and its label come together or not at all */
+    else
+        *output = fresh;
+    return status;
 }
 
 atoll_status atoll_expert_predict(const atoll_expert *expert, atoll_net_scratch *scratch, const atoll_input *input,

@@ -28,6 +28,7 @@ typedef struct atoll_expert {
     uint32_t id;
     atoll_expert_state state;
     uint64_t born, version;  /* commits: of its birth, of its last change */
+    uint64_t born_records;   /* records that the model had learned at its birth */
     atoll_net net;
     atoll_array labels;      /* of atoll_expert_label, as many as net.outputs */
     uint64_t records;        /* learned, replays not counted */

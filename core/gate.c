@@ -70,18 +70,23 @@ atoll_status atoll_gate_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_sc
     return atoll_net_backward(pager, &gate->net, scratch, input, NULL, probability, NULL, error);
 }
 
+static bool holds(const atoll_route *route, uint32_t expert)
+{
+    for (uint32_t i = 0; i < route->count; i++)
+        if (route->expert[i] == expert)
+            return true;
+    return false;
+}
+
 /* The best open expert with room that the route does not hold yet; `experts` where there is none. */
 static uint32_t best(const float *probability, uint32_t experts, const uint32_t *load, uint32_t capacity,
                      const atoll_route *route)
 {
     uint32_t chosen = experts;
-    for (uint32_t e = 0; e < experts; e++) {
-        bool taken = !(probability[e] > 0) || load[e] >= capacity;
-        for (uint32_t i = 0; i < route->count && !taken; i++)
-            taken = route->expert[i] == e;
-        if (!taken && (chosen == experts || probability[e] > probability[chosen]))
+    for (uint32_t e = 0; e < experts; e++)
+        if (probability[e] > 0 && load[e] < capacity && !holds(route, e) &&
+            (chosen == experts || probability[e] > probability[chosen]))
             chosen = e;
-    }
     return chosen;
 }
 
@@ -97,16 +102,14 @@ static void route_one(const float *probability, uint32_t experts, uint32_t k, ui
         if (e == experts)
             break;
         ideal.expert[ideal.count++] = e;
-        bool full = load[e] >= capacity;
+        /* A choice that the route holds already was the next best in place of an earlier one. */
+        bool held = holds(route, e), full = !held && load[e] >= capacity;
         counts->overflowed += full;
         if (full && overflow == ATOLL_OVERFLOW_DROP)
             continue;
-        if (full && overflow == ATOLL_OVERFLOW_NEXT && (e = best(probability, experts, load, capacity, route)) == experts)
-            continue;
-        bool twice = false;
-        for (uint32_t i = 0; i < route->count; i++)
-            twice |= route->expert[i] == e;
-        if (twice)
+        if (held || (full && overflow == ATOLL_OVERFLOW_NEXT))
+            e = best(probability, experts, load, capacity, route);
+        if (e == experts)
             continue;
         load[e]++;
         sum += route->weight[route->count] = probability[e];

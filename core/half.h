@@ -1,6 +1,6 @@
 /*
- * IEEE 754 half precision: 1 sign, 5 exponent and 10 fraction bits. To half rounds to nearest, ties to even; to float is
- * exact. Arrays are handled by AVX2 and F16C instructions where the processor has them, with the same results bit for bit.
+ * IEEE 754 half precision: 1 sign, 5 exponent and 10 fraction bits. To half rounds to nearest, ties to even; to float
+ * is exact. Arrays use AVX2 and F16C instructions where the processor has them, with the same results bit for bit.
  */
 #ifndef ATOLL_CORE_HALF_H
 #define ATOLL_CORE_HALF_H
@@ -16,7 +16,7 @@ float atoll_half_value(uint16_t half);
 void atoll_half_from_float(const float *from, uint16_t *to, size_t count);
 void atoll_half_to_float(const uint16_t *from, float *to, size_t count);
 
-/* The inner product, summed in 32 lanes (element i in lane i % 32) that are then added pairwise, upper half to lower. */
+/* The inner product, summed in 32 lanes (element i in lane i % 32) that are then added pairwise, upper to lower half. */
 float atoll_half_dot(const uint16_t *half, const float *value, size_t count);
 
 #endif

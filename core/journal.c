@@ -313,25 +313,25 @@ static void run_batch(atoll_journal *journal, job *batch)
 {
     atoll_error error = {.status = ATOLL_OK};
     size_t bytes = 0;
+    for (const job *j = batch; j; j = j->next)
+        bytes += j->charge;
     atoll_status status = write_batch(journal->db, batch, &journal->next, &error);
     if (!status) {
         if (!atomic_load(&journal->first))
             atomic_store(&journal->first, batch->receipt.first_commit);
         atomic_store(&journal->last, journal->next.commit - 1);
-        pthread_mutex_lock(&journal->mutex);
-        pthread_cond_broadcast(&journal->news);
-        pthread_mutex_unlock(&journal->mutex);
     }
+    /* Before the callbacks, so that who is told of an end finds its place in the queue free. */
+    pthread_mutex_lock(&journal->mutex);
+    journal->pending_bytes -= bytes;
+    pthread_cond_broadcast(&journal->news);
+    pthread_mutex_unlock(&journal->mutex);
     while (batch) {
         job *j = batch;
         batch = j->next;
-        bytes += j->charge;
         j->done(j->arg, status, status ? NULL : &j->receipt, &error);
         free(j);
     }
-    pthread_mutex_lock(&journal->mutex);
-    journal->pending_bytes -= bytes;
-    pthread_mutex_unlock(&journal->mutex);
 }
 
 /* One transaction's worth. On a full disk or map the smallest step may still find the few pages it needs. Trimming that

@@ -43,9 +43,11 @@ typedef struct atoll_receipt {
     uint64_t first_seq, last_seq; /* last_seq < first_seq where it held no records */
 } atoll_receipt;
 
-/* Called once for each submission, in order, on the journal's thread, after the sync (status OK) or the failure
- * (ATOLL_NO_SPACE, ATOLL_IO, …: nothing of it is in the journal, and `receipt` is NULL). Must not block. Others may see
- * the commit a little earlier, through atoll_journal_last. */
+/*
+ * Called once for each submission, in order, on the journal's thread, after the sync (status OK) or the failure
+ * (ATOLL_NO_SPACE, ATOLL_IO, …: nothing of it is in the journal, and `receipt` is NULL). Must not block. Others may
+ * see the commit a little earlier, through atoll_journal_last.
+ */
 typedef void (*atoll_journal_done)(void *arg, atoll_status status, const atoll_receipt *receipt,
                                    const atoll_error *error);
 

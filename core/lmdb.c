@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -14,10 +17,18 @@
 
 #include "core/hash.h"
 
+enum {
+    WINDOW_BYTES = 64 << 10, /* what the kernel maps around a page that is touched */
+    TOUCHED_BYTES = 16 << 20 /* then the map is let go, see touch */
+};
+
 struct atoll_lmdb {
     MDB_env *env;
     MDB_dbi table;
-    int folder; /* locked while open: LMDB's own locks break when a process opens a file twice */
+    int folder;       /* locked while open: LMDB's own locks break when a process opens a file twice */
+    const char *map;  /* where the file is mapped; NULL where the system does not tell */
+    size_t map_bytes; /* of address space */
+    _Atomic size_t touched_bytes;
     char path[];
 };
 
@@ -57,8 +68,6 @@ static atoll_status status_of(const atoll_lmdb *db, int rc)
     switch (rc) {
     case 0:
         return ATOLL_OK;
-    case MDB_NOTFOUND:
-        return ATOLL_NOT_FOUND;
     case MDB_MAP_FULL:
     case ENOSPC:
     case EDQUOT:
@@ -85,7 +94,11 @@ static atoll_status report(const atoll_lmdb *db, int rc, const char *doing, atol
 {
     if (!rc)
         return ATOLL_OK;
-    return atoll_fail(error, status_of(db, rc), "%s: %s: %s", db->path, doing, mdb_strerror(rc));
+    if (rc == MDB_NOTFOUND)
+        return ATOLL_NOT_FOUND;
+    atoll_status status = status_of(db, rc);
+    return atoll_fail(error, status, "%s: %s: %s", db->path, doing,
+                      mdb_strerror(status == ATOLL_NO_SPACE && rc == EIO ? ENOSPC : rc));
 }
 
 static atoll_lmdb *db_of(MDB_txn *txn)
@@ -143,11 +156,26 @@ static int fill_up_file(MDB_env *env)
     return 0;
 }
 
+/* LMDB maps its lock file and writes to it; on a full disk that would end the process with SIGBUS, unless the blocks
+ * are there before. Only while nothing has the file open: to close it anywhere lets go of LMDB's locks on it. */
+static int allocate_lock_file(int folder)
+{
+    enum { LOCK_FILE_BYTES = 8192 };
+    int file = openat(folder, "lock.mdb", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0)
+        return errno;
+    int rc = posix_fallocate(file, 0, LOCK_FILE_BYTES);
+    close(file);
+    return rc;
+}
+
 static int open_env(atoll_lmdb *db, size_t map_bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     int dead;
     int rc = mdb_env_create(&db->env);
+    if (!rc)
+        rc = allocate_lock_file(db->folder);
     if (rc)
         return rc;
     rc = mdb_env_set_userctx(db->env, db);
@@ -162,6 +190,28 @@ static int open_env(atoll_lmdb *db, size_t map_bytes)
     if (!rc && fsync(db->folder))
         rc = errno;
     return rc;
+}
+
+/* LMDB does not tell where its map is, so the system is asked. */
+static void find_map(atoll_lmdb *db)
+{
+    char *folder = realpath(db->path, NULL), *line = NULL;
+    size_t capacity = 0;
+    FILE *maps = folder ? fopen("/proc/self/maps", "re") : NULL;
+    while (maps && !db->map && getline(&line, &capacity, maps) > 0) {
+        unsigned long from, to;
+        const char *path = strchr(line, '/');
+        size_t length = strlen(folder);
+        if (path && !strncmp(path, folder, length) && !strcmp(path + length, "/data.mdb\n") &&
+            sscanf(line, "%lx-%lx", &from, &to) == 2) {
+            db->map = (const char *)from;
+            db->map_bytes = to - from;
+        }
+    }
+    if (maps)
+        fclose(maps);
+    free(line);
+    free(folder);
 }
 
 static uint64_t stamp_checksum(const stamp *s)
@@ -190,7 +240,7 @@ static atoll_status write_stamp(atoll_lmdb *db, const char *kind, uint32_t forma
 {
     stamp s = {.format = format};
     MDB_txn *txn;
-    void *space;
+    void *space = NULL;
     atoll_status status = atoll_lmdb_begin(db, true, &txn, error);
     if (status)
         return status;
@@ -244,8 +294,10 @@ atoll_status atoll_lmdb_open(const char *path, const char *kind, uint32_t format
     atoll_status status = claim_folder(db, error);
     if (!status)
         status = report(db, open_env(db, map_bytes), "opening", error);
-    if (!status)
+    if (!status) {
+        find_map(db);
         status = check_format(db, kind, format, error);
+    }
     if (status) {
         atoll_lmdb_close(db);
         return status;
@@ -263,6 +315,35 @@ void atoll_lmdb_close(atoll_lmdb *db)
     if (db->folder >= 0)
         close(db->folder);
     free(db);
+}
+
+/* ---- the map ---- */
+
+/* Pages of the map that were touched count as the process's memory, until in the end all of the file does. Now and then
+ * they are let go; they stay in the system's cache, from where they come back when they are touched again. */
+static void touch(atoll_lmdb *db, size_t bytes)
+{
+    size_t more = bytes > WINDOW_BYTES ? bytes : WINDOW_BYTES;
+    if (atomic_fetch_add_explicit(&db->touched_bytes, more, memory_order_relaxed) + more < TOUCHED_BYTES)
+        return;
+    atomic_store_explicit(&db->touched_bytes, 0, memory_order_relaxed);
+    if (db->map)
+        madvise((void *)db->map, db->map_bytes, MADV_DONTNEED);
+}
+
+/* Whether bytes that LMDB points to are within the file: it trusts the lengths that it reads from there. Bytes outside
+ * of the map are in a page that this transaction has changed. */
+static bool within_file(const atoll_lmdb *db, const MDB_val *bytes)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    uintptr_t map = (uintptr_t)db->map, at = (uintptr_t)bytes->mv_data;
+    if (!map || at < map || at >= map + db->map_bytes)
+        return true;
+    if (mdb_env_info(db->env, &info) || mdb_env_stat(db->env, &stat))
+        return false;
+    uint64_t whole = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+    return at - map <= whole && bytes->mv_size <= whole - (at - map);
 }
 
 /* ---- transactions ---- */
@@ -290,8 +371,12 @@ atoll_status atoll_lmdb_get(atoll_lmdb_txn *txn, const void *key, size_t key_byt
     atoll_lmdb *db = db_of(txn);
     MDB_val k = key_of(key, key_bytes), v;
     int rc = mdb_get(txn, db->table, &k, &v);
-    if (!rc)
+    if (!rc && !within_file(db, &v))
+        rc = MDB_CORRUPTED;
+    if (!rc) {
+        touch(db, v.mv_size);
         *value = (atoll_lmdb_bytes){v.mv_data, v.mv_size};
+    }
     return report(db, rc, "reading", error);
 }
 
@@ -308,7 +393,10 @@ static atoll_status find(atoll_lmdb_txn *txn, MDB_val key, MDB_cursor_op op, ato
     if (!rc && is_stamp(&key))
         rc = mdb_cursor_get(cursor, &key, &v, MDB_NEXT);
     mdb_cursor_close(cursor);
+    if (!rc && (!within_file(db, &key) || !within_file(db, &v)))
+        rc = MDB_CORRUPTED;
     if (!rc) {
+        touch(db, v.mv_size);
         *found = (atoll_lmdb_bytes){key.mv_data, key.mv_size};
         *value = (atoll_lmdb_bytes){v.mv_data, v.mv_size};
     }
@@ -333,6 +421,7 @@ atoll_status atoll_lmdb_reserve(atoll_lmdb_txn *txn, const void *key, size_t key
     atoll_lmdb *db = db_of(txn);
     MDB_val k = key_of(key, key_bytes), v = {bytes, NULL};
     int rc = mdb_put(txn, db->table, &k, &v, MDB_RESERVE | (append ? MDB_APPEND : 0));
+    touch(db, 0);
     if (!rc)
         *space = v.mv_data;
     return report(db, rc, "writing", error);
@@ -343,6 +432,7 @@ atoll_status atoll_lmdb_drop(atoll_lmdb_txn *txn, const void *key, size_t key_by
     atoll_lmdb *db = db_of(txn);
     MDB_val k = key_of(key, key_bytes);
     int rc = mdb_del(txn, db->table, &k, NULL);
+    touch(db, 0);
     return report(db, rc == MDB_NOTFOUND ? 0 : rc, "removing", error);
 }
 

@@ -47,15 +47,17 @@ atoll_status atoll_lmdb_commit(atoll_lmdb_txn *txn, atoll_error *error);
 /* Ends any transaction without a change. NULL is fine. */
 void atoll_lmdb_abort(atoll_lmdb_txn *txn);
 
-/* Keys are 1 to ATOLL_LMDB_KEY_MAX_BYTES bytes, other than the single byte 0, in ascending order of bytes. */
+/*
+ * Keys are 1 to ATOLL_LMDB_KEY_MAX_BYTES bytes, other than the single byte 0, in ascending order of bytes. Not to find
+ * one is no failure of its own: ATOLL_NOT_FOUND leaves `error` as it was.
+ */
 
-/* ATOLL_NOT_FOUND. */
 atoll_status atoll_lmdb_get(atoll_lmdb_txn *txn, const void *key, size_t key_bytes, atoll_lmdb_bytes *value,
                             atoll_error *error);
-/* The least key not below `key`. ATOLL_NOT_FOUND. */
+/* The least key not below `key`. */
 atoll_status atoll_lmdb_seek(atoll_lmdb_txn *txn, const void *key, size_t key_bytes, atoll_lmdb_bytes *found,
                              atoll_lmdb_bytes *value, atoll_error *error);
-/* The greatest key. ATOLL_NOT_FOUND where there is none. */
+/* The greatest key. */
 atoll_status atoll_lmdb_last(atoll_lmdb_txn *txn, atoll_lmdb_bytes *found, atoll_lmdb_bytes *value,
                              atoll_error *error);
 

@@ -128,20 +128,21 @@ static atoll_status widen(atoll_pager *pager, atoll_net *net, uint32_t capacity,
 {
     widening w = {net->capacity, capacity, net->rank ? net->rank + 1 : 0};
     /* The linear rows have the layout of sparse rows without a tail. */
-    atoll_rows linear = {.rows = net->linear, .width = 2 * net->capacity};
     widening no_tail = {net->capacity, capacity, 0};
-    atoll_status status = atoll_rows_reshape(pager, &net->sparse, sparse_width(net, capacity), move_row, &w, error);
-    if (status)
-        return status;
-    status = atoll_rows_reshape(pager, &linear, 2 * capacity, move_row, &no_tail, error);
+    atoll_array linear;
+    atoll_array_init(&linear, 2 * capacity * (uint32_t)sizeof(float));
+    atoll_status status = atoll_array_grow(pager, &linear, net->linear.count, error);
+    if (status == ATOLL_OK)
+        status = atoll_rows_reshape(pager, &net->sparse, sparse_width(net, capacity), move_row, &w, error);
     if (status) {
-        /* Rows wider than need be would be misread: take the room back. */
-        widening back = {capacity, net->capacity, w.tail};
-        if (atoll_rows_reshape(pager, &net->sparse, sparse_width(net, net->capacity), move_row, &back, NULL))
-            atoll_rows_clear(pager, &net->sparse);
+        atoll_array_clear(pager, &linear);
         return status;
     }
-    net->linear = linear.rows;
+    /* The fresh pages are of this epoch: editing them copies nothing and cannot fail. */
+    for (uint32_t i = 0; i < linear.count; i++)
+        move_row(&no_tail, atoll_array_at(&net->linear, i), atoll_array_edit(pager, &linear, i));
+    atoll_array_clear(pager, &net->linear);
+    net->linear = linear;
     net->capacity = capacity;
     return ATOLL_OK;
 }
@@ -268,7 +269,8 @@ atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch,
     if (!scratch_fit(scratch, net, input->features))
         return no_memory(error);
     memset(logits, 0, net->outputs * sizeof *logits);
-    memset(scratch->low, 0, net->rank * sizeof *scratch->low);
+    if (net->rank)
+        memset(scratch->low, 0, net->rank * sizeof *scratch->low);
     atoll_rows_find(&net->sparse, input->bucket, input->features, scratch->row);
     for (uint32_t i = 0; i < input->features; i++) {
         if (i + AHEAD < input->features && scratch->row[i + AHEAD] != ATOLL_ROW_NONE)
@@ -297,7 +299,8 @@ static atoll_status backward_head(atoll_pager *pager, atoll_net *net, atoll_net_
 {
     uint32_t width = head_width(net);
     const float one = 1;
-    memset(scratch->dlow, 0, net->rank * sizeof *scratch->dlow);
+    if (net->rank)
+        memset(scratch->dlow, 0, net->rank * sizeof *scratch->dlow);
     if (h)
         memset(dh, 0, net->hidden * sizeof *dh);
     for (uint32_t o = 0; o < net->outputs; o++) {

@@ -86,11 +86,11 @@ atoll_input atoll_predict_input(const atoll_model *model, atoll_workspace *works
 }
 
 atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                const atoll_context *context, bool candidates, atoll_error *error)
+                                const atoll_context *context, atoll_error *error)
 {
     for (uint32_t e = 0; e < model->experts; e++)
         workspace->open[e] = model->expert[e].state == ATOLL_EXPERT_ACTIVE ||
-                             (candidates && model->expert[e].state == ATOLL_EXPERT_CANDIDATE);
+                             model->expert[e].state == ATOLL_EXPERT_CANDIDATE;
     memset(workspace->gate, 0, model->experts * sizeof *workspace->gate);
     atoll_gate_votes(context, model->experts, workspace->vote);
     return atoll_gate_score(&model->gate, &workspace->net, input, workspace->vote, workspace->open, workspace->gate,
@@ -109,13 +109,18 @@ atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *w
 }
 
 atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                   const atoll_route *route, atoll_error *error)
+                                   const atoll_route *route, bool trial, atoll_error *error)
 {
     float *voice = workspace->voice[ATOLL_VOICE_EXPERTS];
     memset(voice, 0, model->labels * sizeof *voice);
     for (uint32_t i = 0; i < route->count; i++) {
-        atoll_status status = atoll_predict_expert(&model->expert[route->expert[i]], workspace, input,
-                                                   (1 - votes_among_experts) * route->weight[i], voice, error);
+        const atoll_expert *expert = &model->expert[route->expert[i]];
+        float weight = (1 - votes_among_experts) * route->weight[i];
+        atoll_status status = ATOLL_OK;
+        if (expert->state == ATOLL_EXPERT_ACTIVE || trial)
+            status = atoll_predict_expert(expert, workspace, input, weight, voice, error);
+        else
+            atoll_axpy(voice, workspace->voice[ATOLL_VOICE_SHARED], weight, model->labels);
         if (status)
             return status;
     }

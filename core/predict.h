@@ -30,25 +30,25 @@ atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *
 atoll_input atoll_predict_input(const atoll_model *model, atoll_workspace *workspace, const atoll_encoded *encoded,
                                 const atoll_context *context);
 
-/*
- * workspace->gate[experts]: the gate's probabilities over active experts, and candidates too where `candidates`. Leaves
- * workspace->vote filled.
- */
+/* workspace->gate[experts]: the gate's probabilities over active experts and candidates. Leaves ->vote filled. */
 atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                const atoll_context *context, bool candidates, atoll_error *error);
+                                const atoll_context *context, atoll_error *error);
 
 /* p_e over the model's labels, added to `probability` with `scale`. */
 atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
                                   float scale, float *probability, atoll_error *error);
 
-/* The voice of the experts on `route`, in workspace->voice[ATOLL_VOICE_EXPERTS]. */
-atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                   const atoll_route *route, atoll_error *error);
-
-/* The other voices. `z` holds the record's random features (core/ridge.h), or is NULL where it has no vector. */
+/* All voices but the experts'. `z` holds the record's random features (core/ridge.h), or is NULL where it has no vector. */
 atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                   const atoll_context *context, const float *z, atoll_voices *voices,
                                   atoll_error *error);
+
+/*
+ * The voice of the experts on `route`, in workspace->voice[ATOLL_VOICE_EXPERTS]; call after atoll_predict_others. A
+ * candidate is not trusted: the shared expert answers in its place, unless `trial`.
+ */
+atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                   const atoll_route *route, bool trial, atoll_error *error);
 
 /* Whether an answer of this score to a record of this novelty should not be believed. */
 bool atoll_predict_abstains(float score, float novelty);

@@ -2,6 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "core/hash.h"
 #include "core/lmdb.h"
@@ -12,6 +15,8 @@
  */
 enum { STORE_FORMAT = 1, CHECKSUM_BYTES = 8 };
 
+enum { LARGE_BYTES = 32 << 20 }; /* a checkpoint of this size leaves holes in the heap that are worth giving back */
+
 static const char store_kind[] = "atollsto";
 
 struct atoll_store {
@@ -20,6 +25,7 @@ struct atoll_store {
 
 struct atoll_store_write {
     atoll_lmdb_txn *txn;
+    size_t bytes;        /* put so far */
     atoll_error failure; /* of the first put or drop that failed */
 };
 
@@ -121,7 +127,7 @@ atoll_status atoll_store_put(atoll_store_write *write, const char *key, const vo
 {
     atoll_error failure;
     size_t key_bytes;
-    void *space;
+    void *space = NULL;
     atoll_status status = check_key(key, &key_bytes, &failure);
     if (!status && bytes > ATOLL_STORE_BLOB_MAX_BYTES)
         status = atoll_fail(&failure, ATOLL_OUT_OF_RANGE, "store: \"%s\" has %zu bytes", key, bytes);
@@ -131,6 +137,7 @@ atoll_status atoll_store_put(atoll_store_write *write, const char *key, const vo
         put_le64(space, checksum(key, key_bytes, data, bytes));
         if (bytes)
             memcpy((uint8_t *)space + CHECKSUM_BYTES, data, bytes);
+        write->bytes += bytes;
     }
     return settle(write, status, &failure, error);
 }
@@ -197,6 +204,16 @@ atoll_status atoll_store_drop_prefix(atoll_store_write *write, const char *prefi
     return settle(write, status == ATOLL_NOT_FOUND ? ATOLL_OK : status, &failure, error);
 }
 
+/* Ends a write whose transaction is over. */
+static void release(atoll_store_write *write)
+{
+#ifdef __GLIBC__
+    if (write->bytes >= LARGE_BYTES)
+        malloc_trim(0);
+#endif
+    free(write);
+}
+
 atoll_status atoll_store_commit(atoll_store_write *write, atoll_error *error)
 {
     atoll_status status = write->failure.status;
@@ -207,7 +224,7 @@ atoll_status atoll_store_commit(atoll_store_write *write, atoll_error *error)
     } else {
         status = atoll_lmdb_commit(write->txn, error);
     }
-    free(write);
+    release(write);
     return status;
 }
 
@@ -216,7 +233,7 @@ void atoll_store_abort(atoll_store_write *write)
     if (!write)
         return;
     atoll_lmdb_abort(write->txn);
-    free(write);
+    release(write);
 }
 
 /* ---- reading ---- */
@@ -224,7 +241,7 @@ void atoll_store_abort(atoll_store_write *write)
 static atoll_status get_copy(atoll_lmdb_txn *txn, const char *key, size_t key_bytes, void **data, size_t *bytes,
                              atoll_error *error)
 {
-    atoll_lmdb_bytes value, blob;
+    atoll_lmdb_bytes value, blob = {0};
     atoll_status status = atoll_lmdb_get(txn, key, key_bytes, &value, error);
     if (status == ATOLL_NOT_FOUND)
         return atoll_fail(error, status, "store: there is no \"%s\"", key);
@@ -267,7 +284,7 @@ atoll_status atoll_store_each(atoll_store *store, const char *prefix, atoll_stor
     if (status)
         return status;
     for (bool again = false;; again = true) {
-        atoll_lmdb_bytes value, blob;
+        atoll_lmdb_bytes value, blob = {0};
         status = walk_next(&w, txn, again, &value, error);
         if (status == ATOLL_NOT_FOUND) {
             status = ATOLL_OK;

@@ -91,7 +91,7 @@ atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, cons
     atoll_input input = atoll_predict_input(model, workspace, &sample->encoded, sample->context);
     atoll_status status = atoll_net_admit(&state->pager, &model->gate.net, &workspace->net, &input, error);
     if (status ||
-        (status = atoll_predict_gate(model, workspace, &input, sample->context, true, error)))
+        (status = atoll_predict_gate(model, workspace, &input, sample->context, error)))
         return status;
     return atoll_gate_learn(&state->pager, &model->gate, &workspace->net, &input, workspace->vote, share,
                             sample->owner, workspace->gate, error);

@@ -55,6 +55,8 @@ static atoll_status nursery(atoll_state *state, uint64_t commit, uint32_t *owner
         return atoll_fail(error, status, "%s", ignored.detail);
     atoll_expert *candidate = &state->model.expert[*owner];
     candidate->born = candidate->version = commit;
+    candidate->born_records = state->model.records;
+    candidate->last_routed_ms = state->model.time_ms;
     growth->youngest = growth->candidate = *owner;
     growth->evidence = 0;
     growth->born++;

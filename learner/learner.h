@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "core/config.h"
+#include "core/expert.h"
 #include "core/limits.h"
 #include "core/record.h"
 #include "core/status.h"
@@ -103,14 +104,8 @@ atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, c
 
 /* ---- looking ---- */
 
-typedef enum atoll_expert_state {
-    ATOLL_EXPERT_SHARED,    /* the dense fallback; id 0 */
-    ATOLL_EXPERT_CANDIDATE, /* in the nursery: learns, is not routed to */
-    ATOLL_EXPERT_ACTIVE,
-    ATOLL_EXPERT_ARCHIVED
-} atoll_expert_state;
 
-const char *atoll_expert_state_name(atoll_expert_state state); /* "shared", "candidate", "active", "archived" */
+const char *atoll_expert_state_name(atoll_expert_state state); /* "shared", "candidate", "active", "archived", "gone" */
 
 typedef struct atoll_expert_info {
     uint32_t id;

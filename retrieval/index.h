@@ -1,14 +1,20 @@
 /*
  * The index: nearest neighbours by inner product over unit vectors in numbered slots, on FAISS (the only file that
- * includes it is index.c). It can be searched by any number of threads while it changes.
+ * includes it is faiss.c). It can be searched by any number of threads while it changes.
  *
  * Two FAISS instances hold the same vectors (left-right [Ramalhete, Correia 2015]). The one writer changes the hidden
  * instance, publishes it, and brings the other up to date once no reader is in it. A change beside a search crashes
  * FAISS; so a reader enters and leaves a view, and the writer waits for readers to leave, never the reverse.
  *
- * Few vectors are held flat (exact); above ATOLL_INDEX_FLAT_MAX they are held in inverted lists (IVF) that are trained
- * on the vectors present, and trained anew when their number has doubled or most have been replaced since. What a
- * search returns depends only on the sequence of writer calls, never on timing.
+ * Few vectors are held flat. Above ATOLL_INDEX_FLAT_MAX FAISS holds 4-bit product codes [Jegou, Douze, Schmid 2011;
+ * Andre, Kermarrec, Le Scouarnec 2017], which are trained on the vectors present, and trained anew when their number
+ * has doubled or as many have been put since. FAISS proposes ATOLL_INDEX_CANDIDATES; they are ranked by the exact inner
+ * product. Vectors are kept in half precision: what is put is rounded to it.
+ *
+ * Of equal neighbours the one with the smaller slot comes first. What a search returns depends only on the sequence of
+ * writer calls, never on timing, and an index that was saved and loaded goes on exactly as the saved one would. Over
+ * codes it does not depend on how queries are batched either; flat, FAISS uses another kernel from 20 queries on, so
+ * that where the last candidates differ by rounding only, another one may be found.
  */
 #ifndef ATOLL_RETRIEVAL_INDEX_H
 #define ATOLL_RETRIEVAL_INDEX_H
@@ -19,23 +25,33 @@
 #include "core/context.h"
 #include "core/status.h"
 
-enum { ATOLL_INDEX_FLAT_MAX = 16384 };
+enum {
+    ATOLL_INDEX_FLAT_MAX = 4096,   /* vectors; and it goes back below half of that */
+    ATOLL_INDEX_CANDIDATES = 160   /* of the codes, for each query */
+};
 
 typedef struct atoll_index atoll_index;
 typedef struct atoll_index_view atoll_index_view;
 
-/* `slots` is the cap on slot numbers. ATOLL_NO_MEMORY. */
+/*
+ * `dim` is a multiple of 8 from 8 to ATOLL_EMBEDDING_MAX_DIM, `slots` the cap on slot numbers. ATOLL_NO_MEMORY.
+ * Of what follows, all that returns a status may also fail with ATOLL_NO_MEMORY, and with ATOLL_INTERNAL where FAISS
+ * refuses; the index stays usable, and the next flush tries again.
+ */
 atoll_status atoll_index_new(uint32_t dim, uint32_t slots, atoll_index **out, atoll_error *error);
-void atoll_index_free(atoll_index *index);
+void atoll_index_free(atoll_index *index); /* no reader may be inside */
 
-/* Writer thread only. Put places `vector` (dim floats, copied) in a slot, replacing what was there. Drop empties a slot. */
+/* Writer thread only. Put places `vector` (dim floats, copied) in a slot, replacing what was there; drop empties it. */
 atoll_status atoll_index_put(atoll_index *index, uint32_t slot, const float *vector, atoll_error *error);
 atoll_status atoll_index_drop(atoll_index *index, uint32_t slot, atoll_error *error);
 
-/* Writer thread only: the changes so far become what the writer's own searches see (put and drop are gathered). */
+/*
+ * Writer thread only: the changes so far become what the writer's own searches see (put and drop are gathered). May
+ * wait for readers that are still in the view before the last one published; so the writer itself holds none.
+ */
 atoll_status atoll_index_flush(atoll_index *index, atoll_error *error);
 
-/* Writer thread only: flushes, and makes the state visible to readers that enter from now on. May wait for readers of the view before. */
+/* Writer thread only: flushes, and makes the state visible to readers that enter from now on. */
 atoll_status atoll_index_publish(atoll_index *index, atoll_error *error);
 
 /* Any thread: lock-free. The view stays as it is until leave; hold it for one micro-batch, not longer. */
@@ -49,18 +65,27 @@ atoll_status atoll_index_search(const atoll_index_view *view, const float *queri
 atoll_status atoll_index_search_live(atoll_index *index, const float *queries, uint32_t count, atoll_neighbours *out,
                                      atoll_error *error);
 
-uint32_t atoll_index_count(const atoll_index *index); /* occupied slots; writer thread only */
-uint64_t atoll_index_bytes(const atoll_index *index); /* of both instances; writer thread only */
+uint32_t atoll_index_count(const atoll_index *index); /* occupied slots, unflushed changes included; writer only */
+uint64_t atoll_index_bytes(const atoll_index *index); /* of both instances and the vectors; writer thread only */
 
-/* What cannot be had again from the vectors (the trained centroids), for the checkpoint: a blob to free(), or NULL and 0. */
+/*
+ * What cannot be had again from the vectors of the slots (their order, vectors replaced but still among the
+ * candidates, the codes' training), for the checkpoint: a blob to free(), or NULL and 0 where nothing is held.
+ * ATOLL_WRONG_STATE where changes wait for a flush.
+ */
 atoll_status atoll_index_save(atoll_index *index, void **blob, size_t *bytes, atoll_error *error);
-/* Into an empty index: the blob of save, then the caller puts every slot again in ascending order and publishes. */
+/*
+ * Into an empty index: the blob of save; then the caller puts every slot again in ascending order and publishes.
+ * ATOLL_DAMAGED, here or from those puts or the publish, where the blob is none or the slots are not those that were
+ * saved; then only free is allowed.
+ */
 atoll_status atoll_index_load(atoll_index *index, const void *blob, size_t bytes, atoll_error *error);
 
 /*
- * The verifier: walks the live state against `vectors` (slot -> dim floats, NULL where empty), and searches `samples` of
- * them beside an exact search: ATOLL_DAMAGED names the first difference. *recall is the share of the exact
- * ATOLL_NEIGHBOURS that the index found.
+ * The verifier: walks the flushed state against `vectors` (slot -> dim floats, NULL where empty; valid until the next
+ * call), and searches `samples` of them beside an exact search: ATOLL_DAMAGED names the first difference,
+ * ATOLL_WRONG_STATE where changes wait for a flush. *recall is the share of the exact ATOLL_NEIGHBOURS that the index
+ * found, 1 where there is nothing to find.
  */
 atoll_status atoll_index_verify(atoll_index *index, const float *(*vectors)(void *arg, uint32_t slot), void *arg,
                                 uint32_t samples, double *recall, atoll_error *error);

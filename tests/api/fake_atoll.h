@@ -27,10 +27,10 @@ static inline bool fake_problem(int fd, int status, const char *code, const char
     return fake_reply(fd, status, "application/problem+json", body);
 }
 
-static inline bool fake_reply_writer(int fd, const char *type, atoll_writer *body)
+static inline bool fake_reply_writer(int fd, int status, const char *type, atoll_writer *body)
 {
     assert_true(atoll_writer_terminate(body));
-    fake_reply(fd, 200, type, body->data);
+    fake_reply(fd, status, type, body->data);
     atoll_writer_free(body);
     return true;
 }
@@ -80,7 +80,7 @@ static inline bool fake_ingest(fake_atoll *atoll, const fake_request *request, i
     atoll_json_name(&out, "version");
     atoll_json_put_uint(&out, atoll->batches);
     atoll_json_object_end(&out);
-    return fake_reply_writer(fd, "application/json", &out);
+    return fake_reply_writer(fd, rejected && !accepted ? 400 : 200, "application/json", &out);
 }
 
 static inline void fake_predict_one(fake_atoll *atoll, atoll_writer *out, atoll_json record)
@@ -100,7 +100,8 @@ static inline void fake_predict_one(fake_atoll *atoll, atoll_writer *out, atoll_
         atoll_json_put_string(out, text, word);
     atoll_writer_text(out, ",\"score\":0.75,\"novelty\":0.25,\"abstain\":false,"
                            "\"labels\":[{\"label\":\"first\",\"score\":0.75},{\"label\":\"second\",\"score\":0.2}],"
-                           "\"experts\":[{\"id\":3,\"version\":7,\"weight\":0.9},{\"id\":0,\"version\":7,\"weight\":0.1}],"
+                           "\"experts\":[{\"id\":3,\"version\":7,\"weight\":0.9},"
+                           "{\"id\":0,\"version\":7,\"weight\":0.1}],"
                            "\"neighbours\":[{\"id\":\"near\",\"label\":\"first\",\"similarity\":0.8}]");
     atoll_json_object_end(out);
 }
@@ -145,7 +146,7 @@ static inline bool fake_predict(fake_atoll *atoll, const fake_request *request, 
         atoll_writer_text(&out, "]}");
     }
     atoll_writer_free(&padded);
-    return fake_reply_writer(fd, lines ? "application/x-ndjson" : "application/json", &out);
+    return fake_reply_writer(fd, 200, lines ? "application/x-ndjson" : "application/json", &out);
 }
 
 static inline bool fake_atoll_answer(void *arg, const fake_request *request, int fd)

@@ -17,9 +17,9 @@ typedef struct fixture {
     atoll_error error;
 } fixture;
 
-static void begin(fixture *f, fake_answer answer, void *arg, int64_t timeout_ms)
+static void begin(fixture *f, fake_answer answer, const void *arg, int64_t timeout_ms)
 {
-    fake_server_start(&f->server, answer, arg);
+    fake_server_start(&f->server, answer, (void *)arg);
     assert_int_equal(atoll_client_http_open(f->server.url, timeout_ms, &f->http, &f->error), ATOLL_OK);
 }
 
@@ -123,8 +123,8 @@ static void chunks_are_joined(void **state)
 {
     (void)state;
     fixture f;
-    char *reply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/x-ndjson\r\n\r\n"
-                  "5\r\nhello\r\nA;name=value\r\n, chunked \r\n5 \r\nworld\r\n0\r\nX-Trailer: yes\r\n\r\n";
+    const char *reply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/x-ndjson\r\n\r\n"
+                        "5\r\nhello\r\nA;name=value\r\n, chunked \r\n5 \r\nworld\r\n0\r\nX-Trailer: yes\r\n\r\n";
     begin(&f, drip, reply, TIMEOUT_MS);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(get(&f, "/"), ATOLL_OK);
@@ -139,7 +139,8 @@ static void interim_answers_are_passed_over(void **state)
 {
     (void)state;
     fixture f;
-    char *reply = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 429 Busy\r\nretry-after: 3\r\ncontent-length: 2\r\n\r\nno";
+    const char *reply = "HTTP/1.1 100 Continue\r\n\r\n"
+                        "HTTP/1.1 429 Busy\r\nretry-after: 3\r\ncontent-length: 2\r\n\r\nno";
     begin(&f, drip, reply, TIMEOUT_MS);
     assert_int_equal(get(&f, "/"), ATOLL_OK);
     assert_int_equal(f.reply.status, 429);
@@ -296,7 +297,7 @@ static void broken_replies_are_refused(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         fixture f;
-        begin(&f, whole_and_close, (void *)cases[i].reply, TIMEOUT_MS);
+        begin(&f, whole_and_close, cases[i].reply, TIMEOUT_MS);
         atoll_status status = get(&f, "/");
         if (status != cases[i].status)
             print_message("reply %zu: %s\n", i, f.error.detail);

@@ -105,6 +105,14 @@ static void only_the_first_rejections_are_named(void **state)
     free(text);
 }
 
+static void a_batch_of_nothing_but_bad_lines_is_named_too(void **state)
+{
+    fixture *f = *state;
+    assert_int_equal(ingest(f, "bad\n\nbad\n", 9), 1);
+    assert_string_equal(f->err, "stream:1: missing_label: it is bad\nstream:3: missing_label: it is bad\n");
+    assert_non_null(strstr(f->out, "accepted 0, rejected 2"));
+}
+
 static void a_last_line_without_end_counts(void **state)
 {
     fixture *f = *state;
@@ -178,6 +186,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(lines_go_out_in_batches, start, stop),
         cmocka_unit_test_setup_teardown(rejected_lines_are_named_by_their_number_in_the_file, start, stop),
         cmocka_unit_test_setup_teardown(only_the_first_rejections_are_named, start, stop),
+        cmocka_unit_test_setup_teardown(a_batch_of_nothing_but_bad_lines_is_named_too, start, stop),
         cmocka_unit_test_setup_teardown(a_last_line_without_end_counts, start, stop),
         cmocka_unit_test_setup_teardown(nothing_in_nothing_out, start, stop),
         cmocka_unit_test_setup_teardown(a_busy_server_is_asked_again, start, stop),

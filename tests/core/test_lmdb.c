@@ -246,6 +246,66 @@ static void test_a_truncated_file(void **state)
     }
 }
 
+/* A length on a page is changed so that the value would reach far beyond the end of the file. */
+static void test_a_damaged_length(void **state)
+{
+    enum { LENGTH_HIGH_BYTE = -5 }; /* before the key: 2 + 2 bytes of length (low, high), flags, length of the key */
+    folder *f = *state;
+    char path[300];
+    static const char blob[10000];
+    atoll_lmdb_bytes key, value;
+    atoll_lmdb *db = open_db(f, MAP_BYTES);
+    atoll_lmdb_txn *txn = begin(db, true);
+    assert_int_equal(put(txn, "this is a key", blob, sizeof blob, false), ATOLL_OK);
+    assert_int_equal(put(txn, "this is not", blob, sizeof blob, false), ATOLL_OK);
+    assert_int_equal(atoll_lmdb_commit(txn, NULL), ATOLL_OK);
+    atoll_lmdb_close(db);
+    assert_true(file_flip(folder_file(f, "data.mdb", path), "this is a key", (size_t)LENGTH_HIGH_BYTE) > 0);
+    db = open_db(f, MAP_BYTES);
+    txn = begin(db, false);
+    assert_int_equal(atoll_lmdb_get(txn, "this is a key", 13, &value, NULL), ATOLL_DAMAGED);
+    assert_int_equal(atoll_lmdb_seek(txn, "this", 4, &key, &value, NULL), ATOLL_DAMAGED);
+    assert_int_equal(atoll_lmdb_get(txn, "this is not", 11, &value, NULL), ATOLL_OK);
+    assert_int_equal(value.bytes, sizeof blob);
+    atoll_lmdb_abort(txn);
+    atoll_lmdb_close(db);
+}
+
+static size_t resident_bytes(void)
+{
+    size_t pages = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_int_equal(fscanf(file, "%zu %zu", &pages, &resident), 2);
+    fclose(file);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* However much is read, only a little of the file stays in the process's memory. */
+static void test_reading_keeps_memory_small(void **state)
+{
+    enum { BLOBS = 40 };
+    static const char blob[1 << 20];
+    char name[32];
+    atoll_lmdb *db = open_db(*state, MAP_BYTES);
+    for (int i = 0; i < BLOBS; i++) {
+        snprintf(name, sizeof name, "key %04d", i);
+        atoll_lmdb_txn *txn = begin(db, true);
+        assert_int_equal(put(txn, name, blob, sizeof blob, true), ATOLL_OK);
+        assert_int_equal(atoll_lmdb_commit(txn, NULL), ATOLL_OK);
+    }
+    size_t before_bytes = resident_bytes();
+    for (int i = 0; i < BLOBS; i++) {
+        atoll_lmdb_bytes value;
+        atoll_lmdb_txn *txn = begin(db, false);
+        snprintf(name, sizeof name, "key %04d", i);
+        assert_int_equal(atoll_lmdb_get(txn, name, strlen(name), &value, NULL), ATOLL_OK);
+        assert_memory_equal(value.data, blob, sizeof blob);
+        atoll_lmdb_abort(txn);
+    }
+    assert_true(resident_bytes() < before_bytes + (24 << 20));
+    atoll_lmdb_close(db);
+}
+
 static void test_no_number_where_there_is_data(void **state)
 {
     folder *f = *state;
@@ -348,6 +408,8 @@ int main(void)
         TEST(test_stamps),
         TEST(test_a_file_of_something_else),
         TEST(test_a_truncated_file),
+        TEST(test_a_damaged_length),
+        TEST(test_reading_keeps_memory_small),
         TEST(test_no_number_where_there_is_data),
         TEST(test_a_full_map),
         TEST(test_a_full_disk),

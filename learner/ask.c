@@ -1,0 +1,239 @@
+/* Predictions from the published state. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/arena.h"
+#include "core/clock.h"
+#include "core/predict.h"
+#include "learner/inside.h"
+#include "retrieval/context.h"
+
+enum { CHUNK = 64 }; /* records that share one search and one view */
+
+struct atoll_asker {
+    atoll_arena arena;
+    atoll_text_scratch *text;
+    atoll_workspace workspace;
+    atoll_term *term; /* ATOLL_FEATURES_MAX */
+    atoll_prediction prediction;
+    atoll_encoded encoded[CHUNK];
+    atoll_neighbours neighbours[CHUNK];
+};
+
+atoll_asker *atoll_asker_new(void)
+{
+    atoll_asker *asker = calloc(1, sizeof *asker);
+    if (!asker)
+        return NULL;
+    atoll_arena_init(&asker->arena);
+    atoll_workspace_init(&asker->workspace);
+    asker->text = atoll_text_scratch_new();
+    asker->term = malloc(ATOLL_FEATURES_MAX * sizeof *asker->term);
+    if (asker->text && asker->term)
+        return asker;
+    atoll_asker_free(asker);
+    return NULL;
+}
+
+void atoll_asker_free(atoll_asker *asker)
+{
+    if (!asker)
+        return;
+    atoll_arena_free(&asker->arena);
+    atoll_workspace_free(&asker->workspace);
+    atoll_text_scratch_free(asker->text);
+    free(asker->term);
+    free(asker);
+}
+
+/* One question's way: what the steps below hand on. */
+typedef struct asking {
+    atoll_learner *learner;
+    atoll_asker *asker;
+    const atoll_published *published;
+    uint32_t top;
+    bool explain;
+    int64_t now_ms;
+} asking;
+
+static atoll_status no_memory(atoll_error *error)
+{
+    return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to answer with");
+}
+
+static atoll_status encode(const asking *a, const atoll_record *record, float *embedding, atoll_encoded *encoded,
+                           atoll_error *error)
+{
+    const atoll_encoder *encoder = &a->published->model->encoder;
+    atoll_asker *asker = a->asker;
+    uint32_t terms = 0;
+    atoll_status status = ATOLL_OK;
+    if (record->text.data &&
+        (status = atoll_terms_extract(asker->text, record->text, encoder->buckets, asker->term, &terms, error)))
+        return status;
+    *encoded = (atoll_encoded){.embedding = embedding};
+    encoded->bucket = atoll_arena_take(&asker->arena, (terms + 1) * sizeof *encoded->bucket);
+    encoded->weight = atoll_arena_take(&asker->arena, (terms + 1) * sizeof *encoded->weight);
+    if (!encoded->bucket || !encoded->weight)
+        return no_memory(error);
+    atoll_encoder_weigh(encoder, asker->term, terms, encoded);
+    /* A model that has met no vector yet has no use for one. */
+    if (record->vector && encoder->vector_dim == record->vector_dim) {
+        encoded->dense = atoll_arena_take(&asker->arena, encoder->vector_dim * sizeof *encoded->dense);
+        if (!encoded->dense)
+            return no_memory(error);
+        atoll_encoder_scale(encoder, record->vector, encoded);
+    }
+    atoll_encoder_embed(encoder, encoded);
+    return ATOLL_OK;
+}
+
+/* Random features of the chunk's vectors, as one product; z[i] for each record, NULL where it has none. */
+static atoll_status encode_vectors(const asking *a, uint32_t count, const float **z, atoll_error *error)
+{
+    const atoll_model *model = a->published->model;
+    uint32_t dim = model->encoder.vector_dim, vectors = 0;
+    memset(z, 0, count * sizeof *z);
+    for (uint32_t i = 0; i < count; i++)
+        vectors += a->asker->encoded[i].has_dense;
+    if (!vectors || !model->analytic)
+        return ATOLL_OK;
+    float *v = atoll_arena_take(&a->asker->arena, (size_t)vectors * dim * sizeof *v);
+    float *all = atoll_arena_take(&a->asker->arena, (size_t)vectors * ATOLL_RIDGE_FEATURES * sizeof *all);
+    if (!v || !all)
+        return no_memory(error);
+    vectors = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (a->asker->encoded[i].has_dense) {
+            memcpy(v + (size_t)vectors * dim, a->asker->encoded[i].dense, dim * sizeof *v);
+            z[i] = all + (size_t)vectors++ * ATOLL_RIDGE_FEATURES;
+        }
+    atoll_ridge_features(model->analytic->random, dim, v, vectors, all);
+    return ATOLL_OK;
+}
+
+/* The `top` most probable labels, best first. */
+static void choose_labels(const asking *a, const float *p, atoll_prediction *out)
+{
+    const atoll_model *model = a->published->model;
+    uint32_t best[ATOLL_TOP_MAX], count = 0;
+    for (uint32_t y = 0; y < model->labels; y++) {
+        if (count == a->top && p[y] <= p[best[count - 1]])
+            continue;
+        uint32_t at = count < a->top ? count++ : count - 1;
+        for (; at && p[best[at - 1]] < p[y]; at--)
+            best[at] = best[at - 1];
+        best[at] = y;
+    }
+    out->labels = count;
+    for (uint32_t i = 0; i < count; i++)
+        out->label[i] = (atoll_scored_label){model->names->name[best[i]], p[best[i]]};
+}
+
+static void show_neighbours(const asking *a, const atoll_context *context, atoll_prediction *out)
+{
+    for (uint32_t i = 0; i < context->count && i < ATOLL_EXPLAIN_NEIGHBOURS; i++) {
+        const atoll_exemplar *exemplar = atoll_memory_at(&a->published->memory, context->voter[i].slot)->exemplar;
+        atoll_shown_neighbour *shown = &out->neighbour[out->neighbours++];
+        memcpy(shown->id, exemplar->id, exemplar->id_bytes);
+        shown->id[exemplar->id_bytes] = '\0';
+        shown->label = a->published->model->names->name[exemplar->label];
+        shown->similarity = context->voter[i].similarity;
+    }
+}
+
+static void show_experts(const asking *a, const atoll_route *route, uint64_t spent_ns, atoll_prediction *out)
+{
+    out->experts = route->count;
+    for (uint32_t i = 0; i < route->count; i++) {
+        /* For a candidate the shared expert has answered. */
+        const atoll_expert *expert = &a->published->model->expert[route->expert[i]];
+        uint32_t id = expert->state == ATOLL_EXPERT_ACTIVE ? expert->id : 0;
+        out->expert[i] = (atoll_used_expert){id, a->published->model->expert[id].version, route->weight[i]};
+        atomic_store_explicit(&a->learner->asked_ms[id], a->now_ms, memory_order_relaxed);
+        atomic_fetch_add_explicit(&a->learner->asked_ns[id], spent_ns / route->count, memory_order_relaxed);
+        atomic_fetch_add_explicit(&a->learner->asked_count[id], 1, memory_order_relaxed);
+    }
+}
+
+static atoll_status answer(const asking *a, const atoll_encoded *encoded, const atoll_context *context,
+                           const float *z, atoll_error *error)
+{
+    const atoll_model *model = a->published->model;
+    atoll_workspace *workspace = &a->asker->workspace;
+    atoll_prediction *out = &a->asker->prediction;
+    atoll_input input = atoll_predict_input(model, workspace, encoded, context);
+    atoll_voices voices;
+    atoll_route route;
+    atoll_route_counts counts = {0};
+    atoll_status status = atoll_predict_others(model, workspace, &input, context, z, &voices, error);
+    if (status || (status = atoll_predict_gate(model, workspace, &input, context, error)))
+        return status;
+    atoll_gate_route(workspace->gate, 1, model->experts, model->config.top_k, model->config.capacity_factor,
+                     ATOLL_OVERFLOW_KEEP, workspace->load, &route, &counts);
+    int64_t start = atoll_clock_monotonic_ns();
+    if ((status = atoll_predict_experts(model, workspace, &input, &route, false, error)))
+        return status;
+    uint64_t spent_ns = (uint64_t)(atoll_clock_monotonic_ns() - start);
+    if (route.count)
+        voices.says[ATOLL_VOICE_EXPERTS] = workspace->voice[ATOLL_VOICE_EXPERTS];
+    atoll_combine(&model->combiner, &voices, workspace->combined);
+    out->prediction = atomic_fetch_add_explicit(&a->learner->predictions, 1, memory_order_relaxed);
+    out->novelty = atoll_novelty_of(&model->novelty, context->familiarity);
+    out->neighbours = 0;
+    choose_labels(a, workspace->combined, out);
+    out->abstain = out->labels == 0 || atoll_predict_abstains(out->label[0].score, out->novelty);
+    show_experts(a, &route, spent_ns, out);
+    if (a->explain)
+        show_neighbours(a, context, out);
+    return ATOLL_OK;
+}
+
+static atoll_status find_neighbours(const asking *a, const float *queries, uint32_t count, atoll_error *error)
+{
+    const atoll_index_view *view = atoll_index_enter(a->learner->state.index);
+    atoll_status status = atoll_index_search(view, queries, count, a->asker->neighbours, error);
+    atoll_index_leave(view);
+    return status;
+}
+
+/* Up to CHUNK records; `first` is the number of the first of them. */
+static atoll_status ask_chunk(const asking *a, const atoll_record *records, uint32_t count, uint32_t first,
+                              atoll_predicted each, void *arg, atoll_error *error)
+{
+    atoll_asker *asker = a->asker;
+    uint32_t dim = a->published->model->encoder.embedding_dim;
+    const float *z[CHUNK];
+    atoll_arena_reset(&asker->arena);
+    float *queries = atoll_arena_take(&asker->arena, (size_t)count * dim * sizeof *queries);
+    atoll_context context = {.embedding = atoll_arena_take(&asker->arena, dim * sizeof *queries)};
+    if (!queries || !context.embedding)
+        return no_memory(error);
+    atoll_status status = atoll_workspace_fit(&asker->workspace, a->published->model, error);
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
+        status = encode(a, &records[i], queries + (size_t)i * dim, &asker->encoded[i], error);
+    if (status || (status = encode_vectors(a, count, z, error)) ||
+        (status = find_neighbours(a, queries, count, error)))
+        return status;
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
+        atoll_context_fill(&a->published->memory, &asker->neighbours[i], ATOLL_SLOT_NONE, dim, &context);
+        status = answer(a, &asker->encoded[i], &context, z[i], error);
+        if (status == ATOLL_OK)
+            each(arg, first + i, &asker->prediction);
+    }
+    return status;
+}
+
+atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, const atoll_record *records,
+                                   uint32_t count, uint32_t top, bool explain, atoll_predicted each, void *arg,
+                                   uint64_t *version, atoll_error *error)
+{
+    int ticket;
+    atoll_status status = ATOLL_OK;
+    asking a = {learner, asker, atoll_learner_enter(learner, &ticket), top, explain, atoll_clock_wall_ms()};
+    *version = a.published->model->version;
+    for (uint32_t at = 0; at < count && status == ATOLL_OK; at += CHUNK)
+        status = ask_chunk(&a, records + at, count - at < CHUNK ? count - at : CHUNK, at, each, arg, error);
+    atoll_learner_leave(learner, ticket);
+    return status;
+}

@@ -1,0 +1,497 @@
+#include "learner/checkpoint.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/half.h"
+
+/* All that is plain data. Pointers in it mean nothing once read back. */
+typedef struct meta {
+    uint64_t bytes; /* of this struct: another build's layout is refused */
+    atoll_model model;
+    atoll_growth growth;
+    atoll_tally tally;
+    uint64_t solved, ridge_records;
+    uint32_t ridge_labels, analytic_labels, slots;
+} meta;
+
+struct atoll_checkpoint {
+    atoll_reclaim *reclaim;
+    int ticket;
+    uint64_t since, epoch;
+    meta meta;
+    atoll_model *model; /* frozen */
+    atoll_memory_view memory;
+    void *cells, *index, *names, *domain_names, *domains, *ridge, *analytic; /* blobs */
+    size_t cells_bytes, index_bytes, names_bytes, domain_names_bytes, domains_bytes, ridge_bytes, analytic_bytes;
+};
+
+/* ---- blobs ---- */
+
+static atoll_status no_memory(atoll_error *error)
+{
+    return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a checkpoint");
+}
+
+static bool copy_blob(const void *data, size_t bytes, void **blob, size_t *blob_bytes)
+{
+    *blob = malloc(bytes ? bytes : 1);
+    if (!*blob)
+        return false;
+    if (bytes)
+        memcpy(*blob, data, bytes);
+    *blob_bytes = bytes;
+    return true;
+}
+
+/* Terminated strings, one behind another. */
+static bool names_blob(const atoll_names *names, void **blob, size_t *bytes)
+{
+    size_t need = 0;
+    for (uint32_t i = 0; i < names->count; i++)
+        need += strlen(names->name[i]) + 1;
+    char *out = malloc(need ? need : 1);
+    if (!out)
+        return false;
+    *blob = out;
+    *bytes = need;
+    for (uint32_t i = 0; i < names->count; i++) {
+        size_t length = strlen(names->name[i]) + 1;
+        memcpy(out, names->name[i], length);
+        out += length;
+    }
+    return true;
+}
+
+static bool ridge_blob(const atoll_ridge *ridge, void **blob, size_t *bytes)
+{
+    size_t g = (size_t)ATOLL_RIDGE_FEATURES * ATOLL_RIDGE_FEATURES, b = (size_t)ridge->labels * ATOLL_RIDGE_FEATURES;
+    float *out = malloc((g + b) * sizeof *out);
+    if (!out)
+        return false;
+    memcpy(out, ridge->g, g * sizeof *out);
+    if (b)
+        memcpy(out + g, ridge->b, b * sizeof *out);
+    *blob = out;
+    *bytes = (g + b) * sizeof *out;
+    return true;
+}
+
+/* ---- take ---- */
+
+atoll_status atoll_checkpoint_take(atoll_state *state, uint64_t since, atoll_checkpoint **out, atoll_error *error)
+{
+    atoll_checkpoint *c = calloc(1, sizeof *c);
+    atoll_status status = ATOLL_OK;
+    if (!c)
+        return no_memory(error);
+    const atoll_ridge_weights *analytic = state->model.analytic;
+    c->reclaim = state->reclaim;
+    c->ticket = atoll_reclaim_enter(state->reclaim);
+    c->since = since;
+    c->model = atoll_model_freeze(&state->model);
+    c->memory = atoll_memory_freeze(state->memory);
+    c->meta = (meta){.bytes = sizeof c->meta,
+                     .model = state->model,
+                     .growth = state->growth,
+                     .tally = state->tally,
+                     .solved = state->solved,
+                     .ridge_records = state->ridge ? state->ridge->records : 0,
+                     .ridge_labels = state->ridge ? state->ridge->labels : 0,
+                     .analytic_labels = analytic ? analytic->labels : 0,
+                     .slots = c->memory.slots.count};
+    if (!c->model || !names_blob(&state->labels, &c->names, &c->names_bytes) ||
+        !names_blob(&state->domains, &c->domain_names, &c->domain_names_bytes) ||
+        !copy_blob(state->domain, state->domains.count * sizeof *state->domain, &c->domains, &c->domains_bytes) ||
+        (state->ridge && !ridge_blob(state->ridge, &c->ridge, &c->ridge_bytes)) ||
+        (analytic && !copy_blob(analytic->w, (size_t)ATOLL_RIDGE_FEATURES * analytic->labels * sizeof(float),
+                                &c->analytic, &c->analytic_bytes)))
+        status = no_memory(error);
+    if (status || (status = atoll_memory_save_cells(state->memory, &c->cells, &c->cells_bytes, error)) ||
+        (status = atoll_index_save(state->index, &c->index, &c->index_bytes, error))) {
+        atoll_checkpoint_end(c);
+        return status;
+    }
+    c->epoch = atoll_reclaim_epoch(state->reclaim);
+    atoll_reclaim_advance(state->reclaim);
+    *out = c;
+    return ATOLL_OK;
+}
+
+uint64_t atoll_checkpoint_epoch(const atoll_checkpoint *checkpoint)
+{
+    return checkpoint->epoch;
+}
+
+uint64_t atoll_checkpoint_commit(const atoll_checkpoint *checkpoint)
+{
+    return checkpoint->meta.model.version;
+}
+
+void atoll_checkpoint_end(atoll_checkpoint *checkpoint)
+{
+    atoll_reclaim_leave(checkpoint->reclaim, checkpoint->ticket);
+    free(checkpoint->model);
+    free(checkpoint->cells);
+    free(checkpoint->index);
+    free(checkpoint->names);
+    free(checkpoint->domain_names);
+    free(checkpoint->domains);
+    free(checkpoint->ridge);
+    free(checkpoint->analytic);
+    free(checkpoint);
+}
+
+/* ---- write ---- */
+
+enum { KEY_BYTES = 64 };
+
+static atoll_status write_array(atoll_store_write *write, const char *name, const atoll_array *array, uint64_t since,
+                                atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    for (uint32_t page = 0; page < atoll_array_page_count(array) && status == ATOLL_OK; page++) {
+        char key[KEY_BYTES + 16];
+        const void *data = atoll_array_page_since(array, page, since);
+        if (!data)
+            continue;
+        snprintf(key, sizeof key, "%s/%08x", name, page);
+        status = atoll_store_put(write, key, data, atoll_array_page_bytes(array), error);
+    }
+    return status;
+}
+
+/* The arrays of a network, by name. One walk serves writing and loading. */
+typedef struct net_array {
+    const char *name;
+    size_t offset;
+} net_array;
+
+static const net_array net_arrays[] = {
+    {"table", offsetof(atoll_net, sparse.table)}, {"rows", offsetof(atoll_net, sparse.rows)},
+    {"head", offsetof(atoll_net, head)},          {"first", offsetof(atoll_net, first)},
+    {"linear", offsetof(atoll_net, linear)},
+};
+
+enum { NET_ARRAYS = sizeof net_arrays / sizeof *net_arrays };
+
+static atoll_status write_net(atoll_store_write *write, const char *name, const atoll_net *net, uint64_t since,
+                              atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    for (int i = 0; i < NET_ARRAYS && status == ATOLL_OK; i++) {
+        char key[KEY_BYTES];
+        snprintf(key, sizeof key, "%s/%s", name, net_arrays[i].name);
+        status = write_array(write, key, (const atoll_array *)((const char *)net + net_arrays[i].offset), since, error);
+    }
+    return status;
+}
+
+static atoll_status write_expert(atoll_store_write *write, const atoll_expert *expert, uint64_t since,
+                                 atoll_error *error)
+{
+    char name[KEY_BYTES / 2], key[KEY_BYTES];
+    snprintf(name, sizeof name, "expert/%04u", expert->id);
+    snprintf(key, sizeof key, "expert/%04u/meta", expert->id);
+    atoll_status status = atoll_store_put(write, key, expert, sizeof *expert, error);
+    if (status || (status = write_net(write, name, &expert->net, since, error)))
+        return status;
+    snprintf(key, sizeof key, "expert/%04u/labels", expert->id);
+    return write_array(write, key, &expert->labels, since, error);
+}
+
+static atoll_status write_memory(atoll_store_write *write, const atoll_memory_view *view, uint64_t since,
+                                 atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    for (uint32_t slot = 0; slot < view->slots.count && status == ATOLL_OK; slot++) {
+        char key[KEY_BYTES];
+        void *blob;
+        size_t bytes;
+        if (atoll_memory_at(view, slot)->changed <= since)
+            continue;
+        snprintf(key, sizeof key, "memory/%08x", slot);
+        if ((status = atoll_memory_save_slot(view, slot, &blob, &bytes, error)))
+            break;
+        status = blob ? atoll_store_put(write, key, blob, bytes, error) : atoll_store_drop(write, key, error);
+        free(blob);
+    }
+    return status;
+}
+
+static atoll_status write_all(const atoll_checkpoint *c, atoll_store_write *write, atoll_error *error)
+{
+    const struct {
+        const char *key;
+        const void *data;
+        size_t bytes;
+    } blobs[] = {{"meta", &c->meta, sizeof c->meta},
+                 {"cells", c->cells, c->cells_bytes},
+                 {"index", c->index, c->index_bytes},
+                 {"labels", c->names, c->names_bytes},
+                 {"domains", c->domain_names, c->domain_names_bytes},
+                 {"domain-tallies", c->domains, c->domains_bytes},
+                 {"ridge", c->ridge, c->ridge_bytes},
+                 {"analytic", c->analytic, c->analytic_bytes}};
+    atoll_status status = ATOLL_OK;
+    for (size_t i = 0; i < sizeof blobs / sizeof *blobs && status == ATOLL_OK; i++)
+        status = blobs[i].data ? atoll_store_put(write, blobs[i].key, blobs[i].data, blobs[i].bytes, error)
+                               : atoll_store_drop(write, blobs[i].key, error);
+    if (status || (status = write_array(write, "frequency", &c->model->encoder.frequency, c->since, error)) ||
+        (status = write_array(write, "moments", &c->model->encoder.moments, c->since, error)) ||
+        (status = write_net(write, "gate", &c->model->gate.net, c->since, error)))
+        return status;
+    for (uint32_t e = 0; e < c->model->experts && status == ATOLL_OK; e++)
+        status = write_expert(write, &c->model->expert[e], c->since, error);
+    return status ? status : write_memory(write, &c->memory, c->since, error);
+}
+
+atoll_status atoll_checkpoint_write(atoll_checkpoint *checkpoint, atoll_store *store, atoll_error *error)
+{
+    atoll_store_write *write;
+    atoll_status status = atoll_store_begin(store, &write, error);
+    if (status)
+        return status;
+    if ((status = write_all(checkpoint, write, error))) {
+        atoll_store_abort(write);
+        return status;
+    }
+    return atoll_store_commit(write, error);
+}
+
+/* ---- load ---- */
+
+typedef struct page_load {
+    atoll_pager *pager;
+    atoll_array *array;
+    uint32_t loaded;
+} page_load;
+
+static atoll_status load_page(void *arg, const char *key, const void *data, size_t bytes, atoll_error *error)
+{
+    page_load *load = arg;
+    uint32_t page = (uint32_t)strtoul(strrchr(key, '/') + 1, NULL, 16);
+    /* Pages of a longer array that stood here before it was given up. */
+    if (page >= atoll_array_page_count(load->array))
+        return ATOLL_OK;
+    load->loaded++;
+    return atoll_array_load_page(load->pager, load->array, page, data, bytes, error);
+}
+
+/* Brings an array back: *array holds the saved struct, whose pointers mean nothing. */
+static atoll_status load_array(atoll_store *store, atoll_pager *pager, const char *name, atoll_array *array,
+                               atoll_error *error)
+{
+    char prefix[KEY_BYTES + 16];
+    uint32_t count = array->count;
+    page_load load = {pager, array, 0};
+    snprintf(prefix, sizeof prefix, "%s/", name);
+    atoll_array_init(array, array->element_bytes);
+    atoll_status status = atoll_array_grow(pager, array, count, error);
+    if (status || (status = atoll_store_each(store, prefix, load_page, &load, error)))
+        return status;
+    if (load.loaded != atoll_array_page_count(array))
+        return atoll_fail(error, ATOLL_DAMAGED, "%s has %u of its %u pages", name, load.loaded,
+                          atoll_array_page_count(array));
+    return ATOLL_OK;
+}
+
+static void forget_arrays(atoll_net *net)
+{
+    for (int i = 0; i < NET_ARRAYS; i++)
+        ((atoll_array *)((char *)net + net_arrays[i].offset))->root = NULL;
+}
+
+static atoll_status load_net(atoll_store *store, atoll_pager *pager, const char *name, atoll_net *net,
+                             atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    for (int i = 0; i < NET_ARRAYS && status == ATOLL_OK; i++) {
+        char key[KEY_BYTES];
+        snprintf(key, sizeof key, "%s/%s", name, net_arrays[i].name);
+        status = load_array(store, pager, key, (atoll_array *)((char *)net + net_arrays[i].offset), error);
+    }
+    return status;
+}
+
+/* A blob that must have just that size, into `out`. */
+static atoll_status load_exact(atoll_store *store, const char *key, void *out, size_t bytes, atoll_error *error)
+{
+    void *blob;
+    size_t have;
+    atoll_status status = atoll_store_get(store, key, &blob, &have, error);
+    if (status)
+        return status == ATOLL_NOT_FOUND ? atoll_fail(error, ATOLL_DAMAGED, "the checkpoint lacks %s", key) : status;
+    if (have != bytes)
+        status = atoll_fail(error, ATOLL_DAMAGED, "%s has %zu bytes, not %zu", key, have, bytes);
+    else if (bytes)
+        memcpy(out, blob, bytes);
+    free(blob);
+    return status;
+}
+
+static atoll_status load_expert(atoll_store *store, atoll_state *state, uint32_t id, atoll_error *error)
+{
+    char name[KEY_BYTES / 2], key[KEY_BYTES];
+    atoll_expert *expert = &state->model.expert[id];
+    snprintf(name, sizeof name, "expert/%04u", id);
+    snprintf(key, sizeof key, "expert/%04u/meta", id);
+    atoll_status status = load_exact(store, key, expert, sizeof *expert, error);
+    if (status)
+        return status;
+    forget_arrays(&expert->net);
+    expert->labels.root = NULL;
+    state->model.experts = id + 1; /* from here on freeing the state frees what is loaded of it */
+    if ((status = load_net(store, &state->pager, name, &expert->net, error)))
+        return status;
+    snprintf(key, sizeof key, "expert/%04u/labels", id);
+    return load_array(store, &state->pager, key, &expert->labels, error);
+}
+
+static atoll_status load_slot(void *arg, const char *key, const void *data, size_t bytes, atoll_error *error)
+{
+    atoll_state *state = arg;
+    float embedding[ATOLL_EMBEDDING_MAX_DIM];
+    uint32_t slot = (uint32_t)strtoul(strrchr(key, '/') + 1, NULL, 16);
+    atoll_status status = atoll_memory_load_slot(state->memory, slot, data, bytes, error);
+    if (status)
+        return status;
+    atoll_memory_view view = atoll_memory_freeze(state->memory);
+    const atoll_exemplar *exemplar = atoll_memory_at(&view, slot)->exemplar;
+    if (exemplar->embedding_dim != state->model.config.embedding_dim)
+        return atoll_fail(error, ATOLL_DAMAGED, "slot %u has an embedding of %u", slot, exemplar->embedding_dim);
+    atoll_half_to_float(exemplar->embedding, embedding, exemplar->embedding_dim);
+    return atoll_index_put(state->index, slot, embedding, error);
+}
+
+static atoll_status load_memory(atoll_store *store, atoll_state *state, atoll_error *error)
+{
+    void *cells = NULL, *index = NULL;
+    size_t cells_bytes, index_bytes = 0;
+    atoll_status status = atoll_store_get(store, "index", &index, &index_bytes, error);
+    if (status && status != ATOLL_NOT_FOUND)
+        return status;
+    if (index && (status = atoll_index_load(state->index, index, index_bytes, error)))
+        goto done;
+    if ((status = atoll_store_each(store, "memory/", load_slot, state, error)) ||
+        (status = atoll_store_get(store, "cells", &cells, &cells_bytes, error)) ||
+        (status = atoll_memory_load_cells(state->memory, cells, cells_bytes, error)))
+        goto done;
+    status = atoll_index_flush(state->index, error);
+done:
+    free(cells);
+    free(index);
+    return status;
+}
+
+static atoll_status load_names(atoll_store *store, const char *key, atoll_names *names, atoll_error *error)
+{
+    void *blob;
+    size_t bytes;
+    atoll_status status = atoll_store_get(store, key, &blob, &bytes, error);
+    if (status)
+        return status;
+    for (const char *at = blob, *end = at + bytes; at < end && status == ATOLL_OK;) {
+        uint32_t number;
+        size_t length = strnlen(at, (size_t)(end - at));
+        status = atoll_names_add(names, at, length, &number, error);
+        at += length + 1;
+    }
+    free(blob);
+    return status;
+}
+
+static atoll_status load_analytic(atoll_store *store, atoll_state *state, const meta *m, atoll_error *error)
+{
+    size_t g = (size_t)ATOLL_RIDGE_FEATURES * ATOLL_RIDGE_FEATURES, b = (size_t)m->ridge_labels * ATOLL_RIDGE_FEATURES;
+    uint32_t dim = state->model.encoder.vector_dim;
+    if (!dim)
+        return ATOLL_OK;
+    atoll_status status = atoll_ridge_new(dim, state->model.config.seed, &state->ridge, error);
+    if (status)
+        return status;
+    float *sums = malloc((g + b) * sizeof *sums), *rows = malloc((b ? b : 1) * sizeof *rows);
+    if (!sums || !rows)
+        status = no_memory(error);
+    if (status == ATOLL_OK && (status = load_exact(store, "ridge", sums, (g + b) * sizeof *sums, error)) == ATOLL_OK) {
+        memcpy(state->ridge->g, sums, g * sizeof *sums);
+        memcpy(rows, sums + g, b * sizeof *sums);
+        state->ridge->b = rows;
+        state->ridge->capacity = state->ridge->labels = m->ridge_labels;
+        state->ridge->records = m->ridge_records;
+        state->solved = m->solved;
+        rows = NULL;
+    }
+    free(sums);
+    free(rows);
+    if (status || !m->analytic_labels)
+        return status;
+    size_t w = (size_t)ATOLL_RIDGE_FEATURES * m->analytic_labels * sizeof(float);
+    atoll_ridge_weights *solution = malloc(sizeof *solution + w);
+    if (!solution)
+        return no_memory(error);
+    *solution = (atoll_ridge_weights){.vector_dim = dim, .labels = m->analytic_labels, .random = state->ridge->random};
+    state->model.analytic = solution;
+    return load_exact(store, "analytic", solution->w, w, error);
+}
+
+/* The plain part of the model, into a state that was initialised with its configuration. */
+static atoll_status load_model(atoll_store *store, atoll_state *state, const meta *m, atoll_error *error)
+{
+    atoll_model *model = &state->model, saved = m->model;
+    model->version = saved.version;
+    model->records = saved.records;
+    model->time_ms = saved.time_ms;
+    model->labels = state->labels.count;
+    model->combiner = saved.combiner;
+    model->novelty = saved.novelty;
+    atoll_encoder_clear(&state->pager, &model->encoder);
+    model->encoder = saved.encoder;
+    model->encoder.frequency.root = model->encoder.moments.root = NULL;
+    atoll_gate_clear(&state->pager, &model->gate);
+    model->gate = saved.gate;
+    forget_arrays(&model->gate.net);
+    atoll_status status = load_array(store, &state->pager, "frequency", &model->encoder.frequency, error);
+    if (status || (status = load_array(store, &state->pager, "moments", &model->encoder.moments, error)))
+        return status;
+    status = load_net(store, &state->pager, "gate", &model->gate.net, error);
+    atoll_expert_clear(&state->pager, &model->expert[0]);
+    model->experts = 0;
+    for (uint32_t e = 0; e < saved.experts && status == ATOLL_OK; e++)
+        if ((status = atoll_model_reserve(model, error)) == ATOLL_OK)
+            status = load_expert(store, state, e, error);
+    return status ? status : load_analytic(store, state, m, error);
+}
+
+atoll_status atoll_checkpoint_load(atoll_store *store, atoll_state *state, uint64_t *since, atoll_error *error)
+{
+    void *blob;
+    size_t bytes;
+    atoll_status status = atoll_store_get(store, "meta", &blob, &bytes, error);
+    if (status)
+        return status;
+    meta m;
+    if (bytes != sizeof m || memcmp(blob, &(uint64_t){sizeof m}, sizeof(uint64_t)) != 0) {
+        free(blob);
+        return atoll_fail(error, ATOLL_NEWER_FORMAT, "the checkpoint was written by another build");
+    }
+    memcpy(&m, blob, sizeof m);
+    free(blob);
+    if ((status = atoll_state_init(state, &m.model.config, error)))
+        return status;
+    if ((status = load_names(store, "labels", &state->labels, error)) ||
+        (status = load_names(store, "domains", &state->domains, error)) ||
+        (status = load_exact(store, "domain-tallies", state->domain, state->domains.count * sizeof *state->domain,
+                             error)) ||
+        (status = load_model(store, state, &m, error)) || (status = load_memory(store, state, error))) {
+        atoll_state_free(state);
+        return status;
+    }
+    state->growth = m.growth;
+    state->tally = m.tally;
+    *since = atoll_reclaim_epoch(state->reclaim);
+    atoll_reclaim_advance(state->reclaim);
+    return ATOLL_OK;
+}

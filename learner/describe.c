@@ -1,0 +1,214 @@
+/* What a running model tells of itself. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "learner/inside.h"
+
+const char *atoll_expert_state_name(atoll_expert_state state)
+{
+    static const char *const name[] = {[ATOLL_EXPERT_SHARED] = "shared",
+                                       [ATOLL_EXPERT_CANDIDATE] = "candidate",
+                                       [ATOLL_EXPERT_ACTIVE] = "active",
+                                       [ATOLL_EXPERT_ARCHIVED] = "archived",
+                                       [ATOLL_EXPERT_GONE] = "gone"};
+    return (unsigned)state < sizeof name / sizeof *name ? name[state] : "unknown";
+}
+
+/* ---- experts ---- */
+
+/* Exemplars by owner, and by owner and domain. */
+typedef struct census {
+    uint32_t experts, domains;
+    uint32_t *owned;     /* experts */
+    uint32_t *by_domain; /* experts x domains */
+} census;
+
+static bool take_census(const atoll_published *p, census *c)
+{
+    enum { DOMAINS_SHOWN = 256 };
+    *c = (census){.experts = p->model->experts, .domains = p->domains < DOMAINS_SHOWN ? p->domains : DOMAINS_SHOWN};
+    c->owned = calloc(c->experts, sizeof *c->owned);
+    c->by_domain = calloc((size_t)c->experts * c->domains + 1, sizeof *c->by_domain);
+    if (!c->owned || !c->by_domain)
+        return false;
+    for (uint32_t slot = 0; slot < p->memory.slots.count; slot++) {
+        const atoll_slot *held = atoll_memory_at(&p->memory, slot);
+        if (!held->exemplar || held->owner >= c->experts)
+            continue;
+        c->owned[held->owner]++;
+        if (held->exemplar->domain < c->domains)
+            c->by_domain[(size_t)held->owner * c->domains + held->exemplar->domain]++;
+    }
+    return true;
+}
+
+static const char *main_domain(const atoll_learner *learner, const census *c, uint32_t expert)
+{
+    const uint32_t *count = c->by_domain + (size_t)expert * c->domains;
+    uint32_t best = 0;
+    for (uint32_t d = 1; d < c->domains; d++)
+        best = count[d] > count[best] ? d : best;
+    return c->domains && count[best] ? learner->state.domains.name[best] : NULL;
+}
+
+static int by_records(const void *a, const void *b)
+{
+    const atoll_expert_label *x = a, *y = b;
+    return (x->records < y->records) - (x->records > y->records);
+}
+
+/* The labels with most records first. */
+static bool show_labels(const atoll_model *model, const atoll_expert *expert, atoll_expert_info *info)
+{
+    enum { SHOWN = sizeof info->label / sizeof *info->label };
+    uint32_t count = expert->labels.count;
+    atoll_expert_label *sorted = malloc((count + 1) * sizeof *sorted);
+    if (!sorted)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        sorted[i] = *atoll_expert_label_at(expert, i);
+    qsort(sorted, count, sizeof *sorted, by_records);
+    info->labels = count;
+    for (uint32_t i = 0; i < count && i < SHOWN; i++)
+        info->label[i] = model->names->name[sorted[i].label];
+    free(sorted);
+    return true;
+}
+
+static bool describe(atoll_learner *learner, const atoll_published *p, const census *c, const atoll_expert *expert,
+                     atoll_expert_info *info)
+{
+    uint32_t id = expert->id;
+    int64_t asked_ms = atomic_load(&learner->asked_ms[id]);
+    uint64_t timed = atomic_load(&learner->asked_count[id]);
+    *info = (atoll_expert_info){.id = id,
+                                .state = expert->state,
+                                .version = expert->version,
+                                .born = expert->born,
+                                .domain = main_domain(learner, c, id),
+                                .parameters = atoll_net_parameters(&expert->net),
+                                .bytes = atoll_expert_bytes(expert),
+                                .records = expert->records,
+                                .exemplars = c->owned[id],
+                                .share = expert->share,
+                                .last_routed_ms = expert->last_routed_ms > asked_ms ? expert->last_routed_ms : asked_ms,
+                                .loss = expert->loss};
+    if (timed)
+        info->latency_s = (double)atomic_load(&learner->asked_ns[id]) * 1e-9 / (double)timed;
+    return show_labels(p->model, expert, info);
+}
+
+atoll_status atoll_learner_experts(atoll_learner *learner, atoll_expert_info **out, uint32_t *count,
+                                   atoll_error *error)
+{
+    int ticket;
+    census c;
+    const atoll_published *p = atoll_learner_enter(learner, &ticket);
+    atoll_expert_info *info = malloc(p->model->experts * sizeof *info);
+    bool whole = take_census(p, &c) && info;
+    *count = 0;
+    for (uint32_t e = 0; e < p->model->experts && whole; e++)
+        if (p->model->expert[e].state != ATOLL_EXPERT_GONE)
+            whole = describe(learner, p, &c, &p->model->expert[e], &info[(*count)++]);
+    atoll_learner_leave(learner, ticket);
+    free(c.owned);
+    free(c.by_domain);
+    if (whole) {
+        *out = info;
+        return ATOLL_OK;
+    }
+    free(info);
+    return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to describe experts");
+}
+
+/* ---- stats ---- */
+
+static double share_of(uint64_t part, uint64_t whole)
+{
+    return whole ? (double)part / (double)whole : 0;
+}
+
+static void describe_published(const atoll_published *p, atoll_stats *out)
+{
+    const atoll_model *model = p->model;
+    const float *weight = model->combiner.weight;
+    *out = (atoll_stats){.version = model->version,
+                         .records = model->records,
+                         .labels = model->labels,
+                         .domains = p->domains,
+                         .exemplars = p->exemplars,
+                         .vector_dim = model->encoder.vector_dim,
+                         .experts_active = atoll_model_count(model, ATOLL_EXPERT_ACTIVE),
+                         .experts_candidate = atoll_model_count(model, ATOLL_EXPERT_CANDIDATE),
+                         .experts_archived = atoll_model_count(model, ATOLL_EXPERT_ARCHIVED),
+                         .born = p->growth.promoted,
+                         .pruned = p->growth.pruned,
+                         .dropped_candidates = p->growth.given_up,
+                         .restored = p->growth.restored,
+                         .prequential = share_of(p->tally.right, p->tally.asked),
+                         .prequential_recent = p->tally.recent,
+                         .log_loss = p->tally.log_loss,
+                         .no_change = share_of(p->tally.repeated, p->tally.asked),
+                         .weight_shared = weight[ATOLL_VOICE_SHARED],
+                         .weight_experts = weight[ATOLL_VOICE_EXPERTS],
+                         .weight_votes = weight[ATOLL_VOICE_VOTES],
+                         .routed = p->tally.routes.routed,
+                         .overflowed = p->tally.routes.overflowed,
+                         .dropped = p->tally.routes.dropped,
+                         .gate_entropy = p->tally.entropy,
+                         .parameter_bytes = p->parameter_bytes,
+                         .memory_bytes = p->memory_bytes,
+                         .index_bytes = p->index_bytes,
+                         .retired_bytes = p->retired_bytes};
+}
+
+void atoll_learner_stats(atoll_learner *learner, atoll_stats *out)
+{
+    int ticket;
+    describe_published(atoll_learner_enter(learner, &ticket), out);
+    atoll_learner_leave(learner, ticket);
+    out->journal_last = atoll_journal_last(learner->journal);
+    out->checkpoint = atomic_load(&learner->checkpoint_commit);
+    out->checkpoints = (uint32_t)atomic_load(&learner->checkpoints);
+    out->checkpoint_seconds = (double)atomic_load(&learner->checkpoint_ns) * 1e-9;
+    out->learn_seconds = (double)atomic_load(&learner->learn_ns) * 1e-9;
+    out->journal_bytes = atoll_journal_bytes(learner->journal);
+    out->state_bytes = atoll_store_bytes(learner->store);
+    if (atomic_load(&learner->failed)) {
+        pthread_mutex_lock(&learner->mutex);
+        memcpy(out->failure, learner->failure, sizeof out->failure);
+        pthread_mutex_unlock(&learner->mutex);
+    }
+}
+
+atoll_status atoll_learner_domains(atoll_learner *learner, atoll_domain_stats **out, uint32_t *count,
+                                   atoll_error *error)
+{
+    int ticket;
+    const atoll_published *p = atoll_learner_enter(learner, &ticket);
+    *count = p->domains;
+    *out = malloc((p->domains + 1) * sizeof **out);
+    for (uint32_t d = 0; *out && d < p->domains; d++)
+        (*out)[d] = (atoll_domain_stats){.domain = learner->state.domains.name[d],
+                                         .records = p->domain[d].records,
+                                         .prequential = share_of(p->domain[d].right, p->domain[d].records)};
+    atoll_learner_leave(learner, ticket);
+    return *out ? ATOLL_OK : atoll_fail(error, ATOLL_NO_MEMORY, "no memory to describe domains");
+}
+
+atoll_config atoll_learner_config(atoll_learner *learner)
+{
+    int ticket;
+    atoll_config config = atoll_learner_enter(learner, &ticket)->model->config;
+    atoll_learner_leave(learner, ticket);
+    return config;
+}
+
+uint64_t atoll_learner_bytes(atoll_learner *learner)
+{
+    int ticket;
+    const atoll_published *p = atoll_learner_enter(learner, &ticket);
+    uint64_t bytes = p->parameter_bytes + p->memory_bytes + p->index_bytes;
+    atoll_learner_leave(learner, ticket);
+    return bytes;
+}

@@ -1,0 +1,100 @@
+/*
+ * Inside a running model: what learner.c, writing.c, ask.c and describe.c share.
+ *
+ * Threads. One learner thread is the only one to touch `state`. After a commit it publishes an atoll_published by one
+ * atomic swap and retires the one before. Requests read the published one between atoll_reclaim_enter and leave: no
+ * lock, no waiting. The journal's own thread makes submissions durable and calls back. A checkpoint thread writes what
+ * the learner thread froze, so that learning does not stand still for the disk.
+ *
+ * Publishing copies no parameters, but the first change of each page after it does. So while there is more to learn, and
+ * nobody waits for a version, the learner publishes only every PUBLISH_EVERY_MS.
+ *
+ * Weighed and not taken: a read-write lock about the model (requests would wait for whole commits), and a copy of the
+ * model for each publication (hundreds of megabytes a second).
+ */
+#ifndef ATOLL_LEARNER_INSIDE_H
+#define ATOLL_LEARNER_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core/journal.h"
+#include "core/store.h"
+#include "learner/checkpoint.h"
+#include "learner/learner.h"
+#include "learner/state.h"
+#include "learner/trainer.h"
+
+/* What requests read; immutable. */
+typedef struct atoll_published {
+    atoll_model *model;
+    atoll_memory_view memory;
+    atoll_growth growth;
+    atoll_tally tally;
+    uint32_t exemplars, domains;
+    atoll_domain_tally *domain;   /* `domains` of them */
+    uint64_t parameter_bytes, memory_bytes, index_bytes, retired_bytes;
+} atoll_published;
+
+/* What a governing entry led to, kept for the call that waits for it. */
+typedef struct atoll_outcome {
+    uint64_t commit;
+    atoll_error error; /* error.status ATOLL_OK where it was done */
+    uint32_t count;
+    atoll_pruned *pruned;
+} atoll_outcome;
+
+/* A call that waits for a version. Exactly one callback is set. */
+typedef struct atoll_waiter {
+    struct atoll_waiter *next;
+    uint64_t version;
+    int64_t deadline_ns; /* monotonic; INT64_MAX for none */
+    atoll_ingested ingested;
+    atoll_ingest_done ingest_done;
+    atoll_wait_done wait_done;
+    atoll_prune_done prune_done;
+    void *arg;
+} atoll_waiter;
+
+enum { ATOLL_OUTCOMES = 64 };
+
+struct atoll_learner {
+    atoll_state state; /* the learner thread's */
+    atoll_trainer *trainer;
+    atoll_journal *journal;
+    atoll_store *store;
+    uint64_t loaded_epoch; /* of the checkpoint that was loaded, 0 without one */
+    _Atomic(atoll_published *) published;
+    atomic_bool stopping, failed;
+    pthread_t thread, writer;
+    bool writer_runs;
+
+    pthread_mutex_t mutex;  /* over what follows, up to the next remark */
+    pthread_cond_t changed; /* a checkpoint was taken or written */
+    atoll_waiter *waiters;
+    atoll_outcome outcomes[ATOLL_OUTCOMES];
+    uint32_t next_outcome;
+    atoll_checkpoint *checkpoint; /* under way, or NULL */
+    bool checkpoint_written, checkpoint_good;
+    char failure[ATOLL_ERROR_DETAIL_BYTES];
+    uint64_t *admitted; /* hashes of labels that were let in: open addressing */
+    uint32_t admitted_count, admitted_places;
+
+    _Atomic uint32_t vector_dim; /* of the first vector let in; 0 before */
+    _Atomic uint64_t checkpoint_commit, checkpoints, checkpoint_ns, learn_ns, predictions;
+    _Atomic int64_t asked_ms[ATOLL_EXPERTS_MAX];     /* when a request was last routed to it */
+    _Atomic uint64_t asked_ns[ATOLL_EXPERTS_MAX];    /* spent in it for requests */
+    _Atomic uint64_t asked_count[ATOLL_EXPERTS_MAX]; /* requests timed */
+};
+
+/* The published state, entered; leave with the ticket. */
+const atoll_published *atoll_learner_enter(atoll_learner *learner, int *ticket);
+void atoll_learner_leave(atoll_learner *learner, int ticket);
+
+/* Puts a waiter (a copy is made) in line, or calls it at once where its version is published. */
+atoll_status atoll_learner_enlist(atoll_learner *learner, const atoll_waiter *waiter, atoll_error *error);
+
+/* Lets a label in: ATOLL_TOO_MANY_LABELS. With `add` false nothing is kept. */
+atoll_status atoll_learner_admit(atoll_learner *learner, atoll_slice label, bool add, atoll_error *error);
+
+#endif

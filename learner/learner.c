@@ -1,0 +1,641 @@
+/* The life of a running model and its threads; how they share the work is told in learner/inside.h. */
+#include "learner/learner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/kernels.h"
+#include "core/log.h"
+#include "learner/inside.h"
+#include "learner/pruning.h"
+
+enum {
+    PUBLISH_EVERY_MS = 50,
+    WAIT_MS = 50,                  /* how late a waiter's deadline may be noticed */
+    CHECKPOINT_RECORDS = 15000,    /* learned since the last checkpoint: about three seconds of replay */
+    PENDING_BYTES = 64 << 20,      /* submissions that wait for the disk */
+    NICENESS = 5                   /* learning gives way to requests */
+};
+
+/* ---- reading what is published ---- */
+
+const atoll_published *atoll_learner_enter(atoll_learner *learner, int *ticket)
+{
+    *ticket = atoll_reclaim_enter(learner->state.reclaim);
+    return atomic_load(&learner->published);
+}
+
+void atoll_learner_leave(atoll_learner *learner, int ticket)
+{
+    atoll_reclaim_leave(learner->state.reclaim, ticket);
+}
+
+/* ---- publishing ---- */
+
+static void published_free(void *object)
+{
+    atoll_published *published = object;
+    free(published->model);
+    free(published->domain);
+    free(published);
+}
+
+static atoll_published *published_new(atoll_state *state)
+{
+    atoll_published *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    *p = (atoll_published){.memory = atoll_memory_freeze(state->memory),
+                           .growth = state->growth,
+                           .tally = state->tally,
+                           .exemplars = atoll_memory_count(state->memory),
+                           .domains = state->domains.count,
+                           .parameter_bytes = atoll_model_bytes(&state->model) + atoll_ridge_bytes(state->ridge),
+                           .memory_bytes = atoll_memory_bytes(state->memory),
+                           .index_bytes = atoll_index_bytes(state->index),
+                           .retired_bytes = atoll_reclaim_waiting_bytes(state->reclaim)};
+    p->model = atoll_model_freeze(&state->model);
+    p->domain = malloc((p->domains + 1) * sizeof *p->domain);
+    if (!p->model || !p->domain) {
+        published_free(p);
+        return NULL;
+    }
+    memcpy(p->domain, state->domain, p->domains * sizeof *p->domain);
+    return p;
+}
+
+static atoll_status publish(atoll_learner *learner, atoll_error *error)
+{
+    atoll_state *state = &learner->state;
+    atoll_published *fresh = published_new(state);
+    if (!fresh)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to publish a version");
+    atoll_status status = atoll_index_publish(state->index, error);
+    if (status) {
+        published_free(fresh);
+        return status;
+    }
+    atoll_published *old = atomic_exchange(&learner->published, fresh);
+    if (old)
+        atoll_reclaim_retire(state->reclaim, old, 0, published_free);
+    atoll_reclaim_advance(state->reclaim);
+    return ATOLL_OK;
+}
+
+/* ---- waiters ---- */
+
+/* The outcome of a commit, if one is kept; under the mutex. */
+static atoll_outcome *outcome_of(atoll_learner *learner, uint64_t commit)
+{
+    for (int i = 0; i < ATOLL_OUTCOMES; i++)
+        if (learner->outcomes[i].commit == commit)
+            return &learner->outcomes[i];
+    return NULL;
+}
+
+static void tell(atoll_learner *learner, const atoll_waiter *w, atoll_status status, const char *why)
+{
+    atoll_error error = {.status = status};
+    snprintf(error.detail, sizeof error.detail, "%s", why);
+    if (w->ingest_done) {
+        w->ingest_done(w->arg, status, &w->ingested, &error);
+        return;
+    }
+    pthread_mutex_lock(&learner->mutex);
+    atoll_outcome *kept = status == ATOLL_OK ? outcome_of(learner, w->version) : NULL;
+    atoll_outcome outcome = kept ? *kept : (atoll_outcome){.error = error};
+    if (kept)
+        kept->pruned = NULL;
+    pthread_mutex_unlock(&learner->mutex);
+    if (w->prune_done)
+        w->prune_done(w->arg, outcome.error.status, outcome.pruned, outcome.count, w->version, &outcome.error);
+    else
+        w->wait_done(w->arg, outcome.error.status, &outcome.error);
+    free(outcome.pruned);
+}
+
+static uint64_t published_version(atoll_learner *learner)
+{
+    int ticket;
+    uint64_t version = atoll_learner_enter(learner, &ticket)->model->version;
+    atoll_learner_leave(learner, ticket);
+    return version;
+}
+
+/* Takes the waiters out that are served by `version`, or late, or with `all` every one, and calls them. */
+static void serve_waiters(atoll_learner *learner, uint64_t version, bool all)
+{
+    int64_t now = atoll_clock_monotonic_ns();
+    atoll_waiter *ready = NULL;
+    pthread_mutex_lock(&learner->mutex);
+    for (atoll_waiter **place = &learner->waiters; *place;) {
+        atoll_waiter *w = *place;
+        if (w->version <= version || w->deadline_ns <= now || all) {
+            *place = w->next;
+            w->next = ready;
+            ready = w;
+        } else {
+            place = &w->next;
+        }
+    }
+    pthread_mutex_unlock(&learner->mutex);
+    while (ready) {
+        atoll_waiter *w = ready;
+        ready = w->next;
+        if (w->version <= version)
+            tell(learner, w, ATOLL_OK, "");
+        else if (all && atomic_load(&learner->failed))
+            tell(learner, w, ATOLL_INTERNAL, "learning has stopped; see the model's stats");
+        else if (all)
+            tell(learner, w, ATOLL_SHUTTING_DOWN, "the model is being closed");
+        else
+            tell(learner, w, ATOLL_TIMEOUT, "the version was not reached in time");
+        free(w);
+    }
+}
+
+atoll_status atoll_learner_enlist(atoll_learner *learner, const atoll_waiter *waiter, atoll_error *error)
+{
+    atoll_waiter *w = malloc(sizeof *w);
+    if (!w)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to wait");
+    *w = *waiter;
+    pthread_mutex_lock(&learner->mutex);
+    bool late = published_version(learner) >= w->version;
+    bool closed = atomic_load(&learner->stopping) || atomic_load(&learner->failed);
+    if (!late && !closed) {
+        w->next = learner->waiters;
+        learner->waiters = w;
+        w = NULL;
+    }
+    pthread_mutex_unlock(&learner->mutex);
+    if (!w) {
+        atoll_journal_wake(learner->journal);
+        return ATOLL_OK;
+    }
+    if (late)
+        tell(learner, w, ATOLL_OK, "");
+    else if (atomic_load(&learner->failed))
+        tell(learner, w, ATOLL_INTERNAL, "learning has stopped; see the model's stats");
+    else
+        tell(learner, w, ATOLL_SHUTTING_DOWN, "the model is being closed");
+    free(w);
+    return ATOLL_OK;
+}
+
+static bool awaited(atoll_learner *learner, uint64_t version)
+{
+    bool found = false;
+    pthread_mutex_lock(&learner->mutex);
+    for (const atoll_waiter *w = learner->waiters; w && !found; w = w->next)
+        found = w->version <= version;
+    pthread_mutex_unlock(&learner->mutex);
+    return found;
+}
+
+static void keep_outcome(atoll_learner *learner, const atoll_outcome *outcome)
+{
+    pthread_mutex_lock(&learner->mutex);
+    atoll_outcome *place = &learner->outcomes[learner->next_outcome++ % ATOLL_OUTCOMES];
+    free(place->pruned);
+    *place = *outcome;
+    pthread_mutex_unlock(&learner->mutex);
+}
+
+/* ---- learning one entry ---- */
+
+static atoll_status learn_records(atoll_learner *learner, const atoll_entry *entry, atoll_error *error)
+{
+    atoll_record *records = malloc((entry->records + 1) * sizeof *records);
+    /* Vectors are copied out of the entry; those of one entry have at most its bytes. */
+    float *vectors = malloc(entry->bytes + ATOLL_VECTOR_MAX_DIM * sizeof *vectors), *space = vectors;
+    atoll_status status = records && vectors ? ATOLL_OK : atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn");
+    size_t at = 0;
+    for (uint32_t i = 0; i < entry->records && status == ATOLL_OK; i++) {
+        size_t used;
+        status = atoll_record_decode(entry->payload + at, entry->bytes - at, space, &records[i], &used, error);
+        if (status)
+            break;
+        at += used;
+        space += records[i].vector ? records[i].vector_dim : 0;
+    }
+    if (status == ATOLL_OK)
+        status = atoll_trainer_learn(learner->trainer, &learner->state, records, entry->records, entry->commit,
+                                     entry->first_seq, entry->time_ms, error);
+    free(records);
+    free(vectors);
+    return status;
+}
+
+/* Entry payload: for each expert asked of late, its id and when, as written by atoll_learner_prune. */
+static atoll_status learn_prune(atoll_learner *learner, const atoll_entry *entry, atoll_error *error)
+{
+    atoll_state *state = &learner->state;
+    int64_t last_ms[ATOLL_EXPERTS_MAX] = {0};
+    atoll_asked asked = {(uint32_t)(entry->bytes / sizeof *last_ms), last_ms};
+    if (asked.count > ATOLL_EXPERTS_MAX)
+        return atoll_fail(error, ATOLL_DAMAGED, "a pruning names %u experts", asked.count);
+    memcpy(last_ms, entry->payload, asked.count * sizeof *last_ms);
+    atoll_outcome outcome = {.commit = entry->commit};
+    outcome.pruned = malloc(state->model.experts * sizeof *outcome.pruned);
+    if (!outcome.pruned)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to prune");
+    atoll_pruning_plan(&state->model, &asked, entry->time_ms, outcome.pruned, &outcome.count);
+    atoll_status status = ATOLL_OK;
+    for (uint32_t i = 0; i < outcome.count && status == ATOLL_OK; i++) {
+        status = atoll_pruning_archive(state, outcome.pruned[i].id, entry->commit, error);
+        atoll_log(ATOLL_LOG_INFO, "expert_archived", "expert", ATOLL_UINT(outcome.pruned[i].id), "reason",
+                  ATOLL_TEXT(outcome.pruned[i].reason), NULL);
+    }
+    keep_outcome(learner, &outcome);
+    return status;
+}
+
+static atoll_status learn_restore(atoll_learner *learner, const atoll_entry *entry, atoll_error *error)
+{
+    uint32_t id;
+    if (entry->bytes != sizeof id)
+        return atoll_fail(error, ATOLL_DAMAGED, "a restore entry has %zu bytes", entry->bytes);
+    memcpy(&id, entry->payload, sizeof id);
+    atoll_outcome outcome = {.commit = entry->commit};
+    outcome.error.status =
+        atoll_pruning_restore(&learner->state, id, entry->commit, entry->time_ms, &outcome.error);
+    keep_outcome(learner, &outcome);
+    return ATOLL_OK;
+}
+
+static atoll_status learn_entry(atoll_learner *learner, const atoll_entry *entry, atoll_error *error)
+{
+    atoll_state *state = &learner->state;
+    atoll_status status;
+    state->model.time_ms = entry->time_ms;
+    switch (entry->kind) {
+    case ATOLL_ENTRY_RECORDS:
+        status = learn_records(learner, entry, error);
+        break;
+    case ATOLL_ENTRY_CONFIG:
+        status = atoll_config_merge(&state->model.config, (const char *)entry->payload, entry->bytes, error);
+        break;
+    case ATOLL_ENTRY_PRUNE:
+        status = learn_prune(learner, entry, error);
+        break;
+    case ATOLL_ENTRY_RESTORE:
+        status = learn_restore(learner, entry, error);
+        break;
+    default:
+        status = atoll_fail(error, ATOLL_NEWER_FORMAT, "a journal entry is of the unknown kind %d", entry->kind);
+    }
+    if (status == ATOLL_OK)
+        state->model.version = entry->commit;
+    return status;
+}
+
+/* ---- checkpoints ---- */
+
+static void *write_checkpoints(void *arg)
+{
+    atoll_learner *learner = arg;
+    pthread_mutex_lock(&learner->mutex);
+    for (;;) {
+        while (!learner->checkpoint || learner->checkpoint_written) {
+            if (!learner->writer_runs) {
+                pthread_mutex_unlock(&learner->mutex);
+                return NULL;
+            }
+            pthread_cond_wait(&learner->changed, &learner->mutex);
+        }
+        atoll_checkpoint *checkpoint = learner->checkpoint;
+        pthread_mutex_unlock(&learner->mutex);
+        int64_t start = atoll_clock_monotonic_ns();
+        atoll_error error = {0};
+        atoll_status status = atoll_checkpoint_write(checkpoint, learner->store, &error);
+        uint64_t took = (uint64_t)(atoll_clock_monotonic_ns() - start);
+        if (status)
+            atoll_log(ATOLL_LOG_ERROR, "checkpoint_failed", "code", ATOLL_TEXT(atoll_status_code(status)), "error",
+                      ATOLL_TEXT(error.detail), NULL);
+        else
+            atoll_log(ATOLL_LOG_INFO, "checkpoint", "commit", ATOLL_UINT(atoll_checkpoint_commit(checkpoint)),
+                      "seconds", ATOLL_REAL((double)took * 1e-9), "bytes", ATOLL_UINT(atoll_store_bytes(learner->store)),
+                      NULL);
+        pthread_mutex_lock(&learner->mutex);
+        learner->checkpoint_written = true;
+        learner->checkpoint_good = status == ATOLL_OK;
+        atomic_store(&learner->checkpoint_ns, took);
+        pthread_cond_broadcast(&learner->changed);
+    }
+}
+
+/* What the learner thread knows of checkpoints. */
+typedef struct pace {
+    uint64_t since;        /* epoch of the last good one */
+    uint64_t records;      /* learned when it was taken */
+    int64_t taken_ns;
+    int64_t published_ns;
+} pace;
+
+/* Ends the checkpoint under way if it is written, or, with `wait`, when it is. */
+static void end_checkpoint(atoll_learner *learner, pace *p, bool wait)
+{
+    pthread_mutex_lock(&learner->mutex);
+    while (wait && learner->checkpoint && !learner->checkpoint_written)
+        pthread_cond_wait(&learner->changed, &learner->mutex);
+    atoll_checkpoint *done = learner->checkpoint_written ? learner->checkpoint : NULL;
+    bool good = learner->checkpoint_good;
+    if (done) {
+        learner->checkpoint = NULL;
+        learner->checkpoint_written = false;
+    }
+    pthread_mutex_unlock(&learner->mutex);
+    if (!done)
+        return;
+    if (good) {
+        p->since = atoll_checkpoint_epoch(done);
+        uint64_t commit = atoll_checkpoint_commit(done);
+        atomic_store(&learner->checkpoint_commit, commit);
+        atomic_fetch_add(&learner->checkpoints, 1);
+        if (atoll_journal_bytes(learner->journal) > learner->state.model.config.journal_keep_bytes)
+            atoll_journal_trim(learner->journal, commit);
+    }
+    atoll_checkpoint_end(done);
+}
+
+static void take_checkpoint(atoll_learner *learner, pace *p)
+{
+    atoll_error error;
+    atoll_checkpoint *checkpoint;
+    p->taken_ns = atoll_clock_monotonic_ns();
+    p->records = learner->state.model.records;
+    if (atoll_checkpoint_take(&learner->state, p->since, &checkpoint, &error)) {
+        atoll_log(ATOLL_LOG_ERROR, "checkpoint_failed", "error", ATOLL_TEXT(error.detail), NULL);
+        return;
+    }
+    pthread_mutex_lock(&learner->mutex);
+    learner->checkpoint = checkpoint;
+    pthread_cond_broadcast(&learner->changed);
+    pthread_mutex_unlock(&learner->mutex);
+}
+
+static void maybe_checkpoint(atoll_learner *learner, pace *p)
+{
+    const atoll_model *model = &learner->state.model;
+    end_checkpoint(learner, p, false);
+    pthread_mutex_lock(&learner->mutex);
+    bool busy = learner->checkpoint != NULL;
+    pthread_mutex_unlock(&learner->mutex);
+    bool due = atoll_clock_monotonic_ns() - p->taken_ns >= model->config.checkpoint_every_ms * 1000000 ||
+               model->records - p->records >= CHECKPOINT_RECORDS;
+    if (!busy && due && model->version > atomic_load(&learner->checkpoint_commit))
+        take_checkpoint(learner, p);
+}
+
+/* ---- the learner thread ---- */
+
+static void fail_learning(atoll_learner *learner, uint64_t commit, const atoll_error *error)
+{
+    pthread_mutex_lock(&learner->mutex);
+    snprintf(learner->failure, sizeof learner->failure, "commit %llu: %.200s", (unsigned long long)commit,
+             error->detail);
+    atomic_store(&learner->failed, true);
+    pthread_mutex_unlock(&learner->mutex);
+    atoll_log(ATOLL_LOG_ERROR, "learning_stopped", "commit", ATOLL_UINT(commit), "error", ATOLL_TEXT(error->detail),
+              NULL);
+    serve_waiters(learner, published_version(learner), true);
+}
+
+/* Learns up to `last`, publishing when it is time. */
+static atoll_status catch_up(atoll_learner *learner, uint64_t last, pace *p, uint8_t **buffer, size_t *capacity,
+                             atoll_error *error)
+{
+    atoll_state *state = &learner->state;
+    while (state->model.version < last && !atomic_load(&learner->stopping)) {
+        atoll_entry entry;
+        int64_t start = atoll_clock_monotonic_ns();
+        atoll_status status =
+            atoll_journal_read(learner->journal, state->model.version + 1, buffer, capacity, &entry, error);
+        if (status || (status = learn_entry(learner, &entry, error)))
+            return status;
+        int64_t now = atoll_clock_monotonic_ns();
+        atomic_fetch_add(&learner->learn_ns, (uint64_t)(now - start));
+        if (state->model.version == last || awaited(learner, state->model.version) ||
+            now - p->published_ns > PUBLISH_EVERY_MS * 1000000LL) {
+            if ((status = publish(learner, error)))
+                return status;
+            p->published_ns = now;
+            serve_waiters(learner, state->model.version, false);
+        }
+        maybe_checkpoint(learner, p);
+    }
+    return ATOLL_OK;
+}
+
+static void *learn(void *arg)
+{
+    atoll_learner *learner = arg;
+    uint8_t *buffer = NULL;
+    size_t capacity = 0;
+    pace p = {.since = learner->loaded_epoch,
+              .records = learner->state.model.records,
+              .taken_ns = atoll_clock_monotonic_ns()};
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+    while (!atomic_load(&learner->stopping)) {
+        atoll_error error = {0};
+        uint64_t last = atoll_journal_wait(learner->journal, learner->state.model.version, WAIT_MS);
+        if (!atomic_load(&learner->failed) && catch_up(learner, last, &p, &buffer, &capacity, &error))
+            fail_learning(learner, learner->state.model.version + 1, &error);
+        serve_waiters(learner, published_version(learner), false);
+        if (!atomic_load(&learner->failed))
+            maybe_checkpoint(learner, &p);
+    }
+    end_checkpoint(learner, &p, true);
+    if (!atomic_load(&learner->failed) && learner->state.model.version > atomic_load(&learner->checkpoint_commit)) {
+        take_checkpoint(learner, &p);
+        end_checkpoint(learner, &p, true);
+    }
+    serve_waiters(learner, published_version(learner), true);
+    free(buffer);
+    return NULL;
+}
+
+/* ---- opening ---- */
+
+static void note_created(void *arg, atoll_status status, const atoll_receipt *receipt, const atoll_error *error)
+{
+    atoll_learner *learner = arg;
+    (void)receipt;
+    pthread_mutex_lock(&learner->mutex);
+    learner->outcomes[0].error.status = status;
+    if (error)
+        learner->outcomes[0].error = *error;
+    learner->outcomes[0].commit = 1;
+    pthread_cond_broadcast(&learner->changed);
+    pthread_mutex_unlock(&learner->mutex);
+}
+
+/* The first entry of a new journal: the configuration. */
+static atoll_status write_config(atoll_learner *learner, const atoll_config *config, atoll_error *error)
+{
+    char *json = atoll_config_print(config);
+    if (!json)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a configuration");
+    atoll_status status = atoll_journal_submit(learner->journal, ATOLL_ENTRY_CONFIG, (const uint8_t *)json,
+                                               strlen(json), NULL, 0, note_created, learner, error);
+    free(json);
+    if (status)
+        return status;
+    pthread_mutex_lock(&learner->mutex);
+    while (learner->outcomes[0].commit == 0)
+        pthread_cond_wait(&learner->changed, &learner->mutex);
+    status = learner->outcomes[0].error.status;
+    if (status && error)
+        *error = learner->outcomes[0].error;
+    learner->outcomes[0] = (atoll_outcome){0};
+    pthread_mutex_unlock(&learner->mutex);
+    return status;
+}
+
+/* A state for a journal that was never checkpointed: empty, with the configuration of the first entry. */
+static atoll_status begin_state(atoll_learner *learner, const atoll_config *config, atoll_error *error)
+{
+    uint8_t *buffer = NULL;
+    size_t capacity = 0;
+    atoll_entry entry;
+    atoll_config first;
+    atoll_status status;
+    if (atoll_journal_last(learner->journal) == 0) {
+        if (!config)
+            return atoll_fail(error, ATOLL_NOT_FOUND, "there is no model here");
+        if ((status = write_config(learner, config, error)))
+            return status;
+    }
+    atoll_config_defaults(&first);
+    status = atoll_journal_read(learner->journal, 1, &buffer, &capacity, &entry, error);
+    if (status == ATOLL_NOT_FOUND || (status == ATOLL_OK && entry.kind != ATOLL_ENTRY_CONFIG))
+        status = atoll_fail(error, ATOLL_DAMAGED, "the journal lacks its beginning, and there is no checkpoint");
+    if (status == ATOLL_OK)
+        status = atoll_config_merge(&first, (const char *)entry.payload, entry.bytes, error);
+    free(buffer);
+    return status ? status : atoll_state_init(&learner->state, &first, error);
+}
+
+static atoll_status open_stores(atoll_learner *learner, const char *path, size_t map_bytes, atoll_error *error)
+{
+    char folder[4096];
+    atoll_status status;
+    if (mkdir(path, 0777) == -1 && access(path, W_OK) == -1)
+        return atoll_fail(error, ATOLL_IO, "the model's folder cannot be written");
+    snprintf(folder, sizeof folder, "%s/state", path);
+    if ((status = atoll_store_open(folder, map_bytes, &learner->store, error)))
+        return status;
+    snprintf(folder, sizeof folder, "%s/journal", path);
+    atoll_journal_options options = {.map_bytes = map_bytes, .pending_bytes = PENDING_BYTES};
+    return atoll_journal_open(folder, &options, &learner->journal, error);
+}
+
+static atoll_status admit_known(atoll_learner *learner, atoll_error *error)
+{
+    const atoll_names *labels = &learner->state.labels;
+    atoll_status status = ATOLL_OK;
+    learner->admitted_places = 4 * ATOLL_LABELS_MAX;
+    learner->admitted = calloc(learner->admitted_places, sizeof *learner->admitted);
+    if (!learner->admitted)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for labels");
+    for (uint32_t i = 0; i < labels->count && status == ATOLL_OK; i++)
+        status = atoll_learner_admit(learner, (atoll_slice){labels->name[i], strlen(labels->name[i])}, true, error);
+    atomic_store(&learner->vector_dim, learner->state.model.encoder.vector_dim);
+    return status;
+}
+
+/* Everything that can fail before the threads run. */
+static atoll_status prepare(atoll_learner *learner, const char *path, const atoll_config *config, size_t map_bytes,
+                            atoll_error *error)
+{
+    atoll_status status = open_stores(learner, path, map_bytes, error);
+    if (status)
+        return status;
+    status = atoll_checkpoint_load(learner->store, &learner->state, &learner->loaded_epoch, error);
+    if (status == ATOLL_NOT_FOUND)
+        status = begin_state(learner, config, error);
+    else if (status == ATOLL_OK)
+        atomic_store(&learner->checkpoint_commit, learner->state.model.version);
+    if (status)
+        return status;
+    if (atoll_journal_last(learner->journal) < learner->state.model.version)
+        return atoll_fail(error, ATOLL_DAMAGED, "the journal ends at commit %llu, before the checkpoint's %llu",
+                          (unsigned long long)atoll_journal_last(learner->journal),
+                          (unsigned long long)learner->state.model.version);
+    if ((status = admit_known(learner, error)))
+        return status;
+    learner->trainer = atoll_trainer_new();
+    if (!learner->trainer)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn with");
+    return publish(learner, error);
+}
+
+static void dismantle(atoll_learner *learner)
+{
+    atoll_journal_close(learner->journal);
+    atoll_store_close(learner->store);
+    if (atomic_load(&learner->published))
+        published_free(atomic_load(&learner->published));
+    atoll_state_free(&learner->state);
+    atoll_trainer_free(learner->trainer);
+    for (int i = 0; i < ATOLL_OUTCOMES; i++)
+        free(learner->outcomes[i].pruned);
+    free(learner->admitted);
+    pthread_cond_destroy(&learner->changed);
+    pthread_mutex_destroy(&learner->mutex);
+    free(learner);
+}
+
+atoll_status atoll_learner_open(const char *path, const atoll_config *config, size_t map_bytes, atoll_learner **out,
+                                atoll_error *error)
+{
+    atoll_status status = atoll_kernels_init(error);
+    if (status)
+        return status;
+    atoll_learner *learner = calloc(1, sizeof *learner);
+    if (!learner)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a model");
+    pthread_mutex_init(&learner->mutex, NULL);
+    pthread_cond_init(&learner->changed, NULL);
+    if ((status = prepare(learner, path, config, map_bytes, error))) {
+        dismantle(learner);
+        return status;
+    }
+    learner->writer_runs = true;
+    if (pthread_create(&learner->writer, NULL, write_checkpoints, learner)) {
+        dismantle(learner);
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no thread to write checkpoints");
+    }
+    if (pthread_create(&learner->thread, NULL, learn, learner)) {
+        pthread_mutex_lock(&learner->mutex);
+        learner->writer_runs = false;
+        pthread_cond_broadcast(&learner->changed);
+        pthread_mutex_unlock(&learner->mutex);
+        pthread_join(learner->writer, NULL);
+        dismantle(learner);
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no thread to learn");
+    }
+    *out = learner;
+    return ATOLL_OK;
+}
+
+void atoll_learner_close(atoll_learner *learner)
+{
+    if (!learner)
+        return;
+    atomic_store(&learner->stopping, true);
+    atoll_journal_wake(learner->journal);
+    pthread_join(learner->thread, NULL);
+    pthread_mutex_lock(&learner->mutex);
+    learner->writer_runs = false;
+    pthread_cond_broadcast(&learner->changed);
+    pthread_mutex_unlock(&learner->mutex);
+    pthread_join(learner->writer, NULL);
+    dismantle(learner);
+}

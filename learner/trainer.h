@@ -1,0 +1,31 @@
+/*
+ * The trainer: learns one commit. A commit is learned in steps of at most ATOLL_STEP_RECORDS records, so that what is
+ * learned hardly depends on how a stream was cut into requests:
+ *
+ *     encode -> find neighbours -> answer first (prequential) -> assign owners -> learn frequencies and scale
+ *     -> draw replays -> fit shared expert, experts, gate -> remember -> review the candidate
+ *
+ * All randomness is seeded by the commit's number: the same journal gives the same weights.
+ */
+#ifndef ATOLL_LEARNER_TRAINER_H
+#define ATOLL_LEARNER_TRAINER_H
+
+#include "core/record.h"
+#include "learner/state.h"
+
+enum { ATOLL_STEP_RECORDS = 64, ATOLL_REPLAYS = 4 };
+
+typedef struct atoll_trainer atoll_trainer; /* scratch of learning; holds nothing between commits */
+
+atoll_trainer *atoll_trainer_new(void); /* NULL where memory is short */
+void atoll_trainer_free(atoll_trainer *trainer);
+
+/*
+ * Learns `count` records, each with a label, of one commit. A failure (ATOLL_NO_MEMORY, ATOLL_INTERNAL) leaves the state
+ * between two commits: it must not be checkpointed.
+ */
+atoll_status atoll_trainer_learn(atoll_trainer *trainer, atoll_state *state, const atoll_record *records,
+                                 uint32_t count, uint64_t commit, uint64_t first_seq, int64_t time_ms,
+                                 atoll_error *error);
+
+#endif

@@ -1,0 +1,282 @@
+/* What changes a running model: records that come in, and governing. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/hash.h"
+#include "core/text.h"
+#include "learner/inside.h"
+#include "learner/pruning.h"
+
+enum { BACKLOG_COMMITS = 4096 }; /* durable and not yet learned; beyond it ingest is refused for a while */
+
+/* ---- at the door ---- */
+
+atoll_status atoll_learner_admit(atoll_learner *learner, atoll_slice label, bool add, atoll_error *error)
+{
+    uint64_t hash = atoll_hash64(label.data, label.bytes, 0) | 1;
+    atoll_status status = ATOLL_OK;
+    pthread_mutex_lock(&learner->mutex);
+    uint32_t place = (uint32_t)(hash >> 32) % learner->admitted_places;
+    while (learner->admitted[place] && learner->admitted[place] != hash)
+        place = (place + 1) % learner->admitted_places;
+    if (!learner->admitted[place]) {
+        if (learner->admitted_count == ATOLL_LABELS_MAX) {
+            status = atoll_fail(error, ATOLL_TOO_MANY_LABELS, "at most %d labels", ATOLL_LABELS_MAX);
+        } else if (add) {
+            learner->admitted[place] = hash;
+            learner->admitted_count++;
+        }
+    }
+    pthread_mutex_unlock(&learner->mutex);
+    return status;
+}
+
+/* Whether there is a word in it; an ASCII letter or digit settles it at once. */
+static atoll_status check_text(atoll_slice text, atoll_error *error)
+{
+    for (size_t i = 0; i < text.bytes; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if ((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z'))
+            return ATOLL_OK;
+    }
+    atoll_words words = {0};
+    atoll_status status = atoll_words_cut(&words, text, error);
+    if (status == ATOLL_OK && words.count == 0)
+        status = atoll_fail(error, ATOLL_EMPTY_TEXT, "the text holds no word");
+    atoll_words_free(&words);
+    return status;
+}
+
+atoll_status atoll_learner_check(atoll_learner *learner, const atoll_record *record, bool to_learn,
+                                 atoll_error *error)
+{
+    atoll_status status = atoll_record_check(record, error);
+    if (status || (record->text.data && (status = check_text(record->text, error))))
+        return status;
+    uint32_t dim = atomic_load(&learner->vector_dim);
+    if (record->vector && dim && record->vector_dim != dim)
+        return atoll_fail(error, ATOLL_WRONG_DIMENSION, "the vector has %u values, the model takes %u",
+                          record->vector_dim, dim);
+    if (!to_learn)
+        return ATOLL_OK;
+    if (!record->label.data)
+        return atoll_fail(error, ATOLL_MISSING_LABEL, "a record to learn from needs a label");
+    return atoll_learner_admit(learner, record->label, false, error);
+}
+
+/* ---- records ---- */
+
+typedef struct submission {
+    atoll_learner *learner;
+    bool trained;
+    atoll_ingest_done done;
+    void *arg;
+} submission;
+
+static void written(void *arg, atoll_status status, const atoll_receipt *receipt, const atoll_error *error)
+{
+    submission *s = arg;
+    atoll_ingested ingested = {0};
+    atoll_error lost;
+    if (receipt)
+        ingested = (atoll_ingested){receipt->first_seq, receipt->last_seq, receipt->last_commit};
+    if (status || !s->trained) {
+        s->done(s->arg, status, &ingested, error);
+    } else {
+        atoll_waiter waiter = {.version = ingested.version,
+                               .deadline_ns = INT64_MAX,
+                               .ingested = ingested,
+                               .ingest_done = s->done,
+                               .arg = s->arg};
+        if ((status = atoll_learner_enlist(s->learner, &waiter, &lost)))
+            s->done(s->arg, status, &ingested, &lost);
+    }
+    free(s);
+}
+
+/* The first vector settles the dimension; a batch of several dimensions is refused whole. */
+static atoll_status settle_dimension(atoll_learner *learner, const atoll_record *records, uint32_t count,
+                                     atoll_error *error)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t dim = 0;
+        if (records[i].vector && !atomic_compare_exchange_strong(&learner->vector_dim, &dim, records[i].vector_dim) &&
+            dim != records[i].vector_dim)
+            return atoll_fail(error, ATOLL_WRONG_DIMENSION, "the vector has %u values, the model takes %u",
+                              records[i].vector_dim, dim);
+    }
+    return ATOLL_OK;
+}
+
+static atoll_status check_room(atoll_learner *learner, atoll_error *error)
+{
+    int ticket;
+    if (atomic_load(&learner->stopping))
+        return atoll_fail(error, ATOLL_SHUTTING_DOWN, "the model is being closed");
+    if (atomic_load(&learner->failed))
+        return atoll_fail(error, ATOLL_INTERNAL, "learning has stopped; see the model's stats");
+    const atoll_published *p = atoll_learner_enter(learner, &ticket);
+    uint64_t behind = atoll_journal_last(learner->journal) - p->model->version;
+    uint64_t bytes = p->parameter_bytes + p->memory_bytes + p->index_bytes, budget = p->model->config.budget_bytes;
+    atoll_learner_leave(learner, ticket);
+    if (behind > BACKLOG_COMMITS)
+        return atoll_fail(error, ATOLL_BUSY, "%llu commits wait to be learned", (unsigned long long)behind);
+    if (bytes > budget)
+        return atoll_fail(error, ATOLL_BUSY, "the model holds %llu bytes of its budget_bytes %llu",
+                          (unsigned long long)bytes, (unsigned long long)budget);
+    return ATOLL_OK;
+}
+
+atoll_status atoll_learner_ingest(atoll_learner *learner, const atoll_record *records, uint32_t count, bool trained,
+                                  atoll_ingest_done done, void *arg, atoll_error *error)
+{
+    atoll_status status = check_room(learner, error);
+    if (status || (status = settle_dimension(learner, records, count, error)))
+        return status;
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += atoll_record_size(&records[i]);
+    submission *s = malloc(sizeof *s);
+    uint8_t *payload = malloc(bytes + 1);
+    size_t *offsets = malloc((count + 1) * sizeof *offsets);
+    if (!s || !payload || !offsets) {
+        status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for %u records", count);
+        goto fail;
+    }
+    *s = (submission){learner, trained, done, arg};
+    offsets[0] = 0;
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
+        offsets[i + 1] = offsets[i] + atoll_record_encode(&records[i], payload + offsets[i]);
+        status = atoll_learner_admit(learner, records[i].label, true, error);
+    }
+    if (status == ATOLL_OK)
+        status = atoll_journal_submit(learner->journal, ATOLL_ENTRY_RECORDS, payload, bytes, offsets, count, written,
+                                      s, error);
+    if (status == ATOLL_OK)
+        s = NULL; /* `written` frees it */
+fail:
+    free(s);
+    free(payload);
+    free(offsets);
+    return status;
+}
+
+atoll_status atoll_learner_wait(atoll_learner *learner, uint64_t version, int64_t timeout_ms, atoll_wait_done done,
+                                void *arg, atoll_error *error)
+{
+    atoll_waiter waiter = {.version = version,
+                           .deadline_ns = atoll_clock_monotonic_ns() + timeout_ms * 1000000,
+                           .wait_done = done,
+                           .arg = arg};
+    return atoll_learner_enlist(learner, &waiter, error);
+}
+
+/* ---- governing ---- */
+
+typedef struct order {
+    atoll_learner *learner;
+    atoll_wait_done wait_done;
+    atoll_prune_done prune_done;
+    void *arg;
+} order;
+
+static void ordered(void *arg, atoll_status status, const atoll_receipt *receipt, const atoll_error *error)
+{
+    order *o = arg;
+    atoll_error lost;
+    atoll_waiter waiter = {.version = receipt ? receipt->last_commit : 0,
+                           .deadline_ns = INT64_MAX,
+                           .wait_done = o->wait_done,
+                           .prune_done = o->prune_done,
+                           .arg = o->arg};
+    if (status == ATOLL_OK && (status = atoll_learner_enlist(o->learner, &waiter, &lost)))
+        error = &lost;
+    if (status && o->prune_done)
+        o->prune_done(o->arg, status, NULL, 0, 0, error);
+    else if (status)
+        o->wait_done(o->arg, status, error);
+    free(o);
+}
+
+/* Writes an entry that governs; one of the callbacks comes when it has been carried out and published. */
+static atoll_status give_order(atoll_learner *learner, atoll_entry_kind kind, const void *payload, size_t bytes,
+                               const order *like, atoll_error *error)
+{
+    if (atomic_load(&learner->stopping))
+        return atoll_fail(error, ATOLL_SHUTTING_DOWN, "the model is being closed");
+    if (atomic_load(&learner->failed))
+        return atoll_fail(error, ATOLL_INTERNAL, "learning has stopped; see the model's stats");
+    order *o = malloc(sizeof *o);
+    if (!o)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to govern");
+    *o = *like;
+    atoll_status status = atoll_journal_submit(learner->journal, kind, payload, bytes, NULL, 0, ordered, o, error);
+    if (status)
+        free(o);
+    return status;
+}
+
+static uint32_t asked_of(atoll_learner *learner, int64_t *last_ms)
+{
+    int ticket;
+    uint32_t count = atoll_learner_enter(learner, &ticket)->model->experts;
+    atoll_learner_leave(learner, ticket);
+    for (uint32_t e = 0; e < count; e++)
+        last_ms[e] = atomic_load(&learner->asked_ms[e]);
+    return count;
+}
+
+atoll_status atoll_learner_prune(atoll_learner *learner, atoll_prune_done done, void *arg, atoll_error *error)
+{
+    int64_t last_ms[ATOLL_EXPERTS_MAX];
+    uint32_t count = asked_of(learner, last_ms);
+    order o = {.learner = learner, .prune_done = done, .arg = arg};
+    return give_order(learner, ATOLL_ENTRY_PRUNE, last_ms, count * sizeof *last_ms, &o, error);
+}
+
+atoll_status atoll_learner_prune_plan(atoll_learner *learner, atoll_pruned **out, uint32_t *count, atoll_error *error)
+{
+    int64_t last_ms[ATOLL_EXPERTS_MAX];
+    atoll_asked asked = {asked_of(learner, last_ms), last_ms};
+    int ticket;
+    const atoll_model *model = atoll_learner_enter(learner, &ticket)->model;
+    *out = malloc(model->experts * sizeof **out);
+    if (*out)
+        atoll_pruning_plan(model, &asked, atoll_clock_wall_ms(), *out, count);
+    atoll_learner_leave(learner, ticket);
+    return *out ? ATOLL_OK : atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a plan");
+}
+
+atoll_status atoll_learner_restore(atoll_learner *learner, uint32_t id, atoll_wait_done done, void *arg,
+                                   atoll_error *error)
+{
+    int ticket;
+    const atoll_model *model = atoll_learner_enter(learner, &ticket)->model;
+    atoll_expert_state state = id < model->experts ? model->expert[id].state : ATOLL_EXPERT_GONE;
+    atoll_learner_leave(learner, ticket);
+    /* Refused before anything is written; an order given meanwhile is judged again when it is carried out. */
+    if (state == ATOLL_EXPERT_GONE)
+        return atoll_fail(error, ATOLL_UNKNOWN_EXPERT, "the model has no expert %u", id);
+    if (state != ATOLL_EXPERT_ARCHIVED)
+        return atoll_fail(error, ATOLL_WRONG_STATE, "expert %u is %s, not archived", id,
+                          atoll_expert_state_name(state));
+    order o = {.learner = learner, .wait_done = done, .arg = arg};
+    return give_order(learner, ATOLL_ENTRY_RESTORE, &id, sizeof id, &o, error);
+}
+
+atoll_status atoll_learner_configure(atoll_learner *learner, const atoll_config *config, atoll_wait_done done,
+                                     void *arg, atoll_error *error)
+{
+    atoll_config present = atoll_learner_config(learner);
+    atoll_status status = atoll_config_check_change(&present, config, error);
+    if (status)
+        return status;
+    char *json = atoll_config_print(config);
+    if (!json)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a configuration");
+    order o = {.learner = learner, .wait_done = done, .arg = arg};
+    status = give_order(learner, ATOLL_ENTRY_CONFIG, json, strlen(json), &o, error);
+    free(json);
+    return status;
+}

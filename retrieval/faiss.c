@@ -1,0 +1,119 @@
+#include "retrieval/faiss.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <faiss/c_api/IndexFlat_c.h>
+#include <faiss/c_api/Index_c.h>
+#include <faiss/c_api/error_c.h>
+#include <faiss/c_api/index_factory_c.h>
+#include <faiss/c_api/index_io_c.h>
+
+/* libgomp's; its header is not needed for one prototype. The number counts for the calling thread alone. */
+extern void omp_set_num_threads(int count);
+
+static void one_thread(void)
+{
+    static _Thread_local bool done;
+    if (!done)
+        omp_set_num_threads(1);
+    done = true;
+}
+
+static atoll_status refused(atoll_error *error, const char *what)
+{
+    const char *message = faiss_get_last_error();
+    bool memory = message && strstr(message, "bad_alloc");
+    return atoll_fail(error, memory ? ATOLL_NO_MEMORY : ATOLL_INTERNAL, "FAISS cannot %s: %s", what,
+                      message ? message : "no reason given");
+}
+
+atoll_status atoll_faiss_flat(uint32_t dim, atoll_faiss **out, atoll_error *error)
+{
+    return faiss_IndexFlatIP_new_with(out, dim) ? refused(error, "make an index") : ATOLL_OK;
+}
+
+uint32_t atoll_faiss_codes(uint32_t dim)
+{
+    uint32_t most = dim <= 128 ? dim / 2 : dim <= 256 ? dim / 4 : 128;
+    for (uint32_t codes = most; codes >= most / 2; codes--)
+        if (dim % codes == 0 && codes % 2 == 0)
+            return codes;
+    return dim / 4;
+}
+
+atoll_status atoll_faiss_train(uint32_t dim, uint32_t count, const float *vectors, atoll_faiss **out,
+                               atoll_error *error)
+{
+    char description[32];
+    snprintf(description, sizeof description, "PQ%ux4fs", atoll_faiss_codes(dim));
+    one_thread();
+    *out = NULL;
+    if (!faiss_index_factory(out, (int)dim, description, METRIC_INNER_PRODUCT) &&
+        !faiss_Index_train(*out, count, vectors))
+        return ATOLL_OK;
+    atoll_status status = refused(error, "train codes");
+    atoll_faiss_free(*out);
+    *out = NULL;
+    return status;
+}
+
+void atoll_faiss_free(atoll_faiss *faiss)
+{
+    faiss_Index_free(faiss);
+}
+
+uint32_t atoll_faiss_dim(const atoll_faiss *faiss)
+{
+    return (uint32_t)faiss_Index_d(faiss);
+}
+
+uint32_t atoll_faiss_count(const atoll_faiss *faiss)
+{
+    return (uint32_t)faiss_Index_ntotal(faiss);
+}
+
+atoll_status atoll_faiss_add(atoll_faiss *faiss, uint32_t count, const float *vectors, atoll_error *error)
+{
+    one_thread();
+    return faiss_Index_add(faiss, count, vectors) ? refused(error, "add vectors") : ATOLL_OK;
+}
+
+atoll_status atoll_faiss_search(const atoll_faiss *faiss, uint32_t queries, const float *query, uint32_t want,
+                                float *scores, int64_t *positions, atoll_error *error)
+{
+    one_thread();
+    return faiss_Index_search(faiss, queries, query, want, scores, positions) ? refused(error, "search") : ATOLL_OK;
+}
+
+atoll_status atoll_faiss_write(const atoll_faiss *faiss, void **data, size_t *bytes, atoll_error *error)
+{
+    char *text = NULL;
+    *data = NULL;
+    FILE *file = open_memstream(&text, bytes);
+    if (!file)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to write an index");
+    int failed = faiss_write_index(faiss, file);
+    if (fclose(file) == 0 && !failed) {
+        *data = text;
+        return ATOLL_OK;
+    }
+    free(text);
+    return failed ? refused(error, "write an index") : atoll_fail(error, ATOLL_NO_MEMORY, "no memory for an index");
+}
+
+atoll_status atoll_faiss_read(const void *data, size_t bytes, atoll_faiss **out, atoll_error *error)
+{
+    *out = NULL;
+    FILE *file = fmemopen((void *)(uintptr_t)data, bytes, "rb");
+    if (!file)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to read an index");
+    int failed = faiss_read_index(file, 0, out);
+    fclose(file);
+    if (!failed)
+        return ATOLL_OK;
+    atoll_status status = refused(error, "read an index");
+    return status == ATOLL_INTERNAL ? ATOLL_DAMAGED : status;
+}

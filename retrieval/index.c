@@ -1,0 +1,521 @@
+#include "retrieval/index.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/half.h"
+#include "core/limits.h"
+#include "retrieval/index_inside.h"
+
+enum {
+    FLAT_DEAD_MAX = 48,        /* each is one more candidate of an exact search */
+    CODES_DEAD_SHARE = 4,      /* dead positions are removed above a quarter of the living: all codes are made anew */
+    TRAIN_MAX = 4096,          /* vectors: 256 for each centre of a code */
+    ADD_ROWS = 256,            /* rows converted at a time */
+    SEARCH_ENTRIES = 4096,     /* candidates of one call to FAISS; bounds its stack */
+    SPARE_ROWS = 65536         /* unflushed changes that fit beside twice the slots */
+};
+
+typedef atoll_index_view side; /* one of the two instances */
+
+static const uint32_t EMPTY = ATOLL_INDEX_EMPTY;
+
+static atoll_status no_memory(atoll_error *error)
+{
+    return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the index");
+}
+
+/* *array gets room for `want` elements of 4 bytes. */
+static bool grow(uint32_t **array, uint32_t *room, uint32_t want)
+{
+    if (want <= *room)
+        return true;
+    uint32_t larger = *room ? *room : 256;
+    while (larger < want)
+        larger += larger / 2;
+    uint32_t *grown = realloc(*array, larger * sizeof *grown);
+    if (!grown)
+        return false;
+    *array = grown;
+    *room = larger;
+    return true;
+}
+
+atoll_status atoll_index_reserve(atoll_index *index, uint32_t positions, atoll_error *error)
+{
+    return grow(&index->slot_of, &index->room, positions) ? ATOLL_OK : no_memory(error);
+}
+
+static uint32_t rows_limit(const atoll_index *index)
+{
+    return 2 * index->slots + SPARE_ROWS;
+}
+
+static uint32_t dead_count(const atoll_index *index)
+{
+    return index->rows->count - index->count;
+}
+
+/* Trains codes on living rows, evenly over their positions. */
+static atoll_status train(atoll_index *index, void **trained, size_t *bytes, atoll_error *error)
+{
+    uint32_t dim = index->dim, want = index->count < TRAIN_MAX ? index->count : TRAIN_MAX, taken = 0, seen = 0;
+    float *sample = malloc((size_t)want * dim * sizeof *sample);
+    if (!sample)
+        return no_memory(error);
+    for (uint32_t at = 0; at < index->rows->count; at++) {
+        if (index->slot_of[at] == EMPTY)
+            continue;
+        if ((uint64_t)seen++ * want / index->count >= taken && taken < want)
+            atoll_half_to_float(atoll_rows_at(index->rows, at), sample + (size_t)taken++ * dim, dim);
+    }
+    atoll_faiss *faiss = NULL;
+    atoll_status status = atoll_faiss_train(dim, taken, sample, &faiss, error);
+    if (status == ATOLL_OK)
+        status = atoll_faiss_write(faiss, trained, bytes, error);
+    atoll_faiss_free(faiss);
+    free(sample);
+    return status;
+}
+
+/* --- sides --- */
+
+/* Rows live while the truth or a side has them. */
+static void rows_release(atoll_index *index, atoll_rows **rows)
+{
+    atoll_rows *old = *rows;
+    *rows = NULL;
+    if (old != index->rows && old != index->side[0].rows && old != index->side[1].rows)
+        atoll_rows_free(old);
+}
+
+static void side_clear(side *s)
+{
+    atoll_faiss_free(s->faiss);
+    s->faiss = NULL;
+    s->generation = 0;
+    s->count = s->dead = 0;
+    rows_release(s->index, &s->rows);
+}
+
+/* Makes a side afresh: of the current generation, with as much as the other side has if that can be copied. */
+static atoll_status side_rebuild(side *s, atoll_error *error)
+{
+    atoll_index *index = s->index;
+    const side *other = &index->side[s == &index->side[0]];
+    side_clear(s);
+    uint32_t count = 0;
+    atoll_status status = ATOLL_OK;
+    if (!index->coded) {
+        status = atoll_faiss_flat(index->dim, &s->faiss, error);
+    } else if (other->generation != index->generation) {
+        status = atoll_faiss_read(index->trained, index->trained_bytes, &s->faiss, error);
+    } else {
+        /* FAISS cannot clone this kind, but write and read it, much faster than make the codes again. */
+        void *data;
+        size_t bytes;
+        status = atoll_faiss_write(other->faiss, &data, &bytes, error);
+        if (status != ATOLL_OK)
+            return status;
+        status = atoll_faiss_read(data, bytes, &s->faiss, error);
+        free(data);
+        count = other->count;
+    }
+    if (status != ATOLL_OK)
+        return status;
+    if (!grow(&s->slot_of, &s->room, count))
+        return no_memory(error);
+    if (count)
+        memcpy(s->slot_of, index->slot_of, count * sizeof *s->slot_of);
+    s->rows = index->rows;
+    s->count = count;
+    s->coded = index->coded;
+    s->died_at = index->died_count;
+    s->generation = index->generation;
+    return ATOLL_OK;
+}
+
+static atoll_status add_rows(side *s, atoll_error *error)
+{
+    uint32_t dim = s->index->dim, to = s->index->rows->count;
+    float *rows = malloc((size_t)ADD_ROWS * dim * sizeof *rows);
+    if (!rows)
+        return no_memory(error);
+    atoll_status status = ATOLL_OK;
+    while (s->count < to && status == ATOLL_OK) {
+        uint32_t count = to - s->count < ADD_ROWS ? to - s->count : ADD_ROWS;
+        for (uint32_t i = 0; i < count; i++)
+            atoll_half_to_float(atoll_rows_at(s->rows, s->count + i), rows + (size_t)i * dim, dim);
+        status = atoll_faiss_add(s->faiss, count, rows, error);
+        if (status == ATOLL_OK)
+            s->count += count;
+    }
+    free(rows);
+    return status;
+}
+
+/* Brings a side that nobody is in to the writer's truth. */
+static atoll_status side_catch_up(side *s, atoll_error *error)
+{
+    atoll_index *index = s->index;
+    uint32_t to = index->rows->count;
+    atoll_status status = ATOLL_OK;
+    if (s->generation != index->generation)
+        status = side_rebuild(s, error);
+    if (status == ATOLL_OK && !grow(&s->slot_of, &s->room, to))
+        status = no_memory(error);
+    if (status == ATOLL_OK) {
+        for (uint32_t i = s->died_at; i < index->died_count; i++)
+            if (index->died[i] < s->count)
+                s->slot_of[index->died[i]] = EMPTY;
+        if (to > s->count)
+            memcpy(s->slot_of + s->count, index->slot_of + s->count, (to - s->count) * sizeof *s->slot_of);
+        s->died_at = index->died_count;
+        status = add_rows(s, error);
+    }
+    if (status == ATOLL_OK)
+        s->dead = dead_count(index);
+    else
+        side_clear(s);
+    return status;
+}
+
+/* A reader that came when this side was visible leaves within milliseconds: a short spin, then sleeps between looks. */
+static void wait_until_empty(side *s)
+{
+    for (int spins = 0; atomic_load(&s->readers); spins++) {
+        if (spins < 100)
+            continue;
+        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    }
+}
+
+/* --- generations --- */
+
+/* The living rows in their order, as rows of their own. */
+static atoll_rows *rows_alive(const atoll_index *index)
+{
+    atoll_rows *rows = atoll_rows_new(index->dim, rows_limit(index));
+    for (uint32_t at = 0; rows && at < index->rows->count; at++) {
+        if (index->slot_of[at] == EMPTY)
+            continue;
+        uint16_t *row = atoll_rows_append(rows);
+        if (!row) {
+            atoll_rows_free(rows);
+            return NULL;
+        }
+        memcpy(row, atoll_rows_at(index->rows, at), index->dim * sizeof *row);
+    }
+    return rows;
+}
+
+/* Numbers the living positions anew, in their order; takes `rows`. */
+static void renumber(atoll_index *index, atoll_rows *rows)
+{
+    uint32_t to = 0;
+    for (uint32_t at = 0; at < index->rows->count; at++) {
+        uint32_t slot = index->slot_of[at];
+        if (slot == EMPTY)
+            continue;
+        index->position_of[slot] = to;
+        index->slot_of[to++] = slot;
+    }
+    atoll_rows *old = index->rows;
+    index->rows = rows;
+    rows_release(index, &old);
+    index->died_count = 0;
+    index->generation++;
+}
+
+/* Removes the dead positions where there are too many. */
+static atoll_status compact(atoll_index *index, atoll_error *error)
+{
+    uint32_t most = index->coded ? index->count / CODES_DEAD_SHARE : FLAT_DEAD_MAX;
+    if (dead_count(index) <= most)
+        return ATOLL_OK;
+    atoll_rows *rows = rows_alive(index);
+    if (!rows)
+        return no_memory(error);
+    renumber(index, rows);
+    return ATOLL_OK;
+}
+
+/* Whether FAISS should hold codes, given what it holds. */
+static bool wants_codes(const atoll_index *index)
+{
+    return index->count > (index->coded ? ATOLL_INDEX_FLAT_MAX / 2 : ATOLL_INDEX_FLAT_MAX);
+}
+
+static bool wants_training(const atoll_index *index)
+{
+    return !index->coded || index->count >= 2 * (uint64_t)index->trained_on || index->puts >= index->count;
+}
+
+/* Changes between flat and codes, or trains the codes anew, where that is due. */
+static atoll_status change_kind(atoll_index *index, atoll_error *error)
+{
+    bool coded = wants_codes(index);
+    if (coded ? !wants_training(index) : !index->coded)
+        return ATOLL_OK;
+    void *trained = NULL;
+    size_t bytes = 0;
+    atoll_rows *rows = rows_alive(index);
+    if (!rows)
+        return no_memory(error);
+    if (coded) {
+        atoll_status status = train(index, &trained, &bytes, error);
+        if (status != ATOLL_OK) {
+            atoll_rows_free(rows);
+            return status;
+        }
+    }
+    renumber(index, rows);
+    free(index->trained);
+    index->trained = trained;
+    index->trained_bytes = bytes;
+    index->trained_on = coded ? index->count : 0;
+    index->puts = 0;
+    index->coded = coded;
+    return ATOLL_OK;
+}
+
+/* --- writing --- */
+
+atoll_status atoll_index_new(uint32_t dim, uint32_t slots, atoll_index **out, atoll_error *error)
+{
+    assert(dim >= 8 && dim % 8 == 0 && dim <= ATOLL_EMBEDDING_MAX_DIM && slots && slots < 1u << 30);
+    atoll_index *index = aligned_alloc(64, sizeof *index);
+    if (!index)
+        return no_memory(error);
+    memset(index, 0, sizeof *index);
+    index->dim = dim;
+    index->slots = slots;
+    index->generation = 1;
+    index->side[0].index = index->side[1].index = index;
+    atomic_init(&index->visible, 0);
+    atomic_init(&index->side[0].readers, 0);
+    atomic_init(&index->side[1].readers, 0);
+    index->rows = atoll_rows_new(dim, rows_limit(index));
+    index->position_of = malloc(slots * sizeof *index->position_of);
+    if (!index->rows || !index->position_of) {
+        atoll_index_free(index);
+        return no_memory(error);
+    }
+    memset(index->position_of, 0xff, slots * sizeof *index->position_of);
+    *out = index;
+    return ATOLL_OK;
+}
+
+void atoll_index_free(atoll_index *index)
+{
+    if (!index)
+        return;
+    for (int i = 0; i < 2; i++) {
+        side_clear(&index->side[i]);
+        free(index->side[i].slot_of);
+    }
+    atoll_rows_free(index->rows);
+    free(index->slot_of);
+    free(index->position_of);
+    free(index->died);
+    free(index->trained);
+    free(index);
+}
+
+/* Forgets the deaths that both sides know of. */
+static void trim_died(atoll_index *index)
+{
+    uint32_t known = index->died_count;
+    for (int i = 0; i < 2; i++)
+        if (index->side[i].generation == index->generation && index->side[i].died_at < known)
+            known = index->side[i].died_at;
+    if (!known)
+        return;
+    index->died_count -= known;
+    memmove(index->died, index->died + known, index->died_count * sizeof *index->died);
+    for (int i = 0; i < 2; i++)
+        index->side[i].died_at -= index->side[i].generation == index->generation ? known : index->side[i].died_at;
+}
+
+atoll_status atoll_index_flush(atoll_index *index, atoll_error *error)
+{
+    if (!index->pending)
+        return ATOLL_OK;
+    if (index->loading && index->missing)
+        return atoll_fail(error, ATOLL_DAMAGED, "%u slots of the saved index have no vector", index->missing);
+    uint32_t hidden = !atomic_load_explicit(&index->visible, memory_order_relaxed);
+    side *s = &index->side[hidden];
+    wait_until_empty(s);
+    atoll_status status = change_kind(index, error);
+    if (status == ATOLL_OK)
+        status = compact(index, error);
+    if (status == ATOLL_OK)
+        status = side_catch_up(s, error);
+    if (status != ATOLL_OK)
+        return status;
+    trim_died(index);
+    index->live = hidden;
+    index->pending = index->loading = false;
+    return ATOLL_OK;
+}
+
+atoll_status atoll_index_publish(atoll_index *index, atoll_error *error)
+{
+    atoll_status status = atoll_index_flush(index, error);
+    if (status == ATOLL_OK)
+        atomic_store(&index->visible, index->live);
+    return status;
+}
+
+static atoll_status put_loaded(atoll_index *index, uint32_t slot, const float *vector, atoll_error *error)
+{
+    if (index->position_of[slot] == EMPTY || slot < index->next)
+        return atoll_fail(error, ATOLL_DAMAGED, "slot %u is not in the saved index, or put twice", slot);
+    index->next = slot + 1;
+    index->missing--;
+    atoll_half_from_float(vector, atoll_rows_at(index->rows, index->position_of[slot]), index->dim);
+    return ATOLL_OK;
+}
+
+atoll_status atoll_index_put(atoll_index *index, uint32_t slot, const float *vector, atoll_error *error)
+{
+    assert(slot < index->slots);
+    if (index->loading)
+        return put_loaded(index, slot, vector, error);
+    if (index->rows->count == index->rows->limit) {
+        /* More changes than slots since the last flush: most of these positions are dead, and go. */
+        atoll_status status = atoll_index_flush(index, error);
+        if (status != ATOLL_OK)
+            return status;
+    }
+    uint32_t at = index->rows->count, before = index->position_of[slot];
+    if (!grow(&index->slot_of, &index->room, at + 1) ||
+        !grow(&index->died, &index->died_room, index->died_count + 1))
+        return no_memory(error);
+    uint16_t *row = atoll_rows_append(index->rows);
+    if (!row)
+        return no_memory(error);
+    atoll_half_from_float(vector, row, index->dim);
+    if (before != EMPTY) {
+        index->slot_of[before] = EMPTY;
+        index->died[index->died_count++] = before;
+    }
+    index->slot_of[at] = slot;
+    index->position_of[slot] = at;
+    index->count += before == EMPTY;
+    index->puts++;
+    index->pending = true;
+    return ATOLL_OK;
+}
+
+atoll_status atoll_index_drop(atoll_index *index, uint32_t slot, atoll_error *error)
+{
+    assert(slot < index->slots);
+    uint32_t at = index->position_of[slot];
+    if (index->loading)
+        return atoll_fail(error, ATOLL_WRONG_STATE, "the index is being loaded");
+    if (at == EMPTY)
+        return ATOLL_OK;
+    if (!grow(&index->died, &index->died_room, index->died_count + 1))
+        return no_memory(error);
+    index->died[index->died_count++] = at;
+    index->slot_of[at] = EMPTY;
+    index->position_of[slot] = EMPTY;
+    index->count--;
+    index->pending = true;
+    return ATOLL_OK;
+}
+
+/* --- searching --- */
+
+const atoll_index_view *atoll_index_enter(atoll_index *index)
+{
+    for (;;) {
+        uint32_t visible = atomic_load(&index->visible);
+        atomic_fetch_add(&index->side[visible].readers, 1);
+        /* Still visible after the reader is counted: the writer will see the count before it changes this side. */
+        if (atomic_load(&index->visible) == visible)
+            return &index->side[visible];
+        atomic_fetch_sub(&index->side[visible].readers, 1);
+    }
+}
+
+void atoll_index_leave(const atoll_index_view *view)
+{
+    atomic_fetch_sub(&view->index->side[view - view->index->side].readers, 1);
+}
+
+/* The best of the candidates of one query, by their exact inner products. */
+static void rank(const side *s, const float *query, const int64_t *candidates, uint32_t count, atoll_neighbours *out)
+{
+    uint32_t held = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t slot = candidates[i] < 0 ? EMPTY : s->slot_of[candidates[i]];
+        if (slot == EMPTY)
+            continue;
+        float similarity = atoll_half_dot(atoll_rows_at(s->rows, (uint32_t)candidates[i]), query, s->index->dim);
+        uint32_t at = held;
+        while (at && (out->at[at - 1].similarity < similarity ||
+                      (out->at[at - 1].similarity == similarity && out->at[at - 1].slot > slot)))
+            at--;
+        if (at == ATOLL_NEIGHBOURS)
+            continue;
+        held += held < ATOLL_NEIGHBOURS;
+        memmove(&out->at[at + 1], &out->at[at], (held - 1 - at) * sizeof out->at[0]);
+        out->at[at] = (atoll_neighbour){slot, similarity};
+    }
+    out->count = held;
+}
+
+atoll_status atoll_index_search(const atoll_index_view *view, const float *queries, uint32_t count,
+                                atoll_neighbours *out, atoll_error *error)
+{
+    int64_t candidates[SEARCH_ENTRIES];
+    float scores[SEARCH_ENTRIES];
+    uint32_t want = view->coded ? ATOLL_INDEX_CANDIDATES : ATOLL_NEIGHBOURS + view->dead;
+    if (want > view->count)
+        want = view->count;
+    if (view->count == view->dead) {
+        for (uint32_t i = 0; i < count; i++)
+            out[i].count = 0;
+        return ATOLL_OK;
+    }
+    uint32_t many = SEARCH_ENTRIES / want;
+    for (uint32_t at = 0; at < count; at += many) {
+        uint32_t n = count - at < many ? count - at : many;
+        const float *query = queries + (size_t)at * view->index->dim;
+        atoll_status status = atoll_faiss_search(view->faiss, n, query, want, scores, candidates, error);
+        if (status != ATOLL_OK)
+            return status;
+        for (uint32_t i = 0; i < n; i++)
+            rank(view, query + (size_t)i * view->index->dim, candidates + (size_t)i * want, want, &out[at + i]);
+    }
+    return ATOLL_OK;
+}
+
+atoll_status atoll_index_search_live(atoll_index *index, const float *queries, uint32_t count, atoll_neighbours *out,
+                                     atoll_error *error)
+{
+    return atoll_index_search(&index->side[index->live], queries, count, out, error);
+}
+
+uint32_t atoll_index_count(const atoll_index *index)
+{
+    return index->count;
+}
+
+uint64_t atoll_index_bytes(const atoll_index *index)
+{
+    uint64_t bytes = sizeof *index + index->trained_bytes + atoll_rows_bytes(index->rows) +
+                     ((uint64_t)index->room + index->died_room + index->slots) * sizeof(uint32_t);
+    for (int i = 0; i < 2; i++) {
+        const side *s = &index->side[i];
+        uint64_t each = s->coded ? atoll_faiss_codes(index->dim) / 2 : index->dim * sizeof(float);
+        bytes += s->count * each + s->room * sizeof(uint32_t) + (s->coded ? index->trained_bytes : 0);
+        if (s->rows && s->rows != index->rows)
+            bytes += atoll_rows_bytes(s->rows);
+    }
+    return bytes;
+}

@@ -1,0 +1,377 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+
+#include "core/encoder.h"
+#include "core/kernels.h"
+#include "core/limits.h"
+#include "tests/core/paged.h"
+
+enum { BUCKETS = 1 << 16, DIM = 256, VECTOR = 4 };
+
+typedef struct trial {
+    atoll_pager pager;
+    atoll_encoder encoder;
+    atoll_text_scratch *scratch;
+} trial;
+
+/* An encoded record with room of its own. */
+typedef struct room {
+    uint32_t bucket[ATOLL_FEATURES_MAX];
+    float weight[ATOLL_FEATURES_MAX], embedding[DIM], dense[VECTOR];
+    atoll_encoded encoded;
+} room;
+
+static void trial_open(trial *t)
+{
+    pager_open(&t->pager);
+    t->scratch = atoll_text_scratch_new();
+    assert_non_null(t->scratch);
+    assert_int_equal(atoll_encoder_init(&t->pager, &t->encoder, BUCKETS, DIM, 11, NULL), ATOLL_OK);
+}
+
+static void trial_close(trial *t)
+{
+    atoll_encoder_clear(&t->pager, &t->encoder);
+    atoll_text_scratch_free(t->scratch);
+    pager_close(&t->pager);
+}
+
+static void room_init(room *r)
+{
+    memset(r, 0xff, sizeof *r);
+    r->encoded = (atoll_encoded){.bucket = r->bucket, .weight = r->weight, .embedding = r->embedding,
+                                 .dense = r->dense};
+}
+
+static atoll_term term(uint32_t bucket, uint32_t tf)
+{
+    return bucket << 8 | tf;
+}
+
+static void learn(trial *t, const atoll_term *terms, uint32_t count, const float *vector)
+{
+    assert_int_equal(atoll_encoder_learn(&t->pager, &t->encoder, terms, count, vector, NULL), ATOLL_OK);
+}
+
+/* Three texts: bucket 1 in all of them, 2 in two, 3 in one, 4 in none. idf = 1 + ln((N + 1) / (df + 1)). */
+static void idf_is_what_was_learned_before(void **state)
+{
+    (void)state;
+    static const atoll_term texts[3][3] = {{1 << 8 | 1, 2 << 8 | 5, 3 << 8 | 1}, {1 << 8 | 9, 2 << 8 | 1},
+                                           {1 << 8 | 1}};
+    const atoll_term ask[4] = {term(1, 1), term(2, 3), term(3, 255), term(4, 1)};
+    static room r;
+    trial t;
+    trial_open(&t);
+    room_init(&r);
+    atoll_encoder_weigh(&t.encoder, ask, 4, &r.encoded); /* nothing learned: tf alone */
+    double first[4] = {1, 1 + log(3), 1 + log(255), 1}, length = sqrt(2 + pow(1 + log(3), 2) + pow(1 + log(255), 2));
+    for (int i = 0; i < 4; i++)
+        assert_near(r.weight[i], first[i] / length, 1e-5);
+    for (uint32_t i = 0; i < 3; i++)
+        learn(&t, texts[i], 3 - i, NULL);
+    assert_int_equal(t.encoder.documents, 3);
+    learn(&t, NULL, 0, NULL); /* a record without text is no document */
+    assert_int_equal(t.encoder.documents, 3);
+    atoll_encoder_weigh(&t.encoder, ask, 4, &r.encoded);
+    double weight[4] = {1 + log(4.0 / 4), (1 + log(3)) * (1 + log(4.0 / 3)), (1 + log(255)) * (1 + log(4.0 / 2)),
+                        1 + log(4.0 / 1)};
+    length = 0;
+    for (int i = 0; i < 4; i++)
+        length += weight[i] * weight[i];
+    assert_int_equal(r.encoded.features, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(r.bucket[i], i + 1);
+        assert_near(r.weight[i], weight[i] / sqrt(length), 1e-5);
+    }
+    trial_close(&t);
+}
+
+static void features_are_of_unit_length(void **state)
+{
+    (void)state;
+    static atoll_term terms[ATOLL_FEATURES_MAX];
+    static room r;
+    trial t;
+    atoll_rng rng;
+    trial_open(&t);
+    atoll_rng_seed(&rng, 2, 0);
+    for (uint32_t count = 0; count <= ATOLL_FEATURES_MAX; count = 2 * count + 1) {
+        for (uint32_t i = 0; i < count; i++)
+            terms[i] = term(i * 7, 1 + atoll_rng_below(&rng, 255));
+        room_init(&r);
+        atoll_encoder_weigh(&t.encoder, terms, count, &r.encoded);
+        double square = 0;
+        for (uint32_t i = 0; i < count; i++)
+            square += (double)r.weight[i] * r.weight[i];
+        assert_near(square, count ? 1 : 0, 1e-5);
+        learn(&t, terms, count, NULL);
+    }
+    trial_close(&t);
+}
+
+static void rare_features_are_dropped_in_place(void **state)
+{
+    (void)state;
+    const atoll_term ask[5] = {term(1, 1), term(2, 1), term(3, 1), term(4, 1), term(5, 1)};
+    const atoll_term once[2] = {term(2, 200), term(4, 1)}, twice[3] = {term(1, 1), term(3, 1), term(4, 1)};
+    static room r;
+    float weight[5];
+    trial t;
+    trial_open(&t);
+    learn(&t, once, 2, NULL);
+    learn(&t, twice, 3, NULL);
+    learn(&t, twice, 2, NULL); /* now 1, 3 and 4 are in two texts, 2 in one, 5 in none */
+    room_init(&r);
+    atoll_encoder_weigh(&t.encoder, ask, 5, &r.encoded);
+    memcpy(weight, r.weight, sizeof weight);
+    atoll_encoder_drop_rare(&t.encoder, &r.encoded);
+    static const uint32_t kept[3] = {1, 3, 4};
+    assert_int_equal(r.encoded.features, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(r.bucket[i], kept[i]);
+        assert_true(r.weight[i] == weight[kept[i] - 1]);
+    }
+    trial_close(&t);
+}
+
+/* ---- vectors ---- */
+
+static void vectors_are_scaled_by_the_past(void **state)
+{
+    (void)state;
+    static const float first[VECTOR] = {1, 7, -2, 100}, second[VECTOR] = {3, 7, -2, 100};
+    static room r;
+    trial t;
+    trial_open(&t);
+    room_init(&r);
+    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
+    atoll_encoder_scale(&t.encoder, first, &r.encoded); /* nothing known: clipped only */
+    assert_true(r.encoded.has_dense);
+    assert_true(r.dense[0] == 1 && r.dense[1] == 4 && r.dense[2] == -2 && r.dense[3] == 4);
+    learn(&t, NULL, 0, first);
+    atoll_encoder_scale(&t.encoder, second, &r.encoded); /* one known: no deviation yet */
+    assert_true(r.dense[0] == 2 && r.dense[1] == 0 && r.dense[2] == 0 && r.dense[3] == 0);
+    learn(&t, NULL, 0, second);
+    static const float third[VECTOR] = {2.5f, 8, -2, 90}; /* mean 2 and deviation 1; the others do not vary */
+    atoll_encoder_scale(&t.encoder, third, &r.encoded);
+    assert_near(r.dense[0], 0.5, 1e-6);
+    assert_near(r.dense[1], 1, 1e-6);
+    assert_near(r.dense[2], 0, 0);
+    assert_near(r.dense[3], -4, 0);
+    assert_int_equal(t.encoder.vectors, 2);
+    assert_int_equal(t.encoder.documents, 0);
+    trial_close(&t);
+}
+
+/* Against sums in double, until the scale stands still. */
+static void the_scale_settles(void **state)
+{
+    (void)state;
+    static float stream[1200][VECTOR];
+    static room r;
+    trial t;
+    atoll_rng rng;
+    trial_open(&t);
+    room_init(&r);
+    atoll_rng_seed(&rng, 4, 0);
+    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
+    for (int n = 0; n < 1200; n++) {
+        for (int i = 0; i < VECTOR; i++)
+            stream[n][i] = 1000.0f * (float)i + (n < ATOLL_SCALE_RECORDS ? 1 : 50) * (float)(i + 1) *
+                                                    atoll_rng_normal(&rng);
+        int known = n < ATOLL_SCALE_RECORDS ? n : ATOLL_SCALE_RECORDS;
+        atoll_encoder_scale(&t.encoder, stream[n], &r.encoded);
+        for (int i = 0; i < VECTOR && known > 1 && n % 37 == 0; i++) {
+            double mean = 0, square = 0;
+            for (int m = 0; m < known; m++)
+                mean += (double)stream[m][i] / known;
+            for (int m = 0; m < known; m++)
+                square += (stream[m][i] - mean) * (stream[m][i] - mean) / known;
+            double x = (stream[n][i] - mean) / sqrt(square);
+            assert_near(r.dense[i], fmin(fmax(x, -4), 4), 1e-3);
+        }
+        learn(&t, NULL, 0, stream[n]);
+    }
+    assert_int_equal(t.encoder.vectors, ATOLL_SCALE_RECORDS);
+    trial_close(&t);
+}
+
+/* ---- embeddings ---- */
+
+static double length_of(const float *x)
+{
+    return sqrt(atoll_dot(x, x, DIM));
+}
+
+static void embed_text(trial *t, const char *text, room *r, int learned)
+{
+    static atoll_term terms[ATOLL_FEATURES_MAX];
+    uint32_t count;
+    room_init(r);
+    assert_int_equal(atoll_terms_extract(t->scratch, (atoll_slice){text, strlen(text)}, BUCKETS, terms, &count, NULL),
+                     ATOLL_OK);
+    atoll_encoder_weigh(&t->encoder, terms, count, &r->encoded);
+    atoll_encoder_embed(&t->encoder, &r->encoded);
+    if (learned)
+        learn(t, terms, count, NULL);
+}
+
+static void alike_texts_lie_near(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"please transfer money to my savings account", "transfer some money into the savings account"},
+        {"what is the weather in Paris tomorrow", "tell me tomorrow's weather for Paris"},
+        {"a library for parsing XML documents", "parser library for XML documents and fragments"},
+        {"set an alarm for seven in the morning", "set my alarm to seven this morning"},
+    };
+    enum { PAIRS = sizeof pairs / sizeof pairs[0] };
+    static room r[PAIRS][2];
+    trial t;
+    trial_open(&t);
+    for (int learned = 1; learned >= 0; learned--)
+        for (int i = 0; i < PAIRS; i++)
+            for (int k = 0; k < 2; k++)
+                embed_text(&t, pairs[i][k], &r[i][k], learned);
+    for (int i = 0; i < PAIRS; i++) {
+        assert_near(length_of(r[i][0].embedding), 1, 1e-5);
+        double alike = atoll_dot(r[i][0].embedding, r[i][1].embedding, DIM);
+        assert_true(alike > 0.2);
+        for (int j = 0; j < PAIRS; j++)
+            for (int k = 0; k < 2 && j != i; k++)
+                assert_true(atoll_dot(r[i][0].embedding, r[j][k].embedding, DIM) < alike - 0.05);
+    }
+    static room again;
+    embed_text(&t, pairs[1][0], &again, 0);
+    assert_memory_equal(again.embedding, r[1][0].embedding, sizeof again.embedding);
+    trial_close(&t);
+}
+
+static void vectors_keep_their_angles(void **state)
+{
+    (void)state;
+    static const float v[3][VECTOR] = {{1, 1, 0, 0}, {1, 0.8f, 0.1f, 0}, {0, 0, -1, 1}};
+    static room r[3];
+    trial t;
+    trial_open(&t);
+    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
+    for (int i = 0; i < 3; i++) {
+        room_init(&r[i]);
+        r[i].encoded.features = 0;
+        atoll_encoder_scale(&t.encoder, v[i], &r[i].encoded);
+        atoll_encoder_embed(&t.encoder, &r[i].encoded);
+        assert_near(length_of(r[i].embedding), 1, 1e-5);
+    }
+    assert_true(atoll_dot(r[0].embedding, r[1].embedding, DIM) > 0.9);
+    assert_true(fabsf(atoll_dot(r[0].embedding, r[2].embedding, DIM)) < 0.4f);
+    static const float zero[VECTOR];
+    atoll_encoder_scale(&t.encoder, zero, &r[0].encoded);
+    atoll_encoder_embed(&t.encoder, &r[0].encoded);
+    for (int i = 0; i < DIM; i++)
+        assert_true(r[0].embedding[i] == 0);
+    trial_close(&t);
+}
+
+/* Text and vector weigh the same, whatever their scales. */
+static void both_parts_have_their_say(void **state)
+{
+    (void)state;
+    static const float v[VECTOR] = {0.001f, -0.002f, 0.0005f, 0};
+    static room text, vector, both;
+    trial t;
+    trial_open(&t);
+    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
+    embed_text(&t, "words beside numbers", &text, 0);
+    room_init(&vector);
+    atoll_encoder_scale(&t.encoder, v, &vector.encoded);
+    atoll_encoder_embed(&t.encoder, &vector.encoded);
+    embed_text(&t, "words beside numbers", &both, 0);
+    atoll_encoder_scale(&t.encoder, v, &both.encoded);
+    atoll_encoder_embed(&t.encoder, &both.encoded);
+    assert_near(length_of(both.embedding), 1, 1e-5);
+    float sum[DIM];
+    for (int i = 0; i < DIM; i++)
+        sum[i] = text.embedding[i] + vector.embedding[i];
+    assert_true(atoll_normalise(sum, DIM));
+    for (int i = 0; i < DIM; i++)
+        assert_near(both.embedding[i], sum[i], 1e-5);
+    trial_close(&t);
+}
+
+static void frozen_encoders_do_not_learn(void **state)
+{
+    (void)state;
+    static const float v[2][VECTOR] = {{1, 2, 3, 4}, {4, 3, 2, 0}};
+    static room r;
+    float weight[40], dense[VECTOR];
+    atoll_term terms[40];
+    trial t;
+    trial_open(&t);
+    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
+    for (uint32_t i = 0; i < 40; i++)
+        terms[i] = term(i * 1500, 1 + i);
+    learn(&t, terms, 20, v[0]);
+    learn(&t, terms, 20, v[1]);
+    room_init(&r);
+    atoll_encoder frozen = t.encoder;
+    int ticket = atoll_reclaim_enter(t.pager.reclaim);
+    atoll_reclaim_advance(t.pager.reclaim);
+    atoll_encoder_weigh(&frozen, terms, 40, &r.encoded);
+    atoll_encoder_scale(&frozen, v[0], &r.encoded);
+    memcpy(weight, r.weight, sizeof weight);
+    memcpy(dense, r.dense, sizeof dense);
+    for (uint32_t i = 0; i < 20; i++)
+        learn(&t, terms + i, 10, v[i % 2]);
+    atoll_encoder_weigh(&frozen, terms, 40, &r.encoded);
+    atoll_encoder_scale(&frozen, v[0], &r.encoded);
+    assert_memory_equal(r.weight, weight, sizeof weight);
+    assert_memory_equal(r.dense, dense, sizeof dense);
+    atoll_encoder_weigh(&t.encoder, terms, 40, &r.encoded);
+    assert_memory_not_equal(r.weight, weight, sizeof weight);
+    atoll_reclaim_leave(t.pager.reclaim, ticket);
+    trial_close(&t);
+}
+
+static void short_memory_is_a_status(void **state)
+{
+    (void)state;
+    static const float v[VECTOR] = {1, 2, 3, 4};
+    const atoll_term one = term(5, 1);
+    trial t;
+    atoll_encoder other;
+    trial_open(&t);
+    blocks_left = 2;
+    assert_int_equal(atoll_encoder_init(&t.pager, &other, BUCKETS, DIM, 1, NULL), ATOLL_NO_MEMORY);
+    atoll_encoder_clear(&t.pager, &other);
+    blocks_left = 0;
+    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_NO_MEMORY);
+    assert_int_equal(t.encoder.vector_dim, 0);
+    atoll_reclaim_advance(t.pager.reclaim);
+    assert_int_equal(atoll_encoder_learn(&t.pager, &t.encoder, &one, 1, NULL, NULL), ATOLL_NO_MEMORY);
+    blocks_left = LONG_MAX;
+    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
+    learn(&t, &one, 1, v);
+    trial_close(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(idf_is_what_was_learned_before),
+        cmocka_unit_test(features_are_of_unit_length),
+        cmocka_unit_test(rare_features_are_dropped_in_place),
+        cmocka_unit_test(vectors_are_scaled_by_the_past),
+        cmocka_unit_test(the_scale_settles),
+        cmocka_unit_test(alike_texts_lie_near),
+        cmocka_unit_test(vectors_keep_their_angles),
+        cmocka_unit_test(both_parts_have_their_say),
+        cmocka_unit_test(frozen_encoders_do_not_learn),
+        cmocka_unit_test(short_memory_is_a_status),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,465 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdbool.h>
+
+#include "core/gate.h"
+#include "core/kernels.h"
+#include "tests/core/paged.h"
+
+enum { DIM = 6, EXPERTS = 5, FEATURES = 4 };
+
+typedef struct trial {
+    atoll_pager pager;
+    atoll_gate gate;
+    atoll_net_scratch scratch;
+    uint32_t bucket[FEATURES];
+    float weight[FEATURES], linear[2 * DIM], vote[EXPERTS], share[EXPERTS], probability[EXPERTS];
+    bool open[EXPERTS];
+    atoll_input input;
+    atoll_rng rng;
+} trial;
+
+static void trial_open(trial *t, uint32_t experts)
+{
+    *t = (trial){.bucket = {5, 6, 7, 8}};
+    pager_open(&t->pager);
+    atoll_net_scratch_init(&t->scratch);
+    atoll_rng_seed(&t->rng, 17, 0);
+    atoll_gate_init(&t->gate, DIM, 3);
+    assert_int_equal(atoll_net_grow(&t->pager, &t->gate.net, experts, NULL), ATOLL_OK);
+    t->input = (atoll_input){t->bucket, t->weight, FEATURES, NULL, t->linear};
+    assert_int_equal(atoll_net_admit(&t->pager, &t->gate.net, &t->scratch, &t->input, NULL), ATOLL_OK);
+}
+
+static void trial_close(trial *t)
+{
+    assert_int_equal(t->pager.live_bytes, atoll_net_bytes(&t->gate.net));
+    atoll_gate_clear(&t->pager, &t->gate);
+    atoll_net_scratch_free(&t->scratch);
+    pager_close(&t->pager);
+}
+
+static void new_record(trial *t)
+{
+    fill_normal(&t->rng, t->weight, FEATURES);
+    fill_normal(&t->rng, t->linear, 2 * DIM);
+    float votes = 0, shares = 0;
+    for (int e = 0; e < EXPERTS; e++) {
+        votes += t->vote[e] = atoll_rng_below(&t->rng, 3) ? atoll_rng_uniform(&t->rng) : 0;
+        shares += t->share[e] = atoll_rng_uniform(&t->rng);
+        t->open[e] = true;
+    }
+    for (int e = 0; e < EXPERTS; e++) {
+        t->vote[e] /= votes > 0 ? votes : 1;
+        t->share[e] /= shares;
+    }
+}
+
+static void score(trial *t)
+{
+    assert_int_equal(atoll_gate_score(&t->gate, &t->scratch, &t->input, t->vote, t->open, t->probability, NULL),
+                     ATOLL_OK);
+}
+
+static void learn(trial *t, uint32_t owner)
+{
+    assert_int_equal(atoll_gate_learn(&t->pager, &t->gate, &t->scratch, &t->input, t->vote, t->share, owner,
+                                      t->probability, NULL),
+                     ATOLL_OK);
+}
+
+/* ---- votes and scores ---- */
+
+static void votes_are_summed_by_owner(void **state)
+{
+    (void)state;
+    atoll_context context = {.count = 5, .voter = {{.owner = 2, .vote = 0.5f}, {.owner = 0, .vote = 0.2f},
+                                                   {.owner = 2, .vote = 0.125f}, {.owner = 3, .vote = 0.1f},
+                                                   {.owner = 9, .vote = 0.075f}, {.owner = 1, .vote = 5}}};
+    float vote[4] = {7, 7, 7, 7};
+    atoll_gate_votes(&context, 4, vote);
+    assert_near(vote[0], 0.2, 1e-6);
+    assert_near(vote[1], 0, 0);
+    assert_near(vote[2], 0.625, 1e-6);
+    assert_near(vote[3], 0.1, 1e-6);
+    context.count = 0;
+    atoll_gate_votes(&context, 4, vote);
+    for (int e = 0; e < 4; e++)
+        assert_true(vote[e] == 0);
+}
+
+/* The scores by their definition, over the open experts. */
+static void plain(const trial *t, const double *net, double scale, double *p)
+{
+    double sum = 0;
+    for (int e = 0; e < EXPERTS; e++)
+        sum += p[e] = t->open[e] ? exp(net[e] + scale * log(t->vote[e] + (double)ATOLL_GATE_VOTE_FLOOR)) : 0;
+    for (int e = 0; e < EXPERTS; e++)
+        p[e] /= sum;
+}
+
+static void net_scores(trial *t, double *net)
+{
+    float logits[EXPERTS];
+    assert_int_equal(atoll_net_forward(&t->gate.net, &t->scratch, &t->input, NULL, logits, NULL), ATOLL_OK);
+    for (int e = 0; e < EXPERTS; e++)
+        net[e] = logits[e];
+}
+
+static void only_open_experts_have_a_probability(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t, EXPERTS);
+    for (int round = 0; round < 100; round++) {
+        double net[EXPERTS], expected[EXPERTS];
+        new_record(&t);
+        uint32_t open = round ? 1 + atoll_rng_below(&t.rng, (1u << EXPERTS) - 1) : 0;
+        for (int e = 0; e < EXPERTS; e++)
+            t.open[e] = open >> e & 1;
+        net_scores(&t, net);
+        plain(&t, net, t.gate.vote_scale, expected);
+        score(&t);
+        for (int e = 0; e < EXPERTS; e++) {
+            assert_near(t.probability[e], open ? expected[e] : 0, 1e-5);
+            assert_true(t.open[e] || t.probability[e] == 0);
+        }
+        for (int e = 0; e < EXPERTS; e++)
+            t.open[e] = true;
+        score(&t);
+        learn(&t, atoll_rng_below(&t.rng, EXPERTS));
+    }
+    trial_close(&t);
+}
+
+static void a_gate_without_experts_is_silent(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t, 0);
+    t.probability[0] = 3;
+    score(&t);
+    assert_true(t.probability[0] == 3);
+    trial_close(&t);
+}
+
+/* ---- learning ---- */
+
+/* Cross entropy and the balancing loss of given scores; alpha scales the latter. */
+static double plain_loss(const trial *t, const double *net, double scale, double alpha, uint32_t owner)
+{
+    double p[EXPERTS], balance = 0;
+    plain(t, net, scale, p);
+    for (int e = 0; e < EXPERTS; e++)
+        balance += t->share[e] * p[e];
+    return -log(p[owner]) + alpha * EXPERTS * balance;
+}
+
+/* alpha as it is in force, read off the slope of one expert. */
+static double find_alpha(const trial *t, const double *p, uint32_t owner)
+{
+    double mean = 0;
+    for (int e = 0; e < EXPERTS; e++)
+        mean += t->share[e] * p[e];
+    int chosen = 0;
+    for (int e = 1; e < EXPERTS; e++)
+        if (fabs(p[e] * (t->share[e] - mean)) > fabs(p[chosen] * (t->share[chosen] - mean)))
+            chosen = e;
+    double over = t->probability[chosen] - p[chosen] + (chosen == (int)owner);
+    return over / (EXPERTS * p[chosen] * (t->share[chosen] - mean));
+}
+
+static void check_slopes(trial *t)
+{
+    double net[EXPERTS], p[EXPERTS], scale = t->gate.vote_scale, step = 1e-5;
+    float squares = t->gate.vote_squares;
+    uint32_t owner = atoll_rng_below(&t->rng, EXPERTS);
+    new_record(t);
+    net_scores(t, net);
+    plain(t, net, scale, p);
+    score(t);
+    learn(t, owner); /* leaves dL/dscore in probability */
+    double alpha = find_alpha(t, p, owner);
+    assert_true(alpha > 0.001 && alpha < 0.1);
+    for (int e = 0; e < EXPERTS; e++) {
+        double was = net[e];
+        net[e] = was + step;
+        double slope = plain_loss(t, net, scale, alpha, owner);
+        net[e] = was - step;
+        slope = (slope - plain_loss(t, net, scale, alpha, owner)) / (2 * step);
+        net[e] = was;
+        assert_near(t->probability[e], slope, 1e-4);
+    }
+    double slope = (plain_loss(t, net, scale + step, alpha, owner) - plain_loss(t, net, scale - step, alpha, owner)) /
+                   (2 * step);
+    assert_near(t->gate.vote_squares - squares, slope * slope, 1e-3);
+    if (fabs(slope) > 0.01)
+        assert_true((t->gate.vote_scale < scale) == (slope > 0));
+}
+
+static void learns_down_the_gradient(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t, EXPERTS);
+    for (int round = 0; round < 30; round++)
+        check_slopes(&t);
+    trial_close(&t);
+}
+
+/* Owners follow from the embedding; the loss comes down, and a vote that is always right gains weight. */
+static void learns_who_owns_what(void **state)
+{
+    (void)state;
+    trial t;
+    double early = 0, late = 0;
+    trial_open(&t, EXPERTS);
+    for (int i = 0; i < 2000; i++) {
+        new_record(&t);
+        uint32_t owner = (uint32_t)i % EXPERTS;
+        t.linear[owner] += 2;
+        memset(t.vote, 0, sizeof t.vote);
+        t.vote[owner] = 0.6f;
+        t.vote[(owner + 1 + atoll_rng_below(&t.rng, EXPERTS - 1)) % EXPERTS] = 0.4f;
+        score(&t);
+        double loss = -log(fmax(t.probability[owner], 1e-9));
+        early += i < 200 ? loss : 0;
+        late += i >= 1800 ? loss : 0;
+        learn(&t, owner);
+        assert_true(t.gate.vote_scale >= 0 && t.gate.vote_scale <= 4);
+    }
+    assert_true(late < early / 2);
+    assert_true(t.gate.vote_scale > 1);
+    trial_close(&t);
+}
+
+/* ---- routes ---- */
+
+enum { BATCH_MOST = 64, EXPERTS_MOST = 9 };
+
+typedef struct routing {
+    uint32_t load[EXPERTS_MOST];
+    atoll_route route[BATCH_MOST];
+    atoll_route_counts counts;
+} routing;
+
+static void route(routing *r, const float *probability, uint32_t batch, uint32_t experts, uint32_t k, float factor,
+                  atoll_overflow overflow)
+{
+    memset(r, 0xee, sizeof *r);
+    r->counts = (atoll_route_counts){0};
+    atoll_gate_route(probability, batch, experts, k, factor, overflow, r->load, r->route, &r->counts);
+}
+
+static void expect_route(const atoll_route *route, uint32_t count, uint32_t first, double weight, uint32_t second)
+{
+    assert_int_equal(route->count, count);
+    if (count >= 1) {
+        assert_int_equal(route->expert[0], first);
+        assert_near(route->weight[0], weight, 1e-6);
+    }
+    if (count == 2) {
+        assert_int_equal(route->expert[1], second);
+        assert_near(route->weight[1], 1 - weight, 1e-6);
+    }
+}
+
+static void expect_counts(const routing *r, uint64_t routed, uint64_t overflowed, uint64_t dropped)
+{
+    assert_int_equal(r->counts.routed, routed);
+    assert_int_equal(r->counts.overflowed, overflowed);
+    assert_int_equal(r->counts.dropped, dropped);
+}
+
+static void the_top_k_share_the_weight(void **state)
+{
+    (void)state;
+    static const float p[2 * 4] = {0.1f, 0.6f, 0, 0.3f, /**/ 0, 0, 1, 0};
+    routing r;
+    route(&r, p, 2, 4, 2, 16, ATOLL_OVERFLOW_NEXT);
+    expect_route(&r.route[0], 2, 1, 0.6 / 0.9, 3);
+    expect_route(&r.route[1], 1, 2, 1, 0);
+    expect_counts(&r, 3, 0, 0);
+    route(&r, p, 2, 4, 1, 16, ATOLL_OVERFLOW_NEXT);
+    expect_route(&r.route[0], 1, 1, 1, 0);
+    expect_counts(&r, 2, 0, 0);
+    route(&r, p, 1, 4, ATOLL_TOP_K_MAX, 16, ATOLL_OVERFLOW_DROP);
+    assert_int_equal(r.route[0].count, 3);
+    route(&r, p, 0, 4, 2, 1.2f, ATOLL_OVERFLOW_NEXT);
+    expect_counts(&r, 0, 0, 0);
+}
+
+static void no_open_expert_is_no_route(void **state)
+{
+    (void)state;
+    static const float p[2 * 3] = {0};
+    routing r;
+    for (int overflow = ATOLL_OVERFLOW_KEEP; overflow <= ATOLL_OVERFLOW_DROP; overflow++) {
+        route(&r, p, 2, 3, 2, 1.2f, (atoll_overflow)overflow);
+        assert_int_equal(r.route[0].count, 0);
+        assert_int_equal(r.route[1].count, 0);
+        expect_counts(&r, 0, 0, 0);
+        route(&r, p, 2, 0, 2, 1.2f, (atoll_overflow)overflow);
+        assert_int_equal(r.route[1].count, 0);
+    }
+}
+
+/* Four records want expert 0; of three experts each takes ceil(1 * 1 * 4 / 3) = 2. */
+static void overflow_goes_where_it_is_told(void **state)
+{
+    (void)state;
+    static const float p[4 * 3] = {0.7f, 0.2f, 0.1f, /**/ 0.6f, 0.1f, 0.3f, /**/ 0.5f, 0.2f, 0.3f,
+                                   /**/ 0.8f, 0.15f, 0.05f};
+    static const uint32_t kept[4] = {0, 0, 0, 0}, next[4] = {0, 0, 2, 1};
+    routing r;
+    route(&r, p, 4, 3, 1, 1, ATOLL_OVERFLOW_KEEP);
+    for (int i = 0; i < 4; i++)
+        expect_route(&r.route[i], 1, kept[i], 1, 0);
+    expect_counts(&r, 4, 2, 0);
+    assert_int_equal(r.load[0], 4);
+    route(&r, p, 4, 3, 1, 1, ATOLL_OVERFLOW_NEXT);
+    for (int i = 0; i < 4; i++)
+        expect_route(&r.route[i], 1, next[i], 1, 0);
+    expect_counts(&r, 4, 2, 0);
+    route(&r, p, 4, 3, 1, 1, ATOLL_OVERFLOW_DROP);
+    for (int i = 0; i < 4; i++)
+        expect_route(&r.route[i], i < 2, 0, 1, 0);
+    expect_counts(&r, 2, 2, 2);
+    route(&r, p, 4, 3, 1, 2, ATOLL_OVERFLOW_DROP); /* ceil(2 * 4 / 3) = 3 */
+    expect_counts(&r, 3, 1, 1);
+}
+
+/* With k = 2 and capacity ceil(1 * 2 * 3 / 3) = 2, the third record finds experts 0 and 1 full. */
+static void both_choices_may_overflow(void **state)
+{
+    (void)state;
+    static const float p[3 * 3] = {0.6f, 0.3f, 0.1f, /**/ 0.5f, 0.3f, 0.2f, /**/ 0.7f, 0.2f, 0.1f};
+    routing r;
+    route(&r, p, 3, 3, 2, 1, ATOLL_OVERFLOW_NEXT);
+    expect_route(&r.route[0], 2, 0, 0.6 / 0.9, 1);
+    expect_route(&r.route[1], 2, 0, 0.5 / 0.8, 1);
+    expect_route(&r.route[2], 1, 2, 1, 0);
+    expect_counts(&r, 5, 2, 0);
+    route(&r, p, 3, 3, 2, 1, ATOLL_OVERFLOW_DROP);
+    assert_int_equal(r.route[2].count, 0);
+    expect_counts(&r, 4, 2, 1);
+    route(&r, p, 3, 3, 2, 1, ATOLL_OVERFLOW_KEEP);
+    expect_route(&r.route[2], 2, 0, 0.7 / 0.9, 1);
+    expect_counts(&r, 6, 2, 0);
+}
+
+/* A record whose first choice is full gets its second and its third, and not its second alone. */
+static void the_next_best_is_not_the_next_choice(void **state)
+{
+    (void)state;
+    static const float p[3 * 3] = {0.9f, 0.06f, 0.04f, /**/ 0.9f, 0.04f, 0.06f, /**/ 0.5f, 0.3f, 0.2f};
+    routing r;
+    route(&r, p, 3, 3, 2, 1, ATOLL_OVERFLOW_NEXT); /* capacity 2: expert 0 is full for the third record */
+    expect_route(&r.route[0], 2, 0, 0.9 / 0.96, 1);
+    expect_route(&r.route[1], 2, 0, 0.9 / 0.96, 2);
+    expect_route(&r.route[2], 2, 1, 0.6, 2);
+    expect_counts(&r, 6, 1, 0);
+}
+
+static uint32_t wanted(const float *p, uint32_t experts, uint32_t k)
+{
+    uint32_t open = 0;
+    for (uint32_t e = 0; e < experts; e++)
+        open += p[e] > 0;
+    return open < k ? open : k;
+}
+
+static void check_routes(const routing *r, const float *p, uint32_t batch, uint32_t experts, uint32_t k, float factor,
+                         atoll_overflow overflow)
+{
+    uint32_t load[EXPERTS_MOST] = {0}, open = wanted(p, experts, experts), dropped = 0, routed = 0;
+    uint32_t capacity = (uint32_t)fmax(k, ceilf(factor * (float)k * (float)batch / (float)(open ? open : 1)));
+    for (uint32_t i = 0; i < batch; i++) {
+        const atoll_route *route = &r->route[i];
+        const float *mine = p + i * experts;
+        double sum = 0, chosen = 0;
+        assert_true(route->count <= wanted(mine, experts, k));
+        if (overflow == ATOLL_OVERFLOW_KEEP)
+            assert_int_equal(route->count, wanted(mine, experts, k));
+        for (uint32_t n = 0; n < route->count; n++) {
+            assert_true(route->expert[n] < experts && mine[route->expert[n]] > 0);
+            for (uint32_t m = 0; m < n; m++)
+                assert_int_not_equal(route->expert[n], route->expert[m]);
+            load[route->expert[n]]++;
+            sum += route->weight[n];
+            chosen += mine[route->expert[n]];
+        }
+        for (uint32_t n = 0; n < route->count; n++)
+            assert_near(route->weight[n], mine[route->expert[n]] / chosen, 1e-5);
+        if (route->count)
+            assert_near(sum, 1, 1e-5);
+        dropped += route->count == 0 && open > 0;
+        routed += route->count;
+        /* Fewer than wanted under NEXT: whatever else is open to it has no room by now. */
+        for (uint32_t e = 0; overflow == ATOLL_OVERFLOW_NEXT && route->count < wanted(mine, experts, k) && e < experts;
+             e++) {
+            bool taken = false;
+            for (uint32_t n = 0; n < route->count; n++)
+                taken |= route->expert[n] == e;
+            assert_true(taken || !(mine[e] > 0) || load[e] == capacity);
+        }
+    }
+    for (uint32_t e = 0; e < experts; e++) {
+        assert_int_equal(load[e], r->load[e]);
+        assert_true(overflow == ATOLL_OVERFLOW_KEEP || load[e] <= capacity);
+    }
+    assert_int_equal(r->counts.routed, routed);
+    assert_int_equal(r->counts.dropped, dropped);
+    if (overflow == ATOLL_OVERFLOW_DROP)
+        assert_int_equal(r->counts.overflowed + routed, (uint64_t)batch * wanted(p, experts, k));
+}
+
+static void every_batch_keeps_the_rules(void **state)
+{
+    (void)state;
+    atoll_rng rng;
+    uint64_t overflowed = 0, dropped = 0;
+    atoll_rng_seed(&rng, 8, 0);
+    for (int round = 0; round < 3000; round++) {
+        float p[BATCH_MOST * EXPERTS_MOST];
+        uint32_t batch = 1 + atoll_rng_below(&rng, BATCH_MOST), experts = 1 + atoll_rng_below(&rng, EXPERTS_MOST);
+        uint32_t k = 1 + atoll_rng_below(&rng, 4), shut = atoll_rng_below(&rng, 1u << experts);
+        float factor = 1 + (float)atoll_rng_below(&rng, 3) / 2;
+        atoll_overflow overflow = (atoll_overflow)atoll_rng_below(&rng, 3);
+        for (uint32_t i = 0; i < batch; i++) {
+            float lean = 4 * atoll_rng_uniform(&rng), sum = 0; /* most lean to expert 0 */
+            for (uint32_t e = 0; e < experts; e++)
+                sum += p[i * experts + e] = shut >> e & 1 ? 0 : expf((e == 0) * lean + atoll_rng_uniform(&rng));
+            for (uint32_t e = 0; e < experts && sum > 0; e++)
+                p[i * experts + e] /= sum;
+        }
+        routing r;
+        route(&r, p, batch, experts, k, factor, overflow);
+        check_routes(&r, p, batch, experts, k, factor, overflow);
+        overflowed += r.counts.overflowed;
+        dropped += r.counts.dropped;
+    }
+    assert_true(overflowed > 1000 && dropped > 100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(votes_are_summed_by_owner),
+        cmocka_unit_test(only_open_experts_have_a_probability),
+        cmocka_unit_test(a_gate_without_experts_is_silent),
+        cmocka_unit_test(learns_down_the_gradient),
+        cmocka_unit_test(learns_who_owns_what),
+        cmocka_unit_test(the_top_k_share_the_weight),
+        cmocka_unit_test(no_open_expert_is_no_route),
+        cmocka_unit_test(overflow_goes_where_it_is_told),
+        cmocka_unit_test(both_choices_may_overflow),
+        cmocka_unit_test(the_next_best_is_not_the_next_choice),
+        cmocka_unit_test(every_batch_keeps_the_rules),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,237 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "core/kernels.h"
+#include "tests/core/paged.h"
+
+static int start(void **state)
+{
+    (void)state;
+    return atoll_kernels_init(NULL) == ATOLL_OK ? 0 : -1;
+}
+
+/* Lengths around every vector width, at every alignment; what stands behind the end stays. */
+static void vectors_equal_the_plain_loops(void **state)
+{
+    (void)state;
+    enum { MOST = 150, GUARD = 77 };
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 1, 0);
+    for (size_t n = 0; n <= MOST; n++) {
+        float x[MOST + 16], y[MOST + 16], was[MOST + 16], a = atoll_rng_normal(&rng);
+        size_t at = n % 9;
+        double dot = 0, size = 0;
+        fill_normal(&rng, x, MOST + 16);
+        fill_normal(&rng, y, MOST + 16);
+        x[at + n] = y[at + n] = GUARD;
+        memcpy(was, y, sizeof was);
+        for (size_t i = at; i < at + n; i++) {
+            dot += (double)x[i] * y[i];
+            size += fabs((double)x[i] * y[i]);
+        }
+        assert_true(fabs(atoll_dot(x + at, y + at, n) - dot) <= 1e-6 * size);
+        atoll_axpy(y + at, x + at, a, n);
+        for (size_t i = at; i < at + n; i++)
+            assert_near(y[i], (double)was[i] + (double)a * x[i], 1e-6);
+        memcpy(was, x, sizeof was);
+        atoll_scale(x + at, a, n);
+        for (size_t i = at; i < at + n; i++)
+            assert_true(x[i] == was[i] * a);
+        assert_true(x[at + n] == GUARD && y[at + n] == GUARD);
+        assert_true(at == 0 || x[at - 1] == was[at - 1]);
+    }
+}
+
+static void normalise_makes_unit_length(void **state)
+{
+    (void)state;
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 2, 0);
+    for (size_t n = 1; n < 100; n++) {
+        float x[100], was[100];
+        double square = 0, was_square = 0;
+        fill_normal(&rng, x, n);
+        memcpy(was, x, sizeof was);
+        assert_true(atoll_normalise(x, n));
+        for (size_t i = 0; i < n; i++) {
+            square += (double)x[i] * x[i];
+            was_square += (double)was[i] * was[i];
+        }
+        assert_near(square, 1, 1e-5);
+        for (size_t i = 0; i < n; i++)
+            assert_near(x[i], was[i] / sqrt(was_square), 1e-5);
+    }
+    float zero[3] = {0, 0, 0};
+    assert_false(atoll_normalise(zero, 3));
+    assert_false(atoll_normalise(zero, 0));
+    assert_true(zero[0] == 0 && zero[1] == 0 && zero[2] == 0);
+}
+
+static void softmax_equals_the_definition(void **state)
+{
+    (void)state;
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 3, 0);
+    for (size_t n = 1; n < 200; n += 7) {
+        float x[200];
+        double e[200], sum = 0, total = 0, shift = n % 2 ? 1000 : -1000; /* exp of these is not finite, or 0 */
+        for (size_t i = 0; i < n; i++) {
+            x[i] = 5 * atoll_rng_normal(&rng) + (float)shift;
+            sum += e[i] = exp(x[i] - shift);
+        }
+        assert_near(atoll_softmax(x, n), log(sum) + shift, 1e-6);
+        for (size_t i = 0; i < n; i++) {
+            assert_near(x[i], e[i] / sum, 1e-5);
+            total += x[i];
+        }
+        assert_near(total, 1, 1e-5);
+    }
+    float closed[3] = {-INFINITY, 2, -INFINITY};
+    assert_near(atoll_softmax(closed, 3), 2, 1e-6);
+    assert_true(closed[0] == 0 && closed[1] == 1 && closed[2] == 0);
+}
+
+static void adagrad_equals_the_formula(void **state)
+{
+    (void)state;
+    enum { N = 67 };
+    atoll_rng rng;
+    float w[N], s[N] = {0}, g[N];
+    double w_exact[N], s_exact[N] = {0};
+    atoll_rng_seed(&rng, 4, 0);
+    fill_normal(&rng, w, N);
+    for (int i = 0; i < N; i++)
+        w_exact[i] = w[i];
+    for (int step = 0; step < 50; step++) {
+        float a = atoll_rng_normal(&rng), rate = 0.01f + atoll_rng_uniform(&rng);
+        fill_normal(&rng, g, N);
+        g[step % N] = 0;
+        atoll_adagrad(w, s, g, a, rate, N);
+        for (int i = 0; i < N; i++) {
+            double gradient = (double)a * g[i];
+            s_exact[i] += gradient * gradient;
+            w_exact[i] -= rate * gradient / sqrt(s_exact[i] + 1e-8);
+            assert_near(s[i], s_exact[i], 1e-5);
+            assert_near(w[i], w_exact[i], 1e-4);
+        }
+    }
+    float still = 3, zero = 0, none = 0;
+    atoll_adagrad(&still, &zero, &none, 1, 1, 1);
+    assert_true(still == 3 && zero == 0);
+}
+
+/* c = beta c + op(a) b, a read as m x k (or k x m where `across`), all with leading dimensions wider than need be. */
+static void check_product(atoll_rng *rng, size_t m, size_t n, size_t k, float beta, int across)
+{
+    size_t lda = (across ? m : k) + 3, ldb = n + 2, ldc = n + 1;
+    float *a = malloc((across ? k : m) * lda * sizeof *a), *b = malloc(k * ldb * sizeof *b);
+    float *c = malloc(m * ldc * sizeof *c), *was = malloc(m * ldc * sizeof *was);
+    fill_normal(rng, a, (across ? k : m) * lda);
+    fill_normal(rng, b, k * ldb);
+    fill_normal(rng, c, m * ldc);
+    memcpy(was, c, m * ldc * sizeof *c);
+    if (across)
+        atoll_gemm_tn(m, n, k, a, lda, b, ldb, beta, c, ldc);
+    else
+        atoll_gemm(m, n, k, a, lda, b, ldb, beta, c, ldc);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            double sum = (double)beta * was[i * ldc + j];
+            for (size_t l = 0; l < k; l++)
+                sum += (double)(across ? a[l * lda + i] : a[i * lda + l]) * b[l * ldb + j];
+            assert_near(c[i * ldc + j], sum, 1e-4);
+        }
+        assert_true(c[i * ldc + n] == was[i * ldc + n]);
+    }
+    free(a);
+    free(b);
+    free(c);
+    free(was);
+}
+
+static void products_equal_the_plain_loops(void **state)
+{
+    (void)state;
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 5, 0);
+    for (int i = 0; i < 60; i++) {
+        size_t m = 1 + atoll_rng_below(&rng, 40), n = 1 + atoll_rng_below(&rng, 40), k = 1 + atoll_rng_below(&rng, 70);
+        static const float betas[] = {0, 1, 0.5f};
+        check_product(&rng, m, n, k, betas[i % 3], i % 2);
+    }
+    check_product(&rng, 1, 64, 512, 1, 0);
+    check_product(&rng, 200, 10, 1, 0, 1);
+}
+
+static void syrk_sums_the_upper_triangle(void **state)
+{
+    (void)state;
+    enum { N = 37, K = 21, LDA = N + 2, LDC = N + 1 };
+    atoll_rng rng;
+    float a[K * LDA], c[N * LDC], was[N * LDC];
+    atoll_rng_seed(&rng, 6, 0);
+    fill_normal(&rng, a, K * LDA);
+    fill_normal(&rng, c, N * LDC);
+    memcpy(was, c, sizeof was);
+    atoll_syrk(N, K, a, LDA, c, LDC);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < LDC; j++) {
+            double sum = was[i * LDC + j];
+            for (int l = 0; l < K && i <= j && j < N; l++)
+                sum += (double)a[l * LDA + i] * a[l * LDA + j];
+            assert_near(c[i * LDC + j], sum, 1e-5);
+        }
+}
+
+static void cholesky_solves(void **state)
+{
+    (void)state;
+    enum { N = 50, COLUMNS = 7, K = 80 };
+    atoll_rng rng;
+    static float root[K * N], a[N * N], b[COLUMNS * N];
+    static double matrix[N * N], x[COLUMNS * N];
+    atoll_rng_seed(&rng, 7, 0);
+    fill_normal(&rng, root, K * N);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            for (int l = 0; l < K; l++)
+                matrix[i * N + j] += (double)root[l * N + i] * root[l * N + j];
+            matrix[i * N + j] += i == j ? 10 : 0;
+            a[i * N + j] = j >= i ? (float)matrix[i * N + j] : NAN; /* the lower triangle is never read */
+        }
+    for (int c = 0; c < COLUMNS; c++)
+        for (int i = 0; i < N; i++)
+            x[c * N + i] = atoll_rng_normal(&rng);
+    for (int c = 0; c < COLUMNS; c++)
+        for (int i = 0; i < N; i++) {
+            double sum = 0;
+            for (int j = 0; j < N; j++)
+                sum += matrix[i * N + j] * x[c * N + j];
+            b[c * N + i] = (float)sum;
+        }
+    assert_true(atoll_cholesky_solve(N, COLUMNS, a, b));
+    for (int i = 0; i < COLUMNS * N; i++)
+        assert_near(b[i], x[i], 1e-3);
+
+    float indefinite[4] = {1, 2, 0, 1}, right[2] = {1, 1};
+    assert_false(atoll_cholesky_solve(2, 1, indefinite, right));
+    float singular[4] = {0, 0, 0, 0};
+    assert_false(atoll_cholesky_solve(2, 1, singular, right));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(vectors_equal_the_plain_loops),
+        cmocka_unit_test(normalise_makes_unit_length),
+        cmocka_unit_test(softmax_equals_the_definition),
+        cmocka_unit_test(adagrad_equals_the_formula),
+        cmocka_unit_test(products_equal_the_plain_loops),
+        cmocka_unit_test(syrk_sums_the_upper_triangle),
+        cmocka_unit_test(cholesky_solves),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}

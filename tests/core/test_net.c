@@ -1,0 +1,618 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdbool.h>
+
+#include "core/kernels.h"
+#include "core/net.h"
+#include "tests/core/paged.h"
+
+/* ---- a reference in double ---- */
+
+/* The network's weights by name, and the record that it reads. */
+typedef struct reference {
+    uint32_t outputs, rank, hidden, linear_dim, dense_dim, features;
+    double *v, *w1, *b, *w2, *d2, *d1, *c, *u; /* V, W1: by feature; W2, D2: by output; D1: by dense; U: by linear */
+    double *all;                               /* all of them, one behind the other */
+    size_t count;
+    const atoll_input *input;
+    bool dense;
+    double weight[16]; /* what the loss takes of each logit: L = sum weight * logit^2 / 2 */
+} reference;
+
+static void reference_logits(const reference *r, double *logits)
+{
+    double low[16] = {0}, h[64];
+    for (uint32_t k = 0; k < r->rank; k++)
+        for (uint32_t f = 0; f < r->features; f++)
+            low[k] += (double)r->input->weight[f] * r->w1[f * r->rank + k];
+    for (uint32_t k = 0; r->dense && k < r->hidden; k++) {
+        h[k] = r->c[k];
+        for (uint32_t i = 0; i < r->dense_dim; i++)
+            h[k] += (double)r->input->dense[i] * r->d1[i * r->hidden + k];
+        h[k] = h[k] > 0 ? h[k] : 0;
+    }
+    for (uint32_t o = 0; o < r->outputs; o++) {
+        logits[o] = r->b[o];
+        for (uint32_t f = 0; f < r->features; f++)
+            logits[o] += (double)r->input->weight[f] * r->v[f * r->outputs + o];
+        for (uint32_t k = 0; k < r->rank; k++)
+            logits[o] += r->w2[o * r->rank + k] * low[k];
+        for (uint32_t k = 0; r->dense && k < r->hidden; k++)
+            logits[o] += r->d2[o * r->hidden + k] * h[k];
+        for (uint32_t i = 0; r->input->linear && i < r->linear_dim; i++)
+            logits[o] += (double)r->input->linear[i] * r->u[i * r->outputs + o];
+    }
+}
+
+static double reference_loss(const reference *r)
+{
+    double logits[16], loss = 0;
+    reference_logits(r, logits);
+    for (uint32_t o = 0; o < r->outputs; o++)
+        loss += r->weight[o] * logits[o] * logits[o] / 2;
+    return loss;
+}
+
+/* By central differences; the loss is piecewise quadratic, so the step may be large but for kinks. */
+static double reference_slope(const reference *r, double *parameter)
+{
+    const double step = 1e-5, was = *parameter;
+    *parameter = was + step;
+    double up = reference_loss(r);
+    *parameter = was - step;
+    double down = reference_loss(r);
+    *parameter = was;
+    return (up - down) / (2 * step);
+}
+
+static const float *sparse_row(const atoll_net *net, uint32_t bucket)
+{
+    uint32_t row;
+    atoll_rows_find(&net->sparse, &bucket, 1, &row);
+    assert_int_not_equal(row, ATOLL_ROW_NONE);
+    return atoll_rows_at(&net->sparse, row);
+}
+
+static void copy_floats(double *to, const float *from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        to[i] = from[i];
+}
+
+/* Where each parameter (or, with `squares`, its accumulator) is read from the network; W1 has one for each row. */
+static void reference_read(reference *r, const atoll_net *net, bool squares)
+{
+    uint32_t skip = squares ? net->capacity : 0, head = 1 + r->rank + r->hidden;
+    for (uint32_t f = 0; f < r->features; f++) {
+        const float *row = sparse_row(net, r->input->bucket[f]);
+        copy_floats(r->v + f * r->outputs, row + skip, r->outputs);
+        for (uint32_t k = 0; k < r->rank; k++)
+            r->w1[f * r->rank + k] = row[2 * net->capacity + (squares ? r->rank : k)];
+    }
+    for (uint32_t o = 0; o < r->outputs; o++) {
+        const float *row = (const float *)atoll_array_at(&net->head, o) + (squares ? head : 0);
+        r->b[o] = row[0];
+        copy_floats(r->w2 + o * r->rank, row + 1, r->rank);
+        copy_floats(r->d2 + o * r->hidden, row + 1 + r->rank, r->hidden);
+    }
+    for (uint32_t i = 0; i <= r->dense_dim && r->dense_dim; i++) {
+        const float *row = (const float *)atoll_array_at(&net->first, i) + (squares ? r->hidden : 0);
+        copy_floats(i < r->dense_dim ? r->d1 + i * r->hidden : r->c, row, r->hidden);
+    }
+    for (uint32_t i = 0; i < r->linear_dim; i++)
+        copy_floats(r->u + i * r->outputs, (const float *)atoll_array_at(&net->linear, i) + skip, r->outputs);
+}
+
+static void reference_new(reference *r, const atoll_net *net, const atoll_input *input, bool squares)
+{
+    *r = (reference){.outputs = net->outputs, .rank = net->rank, .hidden = net->hidden,
+                     .linear_dim = net->linear_dim, .dense_dim = net->dense_dim, .features = input->features,
+                     .input = input, .dense = input->dense && net->dense_dim};
+    const uint32_t sizes[] = {r->features * r->outputs, r->features * r->rank, r->outputs, r->outputs * r->rank,
+                              r->outputs * r->hidden, r->dense_dim * r->hidden, r->hidden, r->linear_dim * r->outputs};
+    double **const parts[] = {&r->v, &r->w1, &r->b, &r->w2, &r->d2, &r->d1, &r->c, &r->u};
+    for (int i = 0; i < 8; i++)
+        r->count += sizes[i];
+    r->all = calloc(r->count, sizeof *r->all);
+    assert_non_null(r->all);
+    double *at = r->all;
+    for (int i = 0; i < 8; i++) {
+        *parts[i] = at;
+        at += sizes[i];
+    }
+    for (uint32_t o = 0; o < r->outputs; o++)
+        r->weight[o] = 0.3 + 0.2 * o;
+    reference_read(r, net, squares);
+}
+
+/* ---- a network and a record to try ---- */
+
+enum { FEATURES = 9, DENSE = 70, LINEAR = 6, OUTPUTS = 11, MOST = 4096 };
+
+typedef struct trial {
+    atoll_pager pager;
+    atoll_net net;
+    atoll_net_scratch scratch;
+    atoll_rng rng;
+    uint32_t bucket[FEATURES];
+    float weight[FEATURES], dense[DENSE], linear[LINEAR], h[64], dh[64], logits[MOST], delta[MOST];
+    atoll_input input;
+} trial;
+
+static const atoll_net_shape full = {.rank = 4, .hidden = 40, .linear_dim = LINEAR, .seed = 9, .rate_wide = 0.2f,
+                                     .rate_low = 0.1f, .rate_dense = 0.02f, .rate_linear = 0.05f};
+
+static void new_record(trial *t)
+{
+    for (uint32_t f = 0; f < FEATURES; f++)
+        t->bucket[f] = 1000 * f + atoll_rng_below(&t->rng, 1000);
+    fill_normal(&t->rng, t->weight, FEATURES);
+    fill_normal(&t->rng, t->dense, DENSE);
+    fill_normal(&t->rng, t->linear, LINEAR);
+    t->input = (atoll_input){t->bucket, t->weight, FEATURES, t->dense, t->linear};
+}
+
+static void trial_open(trial *t, const atoll_net_shape *shape, uint32_t outputs)
+{
+    *t = (trial){0};
+    pager_open(&t->pager);
+    atoll_net_scratch_init(&t->scratch);
+    atoll_rng_seed(&t->rng, 21, 0);
+    atoll_net_init(&t->net, shape);
+    assert_int_equal(atoll_net_grow(&t->pager, &t->net, outputs, NULL), ATOLL_OK);
+    assert_int_equal(atoll_net_set_dense(&t->pager, &t->net, DENSE, NULL), ATOLL_OK);
+    new_record(t);
+    assert_int_equal(atoll_net_admit(&t->pager, &t->net, &t->scratch, &t->input, NULL), ATOLL_OK);
+}
+
+static void trial_close(trial *t)
+{
+    assert_int_equal(t->pager.live_bytes, atoll_net_bytes(&t->net));
+    atoll_net_clear(&t->pager, &t->net);
+    atoll_net_scratch_free(&t->scratch);
+    pager_close(&t->pager);
+}
+
+static const float *forward(trial *t, const atoll_net *net)
+{
+    bool dense = t->input.dense && net->dense_dim;
+    if (dense)
+        atoll_net_hidden(net, t->dense, 1, t->h);
+    assert_int_equal(atoll_net_forward(net, &t->scratch, &t->input, dense ? t->h : NULL, t->logits, NULL), ATOLL_OK);
+    return dense ? t->h : NULL;
+}
+
+/* One step on the record, for the reference's loss. */
+static void learn(trial *t)
+{
+    const float *h = forward(t, &t->net);
+    for (uint32_t o = 0; o < t->net.outputs; o++)
+        t->delta[o] = (float)(0.3 + 0.2 * (o % 16)) * t->logits[o];
+    assert_int_equal(atoll_net_backward(&t->pager, &t->net, &t->scratch, &t->input, h, t->delta, t->dh, NULL), ATOLL_OK);
+    if (h)
+        assert_int_equal(atoll_net_hidden_backward(&t->pager, &t->net, &t->scratch, t->dense, t->dh, 1, NULL), ATOLL_OK);
+}
+
+static void new_record_learned(trial *t)
+{
+    new_record(t);
+    assert_int_equal(atoll_net_admit(&t->pager, &t->net, &t->scratch, &t->input, NULL), ATOLL_OK);
+    learn(t);
+}
+
+/* ---- gradients ---- */
+
+static float rate_of(const reference *r, const atoll_net *net, size_t i)
+{
+    const double *at = r->all + i;
+    return at < r->w1 ? net->rate_wide : at >= r->w2 && at < r->d2 ? net->rate_low
+                                     : at >= r->u                  ? net->rate_linear
+                                                                   : net->rate_dense;
+}
+
+/*
+ * One step of learning shows the gradient: its square in what the accumulators gain, its sign and the rate in what the
+ * weights lose. W1's rows share an accumulator, which gains the mean square of the row's gradient.
+ */
+static void check_step(trial *t)
+{
+    reference before, after, squares_before, squares_after;
+    reference_new(&before, &t->net, &t->input, false);
+    reference_new(&squares_before, &t->net, &t->input, true);
+    double logits[16];
+    reference_logits(&before, logits);
+    learn(t);
+    for (uint32_t o = 0; o < t->net.outputs; o++)
+        assert_near(t->logits[o], logits[o], 1e-5);
+    reference_new(&after, &t->net, &t->input, false);
+    reference_new(&squares_after, &t->net, &t->input, true);
+    for (size_t i = 0; i < before.count; i++) {
+        if (before.all + i >= before.w1 && before.all + i < before.b)
+            continue;
+        double g = reference_slope(&before, before.all + i), square = squares_after.all[i] - squares_before.all[i];
+        double step = rate_of(&before, &t->net, i) * g / sqrt(squares_before.all[i] + g * g + 1e-8);
+        assert_near(sqrt(fmax(square, 0)), fabs(g), squares_before.all[i] > 0 ? 2e-3 : 1e-4);
+        if (g == 0 || fabs(g) > 1e-3) /* far above what rounding of the logits does to the sign */
+            assert_near(before.all[i] - after.all[i], step, 1e-4);
+    }
+    for (uint32_t f = 0; f < before.features; f++) {
+        double g[16], mean = 0;
+        for (uint32_t k = 0; k < before.rank; k++) {
+            g[k] = reference_slope(&before, before.w1 + f * before.rank + k);
+            mean += g[k] * g[k] / before.rank;
+        }
+        for (uint32_t k = 0; k < before.rank; k++) {
+            size_t i = f * before.rank + k;
+            double was = squares_before.w1[i];
+            assert_near(squares_after.w1[i] - was, mean, 1e-3);
+            assert_near(before.w1[i] - after.w1[i], t->net.rate_low * g[k] / sqrt(was + mean + 1e-10), 1e-4);
+        }
+    }
+    free(before.all);
+    free(after.all);
+    free(squares_before.all);
+    free(squares_after.all);
+}
+
+static void check_gradients(const atoll_net_shape *shape, bool sparse, bool dense, bool linear)
+{
+    trial t;
+    trial_open(&t, shape, OUTPUTS);
+    t.input.features = sparse ? FEATURES : 0;
+    t.input.dense = dense ? t.dense : NULL;
+    t.input.linear = linear ? t.linear : NULL;
+    /* The wide and linear paths and all biases start at zero; the second step is taken from somewhere else. */
+    check_step(&t);
+    for (int i = 0; i < 3; i++) {
+        atoll_reclaim_advance(t.pager.reclaim);
+        check_step(&t);
+    }
+    trial_close(&t);
+}
+
+static void gradients_equal_central_differences(void **state)
+{
+    (void)state;
+    atoll_net_shape wide = full, low = full, dense = full;
+    wide.rank = wide.hidden = 0;
+    low.hidden = low.linear_dim = 0;
+    dense.rank = dense.linear_dim = 0;
+    check_gradients(&full, true, true, true);
+    check_gradients(&full, true, false, false);
+    check_gradients(&full, false, true, false);
+    check_gradients(&full, false, false, true);
+    check_gradients(&wide, true, false, true);
+    check_gradients(&wide, false, false, false);
+    check_gradients(&low, true, false, false);
+    check_gradients(&dense, false, true, false);
+    check_gradients(&dense, true, true, false);
+}
+
+/* D1 and c take the sum over a batch; rows of D1 span several pages. */
+static void the_hidden_layer_learns_a_batch_at_once(void **state)
+{
+    (void)state;
+    enum { BATCH = 5, HIDDEN = 40 };
+    trial t;
+    trial_open(&t, &full, 2);
+    float v[BATCH * DENSE], h[BATCH * HIDDEN], dh[BATCH * HIDDEN];
+    fill_normal(&t.rng, v, BATCH * DENSE);
+    fill_normal(&t.rng, dh, BATCH * HIDDEN);
+    atoll_net_hidden(&t.net, v, BATCH, h);
+    for (int b = 0; b < BATCH; b++) {
+        float alone[HIDDEN];
+        atoll_net_hidden(&t.net, v + b * DENSE, 1, alone);
+        for (int k = 0; k < HIDDEN; k++) {
+            double sum = ((const float *)atoll_array_at(&t.net.first, DENSE))[k];
+            for (uint32_t i = 0; i < DENSE; i++)
+                sum += (double)v[(uint32_t)b * DENSE + i] * ((const float *)atoll_array_at(&t.net.first, i))[k];
+            assert_near(h[b * HIDDEN + k], fmax(sum, 0), 1e-5);
+            assert_near(alone[k], fmax(sum, 0), 1e-5);
+        }
+    }
+    atoll_net before = t.net;
+    int ticket = atoll_reclaim_enter(t.pager.reclaim);
+    atoll_reclaim_advance(t.pager.reclaim);
+    assert_int_equal(atoll_net_hidden_backward(&t.pager, &t.net, &t.scratch, v, dh, BATCH, NULL), ATOLL_OK);
+    for (uint32_t i = 0; i <= DENSE; i++)
+        for (uint32_t k = 0; k < HIDDEN; k++) {
+            double g = 0;
+            for (uint32_t b = 0; b < BATCH; b++)
+                g += (i < DENSE ? (double)v[b * DENSE + i] : 1) * dh[b * HIDDEN + k];
+            const float *was = atoll_array_at(&before.first, i), *is = atoll_array_at(&t.net.first, i);
+            assert_near(is[HIDDEN + k], g * g, 1e-4);
+            if (fabs(g) > 1e-3)
+                assert_near(was[k] - is[k], full.rate_dense * g / sqrt(g * g + 1e-8), 1e-5);
+        }
+    atoll_reclaim_leave(t.pager.reclaim, ticket);
+    trial_close(&t);
+}
+
+static void buckets_never_seen_say_nothing(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t, &full, OUTPUTS);
+    for (int i = 0; i < 5; i++)
+        learn(&t);
+    t.input.features = FEATURES - 3;
+    forward(&t, &t.net);
+    float expected[OUTPUTS];
+    memcpy(expected, t.logits, sizeof expected);
+    t.input.features = FEATURES;
+    for (uint32_t f = FEATURES - 3; f < FEATURES; f++)
+        t.bucket[f] = 900000 + f;
+    uint32_t rows = t.net.sparse.rows.count;
+    learn(&t);
+    assert_memory_equal(t.logits, expected, sizeof expected);
+    assert_int_equal(t.net.sparse.rows.count, rows);
+    trial_close(&t);
+}
+
+/* ---- growth ---- */
+
+static void growth_keeps_the_old_logits(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t, &full, 3);
+    for (int i = 0; i < 20; i++)
+        new_record_learned(&t);
+    static float before[MOST];
+    uint32_t widened = 0;
+    for (uint32_t outputs = 4; outputs <= 3000; outputs = outputs < 40 ? outputs + 1 : outputs * 3) {
+        uint32_t old = t.net.outputs, capacity = t.net.capacity;
+        forward(&t, &t.net);
+        memcpy(before, t.logits, old * sizeof *before);
+        atoll_net frozen = t.net;
+        int ticket = atoll_reclaim_enter(t.pager.reclaim);
+        atoll_reclaim_advance(t.pager.reclaim);
+        assert_int_equal(atoll_net_grow(&t.pager, &t.net, outputs, NULL), ATOLL_OK);
+        widened += t.net.capacity != capacity;
+        assert_int_equal(t.net.outputs, outputs);
+        assert_true(t.net.capacity >= outputs);
+        forward(&t, &t.net);
+        assert_memory_equal(t.logits, before, old * sizeof *before);
+        learn(&t); /* the new outputs learn, and the accumulators stand where they belong */
+        forward(&t, &frozen);
+        assert_memory_equal(t.logits, before, old * sizeof *before);
+        atoll_reclaim_leave(t.pager.reclaim, ticket);
+        assert_int_equal(atoll_rows_verify(&t.net.sparse, NULL), ATOLL_OK);
+        assert_int_equal(t.pager.live_bytes, atoll_net_bytes(&t.net));
+    }
+    assert_true(widened >= 4 && widened < 30);
+    assert_int_equal(atoll_net_parameters(&t.net),
+                     (uint64_t)t.net.sparse.rows.count * (t.net.outputs + full.rank) +
+                         t.net.outputs * (1 + full.rank + full.hidden) + (DENSE + 1) * full.hidden +
+                         LINEAR * t.net.outputs);
+    trial_close(&t);
+}
+
+/* Gradients after the rows were widened under accumulators that are not zero. */
+static void learning_goes_on_after_widening(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t, &full, 7);
+    learn(&t);
+    learn(&t);
+    assert_int_equal(atoll_net_grow(&t.pager, &t.net, 13, NULL), ATOLL_OK);
+    check_step(&t);
+    trial_close(&t);
+}
+
+static void outputs_start_alike_in_any_order_of_growth(void **state)
+{
+    (void)state;
+    trial a, b;
+    trial_open(&a, &full, 1);
+    trial_open(&b, &full, 30);
+    for (uint32_t outputs = 2; outputs <= 30; outputs++)
+        assert_int_equal(atoll_net_grow(&a.pager, &a.net, outputs, NULL), ATOLL_OK);
+    forward(&a, &a.net);
+    forward(&b, &b.net);
+    assert_memory_equal(a.logits, b.logits, 30 * sizeof *a.logits);
+    assert_true(a.logits[3] != a.logits[4]);
+    trial_close(&a);
+    trial_close(&b);
+}
+
+static void a_reset_output_is_as_new(void **state)
+{
+    (void)state;
+    enum { CHOSEN = 4 };
+    trial t, fresh;
+    trial_open(&t, &full, OUTPUTS);
+    for (int i = 0; i < 30; i++)
+        new_record_learned(&t);
+    forward(&t, &t.net);
+    float before[OUTPUTS];
+    memcpy(before, t.logits, sizeof before);
+    atoll_net frozen = t.net;
+    int ticket = atoll_reclaim_enter(t.pager.reclaim);
+    atoll_reclaim_advance(t.pager.reclaim);
+    assert_int_equal(atoll_net_reset_output(&t.pager, &t.net, CHOSEN, NULL), ATOLL_OK);
+    forward(&t, &t.net);
+    for (uint32_t o = 0; o < OUTPUTS; o++)
+        assert_true((t.logits[o] == before[o]) == (o != CHOSEN));
+    forward(&t, &frozen);
+    assert_memory_equal(t.logits, before, sizeof before);
+    atoll_reclaim_leave(t.pager.reclaim, ticket);
+
+    trial_open(&fresh, &full, OUTPUTS);
+    assert_memory_equal(atoll_array_at(&t.net.head, CHOSEN), atoll_array_at(&fresh.net.head, CHOSEN),
+                        t.net.head.element_bytes);
+    for (uint32_t i = 0; i < t.net.sparse.rows.count; i++) {
+        const float *row = atoll_rows_at(&t.net.sparse, i);
+        assert_true(row[CHOSEN] == 0 && row[t.net.capacity + CHOSEN] == 0);
+    }
+    for (uint32_t i = 0; i < LINEAR; i++) {
+        const float *row = atoll_array_at(&t.net.linear, i);
+        assert_true(row[CHOSEN] == 0 && row[t.net.capacity + CHOSEN] == 0 && row[CHOSEN + 1] != 0);
+    }
+    trial_close(&fresh);
+    trial_close(&t);
+}
+
+/* ---- copies ---- */
+
+static void frozen_networks_do_not_learn(void **state)
+{
+    (void)state;
+    enum { COPIES = 8 };
+    trial t, probe;
+    atoll_net frozen[COPIES];
+    float expected[COPIES][OUTPUTS];
+    int ticket[COPIES];
+    trial_open(&t, &full, OUTPUTS);
+    trial_open(&probe, &full, 1);
+    for (int c = 0; c < COPIES; c++) {
+        new_record_learned(&t);
+        frozen[c] = t.net;
+        ticket[c] = atoll_reclaim_enter(t.pager.reclaim);
+        atoll_reclaim_advance(t.pager.reclaim);
+        probe.input = t.input; /* every copy is asked about the last record of each */
+        forward(&probe, &frozen[c]);
+        memcpy(expected[c], probe.logits, sizeof expected[c]);
+        for (int i = 0; i < 10; i++)
+            learn(&t);
+        forward(&probe, &frozen[c]);
+        assert_memory_equal(probe.logits, expected[c], sizeof expected[c]);
+    }
+    float last[COPIES][OUTPUTS];
+    for (int c = 0; c < COPIES; c++) {
+        forward(&probe, &frozen[c]);
+        memcpy(last[c], probe.logits, sizeof last[c]);
+    }
+    for (int i = 0; i < 20; i++) {
+        learn(&t);
+        assert_int_equal(atoll_net_grow(&t.pager, &t.net, t.net.outputs + 1, NULL), ATOLL_OK);
+        assert_int_equal(atoll_net_reset_output(&t.pager, &t.net, 0, NULL), ATOLL_OK);
+        atoll_reclaim_advance(t.pager.reclaim);
+    }
+    for (int c = 0; c < COPIES; c++) {
+        forward(&probe, &frozen[c]);
+        assert_memory_equal(probe.logits, last[c], sizeof last[c]);
+        atoll_reclaim_leave(t.pager.reclaim, ticket[c]);
+    }
+    trial_close(&probe);
+    trial_close(&t);
+}
+
+static void the_same_stream_gives_the_same_bits(void **state)
+{
+    (void)state;
+    trial t[2];
+    for (int i = 0; i < 2; i++) {
+        trial_open(&t[i], &full, 3);
+        for (uint32_t step = 0; step < 60; step++) {
+            new_record_learned(&t[i]);
+            if (step % 5 == 0)
+                assert_int_equal(atoll_net_grow(&t[i].pager, &t[i].net, t[i].net.outputs + 1, NULL), ATOLL_OK);
+            if (i == 0 && step % 3 == 0) /* publishing is no part of the result */
+                atoll_reclaim_advance(t[i].pager.reclaim);
+        }
+    }
+    assert_arrays_equal(&t[0].net.sparse.table, &t[1].net.sparse.table);
+    assert_arrays_equal(&t[0].net.sparse.rows, &t[1].net.sparse.rows);
+    assert_arrays_equal(&t[0].net.head, &t[1].net.head);
+    assert_arrays_equal(&t[0].net.first, &t[1].net.first);
+    assert_arrays_equal(&t[0].net.linear, &t[1].net.linear);
+    trial_close(&t[0]);
+    trial_close(&t[1]);
+}
+
+/* ---- short memory ---- */
+
+/* Every call is refused blocks at each of its turns in turn, and works once it gets them. */
+static void short_memory_is_a_status(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t, &full, 3);
+    for (int i = 0; i < 20; i++)
+        new_record_learned(&t);
+    forward(&t, &t.net);
+    float before[3];
+    memcpy(before, t.logits, sizeof before);
+    int refused = 0;
+    for (uint32_t outputs = 6; outputs < 30; outputs += 7) {
+        atoll_reclaim_advance(t.pager.reclaim);
+        for (long had = 0;; had++, refused++) {
+            blocks_left = had;
+            atoll_status status = atoll_net_grow(&t.pager, &t.net, outputs, NULL);
+            blocks_left = LONG_MAX;
+            if (status == ATOLL_OK)
+                break;
+            assert_int_equal(status, ATOLL_NO_MEMORY);
+            assert_true(t.net.outputs < outputs && t.net.capacity >= t.net.outputs);
+            assert_int_equal(t.net.linear.element_bytes, 2 * t.net.capacity * sizeof(float));
+            forward(&t, &t.net);
+            assert_memory_equal(t.logits, before, sizeof before);
+        }
+        forward(&t, &t.net);
+        assert_memory_equal(t.logits, before, sizeof before);
+    }
+    assert_true(refused > 6);
+    forward(&t, &t.net);
+    atoll_reclaim_advance(t.pager.reclaim);
+    blocks_left = 0;
+    assert_int_equal(atoll_net_backward(&t.pager, &t.net, &t.scratch, &t.input, t.h, t.delta, t.dh, NULL),
+                     ATOLL_NO_MEMORY);
+    assert_int_equal(atoll_net_hidden_backward(&t.pager, &t.net, &t.scratch, t.dense, t.dh, 1, NULL), ATOLL_NO_MEMORY);
+    assert_int_equal(atoll_net_reset_output(&t.pager, &t.net, 0, NULL), ATOLL_NO_MEMORY);
+    t.bucket[0] = 77777;
+    assert_int_equal(atoll_net_admit(&t.pager, &t.net, &t.scratch, &t.input, NULL), ATOLL_NO_MEMORY);
+    blocks_left = LONG_MAX;
+    assert_int_equal(atoll_rows_verify(&t.net.sparse, NULL), ATOLL_OK);
+    learn(&t);
+    trial_close(&t);
+}
+
+static void a_cleared_network_starts_anew(void **state)
+{
+    (void)state;
+    trial t, fresh;
+    trial_open(&t, &full, OUTPUTS);
+    trial_open(&fresh, &full, OUTPUTS);
+    learn(&t);
+    atoll_net_clear(&t.pager, &t.net);
+    assert_int_equal(atoll_net_bytes(&t.net), 0);
+    assert_int_equal(t.net.outputs, 0);
+    assert_int_equal(atoll_net_grow(&t.pager, &t.net, OUTPUTS, NULL), ATOLL_OK);
+    assert_int_equal(atoll_net_set_dense(&t.pager, &t.net, DENSE, NULL), ATOLL_OK);
+    assert_int_equal(atoll_net_admit(&t.pager, &t.net, &t.scratch, &t.input, NULL), ATOLL_OK);
+    assert_arrays_equal(&t.net.head, &fresh.net.head);
+    assert_arrays_equal(&t.net.first, &fresh.net.first);
+    assert_arrays_equal(&t.net.sparse.rows, &fresh.net.sparse.rows);
+    trial_close(&t);
+    trial_close(&fresh);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    return atoll_kernels_init(NULL) == ATOLL_OK ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_equal_central_differences),
+        cmocka_unit_test(the_hidden_layer_learns_a_batch_at_once),
+        cmocka_unit_test(buckets_never_seen_say_nothing),
+        cmocka_unit_test(growth_keeps_the_old_logits),
+        cmocka_unit_test(learning_goes_on_after_widening),
+        cmocka_unit_test(outputs_start_alike_in_any_order_of_growth),
+        cmocka_unit_test(a_reset_output_is_as_new),
+        cmocka_unit_test(frozen_networks_do_not_learn),
+        cmocka_unit_test(the_same_stream_gives_the_same_bits),
+        cmocka_unit_test(short_memory_is_a_status),
+        cmocka_unit_test(a_cleared_network_starts_anew),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}
