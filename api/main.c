@@ -16,7 +16,8 @@ static int help(int argc, char **argv)
         return 0;
     }
     if (argc > 0) {
-        char *arguments[] = {argv[0], "--help", NULL};
+        char flag[] = "--help";
+        char *arguments[] = {argv[0], flag, NULL};
         return atoll_client_main(2, arguments);
     }
     puts("usage: atoll COMMAND …\n\n"
