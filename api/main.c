@@ -16,8 +16,7 @@ static int help(int argc, char **argv)
         return 0;
     }
     if (argc > 0) {
-        char flag[] = "--help";
-        char *arguments[] = {argv[0], flag, NULL};
+        char *arguments[] = {argv[0], (char[]){"--help"}, NULL};
         return atoll_client_main(2, arguments);
     }
     puts("usage: atoll COMMAND …\n\n"

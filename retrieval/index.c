@@ -69,7 +69,7 @@ static atoll_status train(atoll_index *index, void **trained, size_t *bytes, ato
         if (index->slot_of[at] == EMPTY)
             continue;
         if ((uint64_t)seen++ * want / index->count >= taken && taken < want)
-            atoll_half_to_float(atoll_rows_at(index->rows, at), sample + (size_t)taken++ * dim, dim);
+            atoll_half_to_float(atoll_vectors_at(index->rows, at), sample + (size_t)taken++ * dim, dim);
     }
     atoll_faiss *faiss = NULL;
     atoll_status status = atoll_faiss_train(dim, taken, sample, &faiss, error);
@@ -83,12 +83,12 @@ static atoll_status train(atoll_index *index, void **trained, size_t *bytes, ato
 /* --- sides --- */
 
 /* Rows live while the truth or a side has them. */
-static void rows_release(atoll_index *index, atoll_rows **rows)
+static void rows_release(atoll_index *index, atoll_vectors **rows)
 {
-    atoll_rows *old = *rows;
+    atoll_vectors *old = *rows;
     *rows = NULL;
     if (old != index->rows && old != index->side[0].rows && old != index->side[1].rows)
-        atoll_rows_free(old);
+        atoll_vectors_free(old);
 }
 
 static void side_clear(side *s)
@@ -147,7 +147,7 @@ static atoll_status add_rows(side *s, atoll_error *error)
     while (s->count < to && status == ATOLL_OK) {
         uint32_t count = to - s->count < ADD_ROWS ? to - s->count : ADD_ROWS;
         for (uint32_t i = 0; i < count; i++)
-            atoll_half_to_float(atoll_rows_at(s->rows, s->count + i), rows + (size_t)i * dim, dim);
+            atoll_half_to_float(atoll_vectors_at(s->rows, s->count + i), rows + (size_t)i * dim, dim);
         status = atoll_faiss_add(s->faiss, count, rows, error);
         if (status == ATOLL_OK)
             s->count += count;
@@ -195,24 +195,24 @@ static void wait_until_empty(side *s)
 /* --- generations --- */
 
 /* The living rows in their order, as rows of their own. */
-static atoll_rows *rows_alive(const atoll_index *index)
+static atoll_vectors *rows_alive(const atoll_index *index)
 {
-    atoll_rows *rows = atoll_rows_new(index->dim, rows_limit(index));
+    atoll_vectors *rows = atoll_vectors_new(index->dim, rows_limit(index));
     for (uint32_t at = 0; rows && at < index->rows->count; at++) {
         if (index->slot_of[at] == EMPTY)
             continue;
-        uint16_t *row = atoll_rows_append(rows);
+        uint16_t *row = atoll_vectors_append(rows);
         if (!row) {
-            atoll_rows_free(rows);
+            atoll_vectors_free(rows);
             return NULL;
         }
-        memcpy(row, atoll_rows_at(index->rows, at), index->dim * sizeof *row);
+        memcpy(row, atoll_vectors_at(index->rows, at), index->dim * sizeof *row);
     }
     return rows;
 }
 
 /* Numbers the living positions anew, in their order; takes `rows`. */
-static void renumber(atoll_index *index, atoll_rows *rows)
+static void renumber(atoll_index *index, atoll_vectors *rows)
 {
     uint32_t to = 0;
     for (uint32_t at = 0; at < index->rows->count; at++) {
@@ -222,7 +222,7 @@ static void renumber(atoll_index *index, atoll_rows *rows)
         index->position_of[slot] = to;
         index->slot_of[to++] = slot;
     }
-    atoll_rows *old = index->rows;
+    atoll_vectors *old = index->rows;
     index->rows = rows;
     rows_release(index, &old);
     index->died_count = 0;
@@ -235,7 +235,7 @@ static atoll_status compact(atoll_index *index, atoll_error *error)
     uint32_t most = index->coded ? index->count / CODES_DEAD_SHARE : FLAT_DEAD_MAX;
     if (dead_count(index) <= most)
         return ATOLL_OK;
-    atoll_rows *rows = rows_alive(index);
+    atoll_vectors *rows = rows_alive(index);
     if (!rows)
         return no_memory(error);
     renumber(index, rows);
@@ -261,13 +261,13 @@ static atoll_status change_kind(atoll_index *index, atoll_error *error)
         return ATOLL_OK;
     void *trained = NULL;
     size_t bytes = 0;
-    atoll_rows *rows = rows_alive(index);
+    atoll_vectors *rows = rows_alive(index);
     if (!rows)
         return no_memory(error);
     if (coded) {
         atoll_status status = train(index, &trained, &bytes, error);
         if (status != ATOLL_OK) {
-            atoll_rows_free(rows);
+            atoll_vectors_free(rows);
             return status;
         }
     }
@@ -297,7 +297,7 @@ atoll_status atoll_index_new(uint32_t dim, uint32_t slots, atoll_index **out, at
     atomic_init(&index->visible, 0);
     atomic_init(&index->side[0].readers, 0);
     atomic_init(&index->side[1].readers, 0);
-    index->rows = atoll_rows_new(dim, rows_limit(index));
+    index->rows = atoll_vectors_new(dim, rows_limit(index));
     index->position_of = malloc(slots * sizeof *index->position_of);
     if (!index->rows || !index->position_of) {
         atoll_index_free(index);
@@ -316,7 +316,7 @@ void atoll_index_free(atoll_index *index)
         side_clear(&index->side[i]);
         free(index->side[i].slot_of);
     }
-    atoll_rows_free(index->rows);
+    atoll_vectors_free(index->rows);
     free(index->slot_of);
     free(index->position_of);
     free(index->died);
@@ -375,7 +375,7 @@ static atoll_status put_loaded(atoll_index *index, uint32_t slot, const float *v
         return atoll_fail(error, ATOLL_DAMAGED, "slot %u is not in the saved index, or put twice", slot);
     index->next = slot + 1;
     index->missing--;
-    atoll_half_from_float(vector, atoll_rows_at(index->rows, index->position_of[slot]), index->dim);
+    atoll_half_from_float(vector, atoll_vectors_at(index->rows, index->position_of[slot]), index->dim);
     return ATOLL_OK;
 }
 
@@ -394,7 +394,7 @@ atoll_status atoll_index_put(atoll_index *index, uint32_t slot, const float *vec
     if (!grow(&index->slot_of, &index->room, at + 1) ||
         !grow(&index->died, &index->died_room, index->died_count + 1))
         return no_memory(error);
-    uint16_t *row = atoll_rows_append(index->rows);
+    uint16_t *row = atoll_vectors_append(index->rows);
     if (!row)
         return no_memory(error);
     atoll_half_from_float(vector, row, index->dim);
@@ -455,7 +455,7 @@ static void rank(const side *s, const float *query, const int64_t *candidates, u
         uint32_t slot = candidates[i] < 0 ? EMPTY : s->slot_of[candidates[i]];
         if (slot == EMPTY)
             continue;
-        float similarity = atoll_half_dot(atoll_rows_at(s->rows, (uint32_t)candidates[i]), query, s->index->dim);
+        float similarity = atoll_half_dot(atoll_vectors_at(s->rows, (uint32_t)candidates[i]), query, s->index->dim);
         uint32_t at = held;
         while (at && (out->at[at - 1].similarity < similarity ||
                       (out->at[at - 1].similarity == similarity && out->at[at - 1].slot > slot)))
@@ -508,14 +508,14 @@ uint32_t atoll_index_count(const atoll_index *index)
 
 uint64_t atoll_index_bytes(const atoll_index *index)
 {
-    uint64_t bytes = sizeof *index + index->trained_bytes + atoll_rows_bytes(index->rows) +
+    uint64_t bytes = sizeof *index + index->trained_bytes + atoll_vectors_bytes(index->rows) +
                      ((uint64_t)index->room + index->died_room + index->slots) * sizeof(uint32_t);
     for (int i = 0; i < 2; i++) {
         const side *s = &index->side[i];
         uint64_t each = s->coded ? atoll_faiss_codes(index->dim) / 2 : index->dim * sizeof(float);
         bytes += s->count * each + s->room * sizeof(uint32_t) + (s->coded ? index->trained_bytes : 0);
         if (s->rows && s->rows != index->rows)
-            bytes += atoll_rows_bytes(s->rows);
+            bytes += atoll_vectors_bytes(s->rows);
     }
     return bytes;
 }

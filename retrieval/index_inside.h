@@ -24,7 +24,7 @@
 
 #include "retrieval/faiss.h"
 #include "retrieval/index.h"
-#include "retrieval/rows.h"
+#include "retrieval/vectors.h"
 
 #define ATOLL_INDEX_EMPTY UINT32_MAX
 
@@ -32,7 +32,7 @@
 struct atoll_index_view {
     atoll_index *index;
     atoll_faiss *faiss;
-    atoll_rows *rows;
+    atoll_vectors *rows;
     uint32_t *slot_of; /* position -> slot, ATOLL_INDEX_EMPTY where dead */
     uint32_t count, room, dead; /* positions, and how many fit in slot_of */
     bool coded;
@@ -48,7 +48,7 @@ struct atoll_index {
     uint32_t dim, slots;
 
     /* The writer's truth, ahead of both sides. */
-    atoll_rows *rows;
+    atoll_vectors *rows;
     uint32_t *slot_of, room; /* position -> slot, ATOLL_INDEX_EMPTY where dead */
     uint32_t *position_of;   /* slot -> position, ATOLL_INDEX_EMPTY where empty */
     uint32_t count;          /* occupied slots */

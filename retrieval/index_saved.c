@@ -55,7 +55,7 @@ atoll_status atoll_index_save(atoll_index *index, void **blob, size_t *bytes, at
     for (uint32_t at = 0; at < saved.positions; at++) {
         if (index->slot_of[at] != ATOLL_INDEX_EMPTY)
             continue;
-        memcpy(to, atoll_rows_at(index->rows, at), row_bytes(saved.dim));
+        memcpy(to, atoll_vectors_at(index->rows, at), row_bytes(saved.dim));
         to += row_bytes(saved.dim);
     }
     if (saved.trained_bytes)
@@ -78,7 +78,7 @@ static atoll_status load_positions(atoll_index *index, const saved_index *saved,
         bool is_dead = slot == ATOLL_INDEX_EMPTY;
         if (is_dead ? !dead_left-- : slot >= index->slots || index->position_of[slot] != ATOLL_INDEX_EMPTY)
             return atoll_fail(error, ATOLL_DAMAGED, "position %u of the saved index cannot hold slot %u", at, slot);
-        uint16_t *row = atoll_rows_append(index->rows);
+        uint16_t *row = atoll_vectors_append(index->rows);
         if (!row)
             return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the index");
         index->slot_of[at] = slot;
@@ -158,7 +158,7 @@ static atoll_status check_slots(const atoll_index *index, const float *(*vectors
         if (at >= live->count || index->slot_of[at] != slot)
             return atoll_fail(error, ATOLL_DAMAGED, "slot %u is not at its position %u", slot, at);
         atoll_half_from_float(vector, half, index->dim);
-        if (memcmp(half, atoll_rows_at(live->rows, at), row_bytes(index->dim)) != 0)
+        if (memcmp(half, atoll_vectors_at(live->rows, at), row_bytes(index->dim)) != 0)
             return atoll_fail(error, ATOLL_DAMAGED, "slot %u has another vector in the index", slot);
     }
     if (count != index->count)
@@ -189,7 +189,7 @@ static uint32_t exact(const atoll_index_view *live, const float *query, float *s
     for (uint32_t at = 0; at < live->count; at++) {
         if (live->slot_of[at] == ATOLL_INDEX_EMPTY)
             continue;
-        float s = atoll_half_dot(atoll_rows_at(live->rows, at), query, live->index->dim);
+        float s = atoll_half_dot(atoll_vectors_at(live->rows, at), query, live->index->dim);
         uint32_t k = held < ATOLL_NEIGHBOURS ? held++ : ATOLL_NEIGHBOURS;
         for (; k && similarities[k - 1] < s; k--)
             if (k < ATOLL_NEIGHBOURS)
@@ -207,7 +207,7 @@ static atoll_status check_search(atoll_index *index, uint32_t slot, uint64_t *th
     const atoll_index_view *live = &index->side[index->live];
     float query[ATOLL_EMBEDDING_MAX_DIM], similarities[ATOLL_NEIGHBOURS];
     atoll_neighbours got;
-    atoll_half_to_float(atoll_rows_at(live->rows, index->position_of[slot]), query, index->dim);
+    atoll_half_to_float(atoll_vectors_at(live->rows, index->position_of[slot]), query, index->dim);
     atoll_status status = atoll_index_search_live(index, query, 1, &got, error);
     if (status != ATOLL_OK)
         return status;
@@ -219,7 +219,7 @@ static atoll_status check_search(atoll_index *index, uint32_t slot, uint64_t *th
         uint32_t at = n->slot < index->slots ? index->position_of[n->slot] : ATOLL_INDEX_EMPTY;
         if (at == ATOLL_INDEX_EMPTY)
             return atoll_fail(error, ATOLL_DAMAGED, "a neighbour of slot %u is the empty slot %u", slot, n->slot);
-        if (n->similarity != atoll_half_dot(atoll_rows_at(live->rows, at), query, index->dim) ||
+        if (n->similarity != atoll_half_dot(atoll_vectors_at(live->rows, at), query, index->dim) ||
             (i && n->similarity > got.at[i - 1].similarity))
             return atoll_fail(error, ATOLL_DAMAGED, "neighbour %u of slot %u has a wrong similarity", i, slot);
         *found += n->similarity >= similarities[count - 1];

@@ -4,33 +4,33 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "retrieval/rows.h"
+#include "retrieval/vectors.h"
 
 static void rows_do_not_move(void **state)
 {
     (void)state;
-    atoll_rows *rows = atoll_rows_new(24, 5000);
+    atoll_vectors *rows = atoll_vectors_new(24, 5000);
     assert_non_null(rows);
-    uint64_t empty = atoll_rows_bytes(rows);
-    uint16_t *first = atoll_rows_append(rows);
+    uint64_t empty = atoll_vectors_bytes(rows);
+    uint16_t *first = atoll_vectors_append(rows);
     for (uint32_t i = 0; i < 24; i++)
         first[i] = (uint16_t)i;
     for (uint32_t i = 1; i < 5000; i++) {
-        uint16_t *row = atoll_rows_append(rows);
+        uint16_t *row = atoll_vectors_append(rows);
         row[0] = (uint16_t)i;
         row[23] = (uint16_t)(i + 7);
     }
-    assert_ptr_equal(atoll_rows_at(rows, 0), first);
+    assert_ptr_equal(atoll_vectors_at(rows, 0), first);
     for (uint32_t i = 0; i < 24; i++)
         assert_int_equal(first[i], i);
     for (uint32_t i = 1; i < 5000; i++) {
-        assert_int_equal(atoll_rows_at(rows, i)[0], i);
-        assert_int_equal(atoll_rows_at(rows, i)[23], i + 7);
+        assert_int_equal(atoll_vectors_at(rows, i)[0], i);
+        assert_int_equal(atoll_vectors_at(rows, i)[23], i + 7);
     }
     assert_int_equal(rows->count, 5000);
-    assert_int_equal(atoll_rows_bytes(rows) - empty, 5 * 1024 * 24 * 2);
-    atoll_rows_free(rows);
-    atoll_rows_free(NULL);
+    assert_int_equal(atoll_vectors_bytes(rows) - empty, 5 * 1024 * 24 * 2);
+    atoll_vectors_free(rows);
+    atoll_vectors_free(NULL);
 }
 
 int main(void)
