@@ -45,7 +45,7 @@ static void the_text_is_well_formed_and_has_zeros(void **state)
         "atoll_http_requests_total{method=\"PUT\",path=\"/v1/models/{model}\",status=\"201\"} 1\n",
         "atoll_http_requests_total{method=\"other\",path=\"other\",status=\"404\"} 1\n",
         "# TYPE atoll_http_request_duration_seconds histogram\n",
-        "atoll_records_learned_total{model=\"m\"} 0\n", "atoll_backlog_commits{model=\"m\"} 0\n",
+        "atoll_records_learned_total{model=\"m\"} 0\n", "atoll_backlog_commits{model=\"m\"} ",
         "atoll_prequential_accuracy{model=\"m\",window=\"recent\"} ",
         "atoll_experts{model=\"m\",state=\"archived\"} 0\n",
         "atoll_bytes{model=\"m\",kind=\"parameters\"} ", "atoll_tokens_dropped_total{model=\"m\"} 0\n",

@@ -286,6 +286,8 @@ static void requests_that_wait_are_told_of_the_end(void **state)
                          "POST /v1/models/m/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
                          strlen(waits), waits);
     int fd = http_connect(h.port);
+    while (atomic_load(&h.service.busy)) /* with the end of the request before */
+        sched_yield();
     assert_true(http_send(fd, request, (size_t)bytes));
     while (!atomic_load(&h.service.busy))
         sched_yield();
