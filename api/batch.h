@@ -1,7 +1,7 @@
 /*
  * The records of one request, or of one part of it, read from JSON. A batch owns a copy of everything its records point
- * at, so that the body and the parser may go on to something else. It belongs to one thread and is used again and again;
- * once warm it allocates nothing.
+ * at, so that the body and the parser may go on to something else. It belongs to one thread and is used again and
+ * again; once warm it allocates nothing.
  */
 #ifndef ATOLL_API_BATCH_H
 #define ATOLL_API_BATCH_H
@@ -29,7 +29,7 @@ void atoll_batch_free(atoll_batch *batch);
 /* Forgets the records, and gives back memory beyond what a usual request needs. */
 void atoll_batch_reset(atoll_batch *batch);
 
-/* Reads one record behind the others. What atoll_record_from_json refuses, and ATOLL_NO_MEMORY; then nothing is added. */
+/* Reads one record behind the others. What atoll_record_from_json refuses, ATOLL_NO_MEMORY: nothing is added. */
 atoll_status atoll_batch_add(atoll_batch *batch, atoll_json value, atoll_error *error);
 
 /* The same from text with ATOLL_JSON_PADDING readable bytes behind it; ATOLL_INVALID_JSON, ATOLL_INVALID_UTF8. */

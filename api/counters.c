@@ -8,7 +8,8 @@ enum { HTTP_LEAST = 100, HTTP_MOST = 599, BUCKETS = 14 };
 
 /* Upper bounds in nanoseconds, and as they are printed, in seconds. */
 static const int64_t bucket_ns[BUCKETS] = {100000,   250000,    500000,    1000000,   2500000,    5000000,    10000000,
-                                           25000000, 50000000, 100000000, 250000000, 1000000000, 5000000000, 30000000000};
+                                           25000000, 50000000, 100000000, 250000000, 1000000000, 5000000000,
+                                           30000000000};
 static const char *const bucket_text[BUCKETS] = {"0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01",
                                                  "0.025",  "0.05",    "0.1",    "0.25",  "1",      "5",     "30"};
 
@@ -96,7 +97,8 @@ void atoll_counters_print(const atoll_counters *counters, atoll_writer *out)
             uint64_t count = atoll_counters_get(counters, i, http);
             if (count || http == 200)
                 atoll_writer_format(out, "atoll_http_requests_total{method=\"%s\",path=\"%s\",status=\"%d\"} %llu\n",
-                                    counters->family[i].method, counters->family[i].path, http, (unsigned long long)count);
+                                    counters->family[i].method, counters->family[i].path, http,
+                                    (unsigned long long)count);
         }
     }
     atoll_writer_text(out, "# HELP atoll_http_request_duration_seconds From a request's first line to its answer.\n"

@@ -1,6 +1,6 @@
 /*
- * Counts of what was asked over HTTP, by route and by HTTP status, and how long it took. Written by any thread without a
- * lock; what is read together was not counted at one instant.
+ * Counts of what was asked over HTTP, by route and by HTTP status, and how long it took. Written by any thread without
+ * a lock; what is read together was not counted at one instant.
  */
 #ifndef ATOLL_API_COUNTERS_H
 #define ATOLL_API_COUNTERS_H
@@ -17,8 +17,8 @@ typedef struct atoll_counters atoll_counters;
 atoll_counters *atoll_counters_new(void); /* NULL where memory is short */
 void atoll_counters_free(atoll_counters *counters);
 
-/* One more family of requests, told by these two; they must outlive the counters. Before anything is counted. False where
- * there are ATOLL_FAMILIES_MAX. */
+/* One more family of requests, told by these two; they must outlive the counters. Before anything is counted. False
+ * where there are ATOLL_FAMILIES_MAX. */
 bool atoll_counters_name(atoll_counters *counters, const char *method, const char *path);
 
 /* `family` counts from 0 as they were named; HTTP statuses outside 100..599 are taken as 500. */

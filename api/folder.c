@@ -24,7 +24,8 @@ atoll_status atoll_folder_make(const char *path, atoll_error *error)
     char part[ATOLL_PATH_MAX_BYTES];
     size_t bytes = strlen(path);
     if (!bytes || bytes >= sizeof part)
-        return atoll_fail(error, ATOLL_INVALID_VALUE, "the folder's path is empty or over %d bytes", ATOLL_PATH_MAX_BYTES);
+        return atoll_fail(error, ATOLL_INVALID_VALUE, "the folder's path is empty or over %d bytes",
+                          ATOLL_PATH_MAX_BYTES);
     memcpy(part, path, bytes + 1);
     for (char *p = part + 1;; p++) {
         char was = *p;

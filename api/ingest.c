@@ -1,6 +1,7 @@
 /*
- * POST …/ingest: records to learn from. A bad record is reported by its number and the others are taken; the reply comes
- * from the learner's callback once they are durable, or learned with ?wait=trained, and holds no worker meanwhile.
+ * POST …/ingest: records to learn from. A bad record is reported by its number and the others are taken; the reply
+ * comes from the learner's callback once they are durable, or learned with ?wait=trained, and holds no worker
+ * meanwhile.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -212,7 +213,8 @@ static atoll_outcome submit(reading *r, bool trained)
         return atoll_request_problem(request, ATOLL_NO_MEMORY, NULL, 0);
     *w = (waiting){r->errors, batch->count, r->rejected};
     request->state = w;
-    atoll_status status = atoll_learner_ingest(r->learner, batch->records, batch->count, trained, done, request, r->error);
+    atoll_status status = atoll_learner_ingest(r->learner, batch->records, batch->count, trained, done, request,
+                                               r->error);
     if (status)
         return atoll_request_problem(request, status, r->error, 0);
     atoll_writer_init(&r->errors); /* handed on, with the request */

@@ -1,6 +1,6 @@
 /*
- * GET /metrics: Prometheus text format 0.0.4. Of the experts at most EXPERTS_SHOWN are told one by one, the shared expert
- * and those with the largest shares, so that the number of series stays bounded.
+ * GET /metrics: Prometheus text format 0.0.4. Of the experts at most EXPERTS_SHOWN are told one by one, the shared
+ * expert and those with the largest shares, so that the number of series stays bounded.
  */
 #include <dirent.h>
 #include <stddef.h>
@@ -97,7 +97,8 @@ static const series model_series[] = {
     UINT("journal_last_commit", "gauge", "Newest durable commit.", "", journal_last),
     UINT32("labels", "gauge", "Labels known.", "", labels),
     UINT32("exemplars", "gauge", "Records remembered.", "", exemplars),
-    REAL("prequential_accuracy", "gauge", "Share predicted right before it was learned.", ",window=\"all\"", prequential),
+    REAL("prequential_accuracy", "gauge", "Share predicted right before it was learned.", ",window=\"all\"",
+         prequential),
     REAL("prequential_accuracy", "gauge", "", ",window=\"recent\"", prequential_recent),
     REAL("no_change_accuracy", "gauge", "Share that repeats the label before it.", "", no_change),
     REAL("log_loss", "gauge", "Running mean of the prequential log loss, nats.", "", log_loss),
@@ -215,7 +216,8 @@ static void put_server(atoll_writer *out, atoll_service *service, uint32_t model
     put_process(out, service->started_ms);
     single(out, "atoll_models", "gauge", "Models held.", models);
     single(out, "atoll_workers", "gauge", "Threads that answer.", atoll_pool_threads(service->pool));
-    single(out, "atoll_requests_waiting", "gauge", "Requests that wait for a worker.", atoll_pool_waiting(service->pool));
+    single(out, "atoll_requests_waiting", "gauge", "Requests that wait for a worker.",
+           atoll_pool_waiting(service->pool));
     single(out, "atoll_requests_open", "gauge", "Requests received and not yet answered.",
            (double)atomic_load(&service->busy));
     atoll_counters_print(service->counters, out);

@@ -5,17 +5,20 @@
 #include "api/request.h"
 
 #define REF(name) "{\"$ref\":\"#/components/schemas/" name "\"}"
-#define OK(text, schema) "\"200\":{\"description\":\"" text "\",\"content\":{\"application/json\":{\"schema\":" schema "}}}"
+#define OK(text, schema) \
+    "\"200\":{\"description\":\"" text "\",\"content\":{\"application/json\":{\"schema\":" schema "}}}"
 #define PROBLEM "\"default\":{\"description\":\"a problem (RFC 9457)\",\"content\":{\"application/problem+json\":" \
                 "{\"schema\":" REF("Problem") "}}}"
 #define ANSWERS(text, schema) "\"responses\":{" OK(text, schema) "," PROBLEM "}"
-#define IN_PATH(name, type) "{\"name\":\"" name "\",\"in\":\"path\",\"required\":true,\"schema\":{\"type\":\"" type "\"}}"
+#define IN_PATH(name, type) \
+    "{\"name\":\"" name "\",\"in\":\"path\",\"required\":true,\"schema\":{\"type\":\"" type "\"}}"
 #define IN_QUERY(name, schema) "{\"name\":\"" name "\",\"in\":\"query\",\"schema\":" schema "}"
 #define MODEL_PARAMETER "\"parameters\":[" IN_PATH("model", "string") "]"
 #define EXPERT_PARAMETERS "\"parameters\":[" IN_PATH("model", "string") "," IN_PATH("id", "integer") "]"
 #define JSON_BODY(schema) "\"requestBody\":{\"content\":{\"application/json\":{\"schema\":" schema "}}}"
-#define RECORDS_BODY(schema) "\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{\"schema\":" schema "}," \
-                             "\"application/x-ndjson\":{\"schema\":" REF("Record") "}}}"
+#define RECORDS_BODY(schema) \
+    "\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{\"schema\":" schema "}," \
+    "\"application/x-ndjson\":{\"schema\":" REF("Record") "}}}"
 #define OBJECT "{\"type\":\"object\"}"
 #define STRING "{\"type\":\"string\"}"
 #define INTEGER "{\"type\":\"integer\"}"
@@ -25,8 +28,8 @@
 #define PROBE(path, text) "\"" path "\":{\"get\":{\"summary\":\"" text "\"," ANSWERS(text, OBJECT) "}}"
 
 static const char specification[] =
-    "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Atoll\",\"version\":\"1\",\"description\":\"A prediction service that "
-    "never stops learning.\"},\"paths\":{"
+    "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Atoll\",\"version\":\"1\",\"description\":\"A prediction service "
+    "that never stops learning.\"},\"paths\":{"
     "\"/v1/models\":{\"get\":{\"summary\":\"Names, versions and sizes of the models\","
     ANSWERS("the models", "{\"type\":\"object\",\"properties\":{\"models\":" ARRAY(REF("Model")) "}}") "}},"
     "\"/v1/models/{model}\":{" MODEL_PARAMETER ","
@@ -37,10 +40,11 @@ static const char specification[] =
     "\"delete\":{\"summary\":\"Remove\"," ANSWERS("removed", OBJECT) "}},"
     "\"/v1/models/{model}/ingest\":{" MODEL_PARAMETER ",\"post\":{\"summary\":\"Learn from records\",\"parameters\":["
     IN_QUERY("wait", "{\"enum\":[\"durable\",\"trained\"]}") "],"
-    RECORDS_BODY("{\"type\":\"object\",\"required\":[\"records\"],\"properties\":{\"records\":" ARRAY(REF("Record")) "}}")
+    RECORDS_BODY("{\"type\":\"object\",\"required\":[\"records\"],\"properties\":{\"records\":"
+                 ARRAY(REF("Record")) "}}")
     "," ANSWERS("durable, or learned", REF("Ingested")) "}},"
-    "\"/v1/models/{model}/predict\":{" MODEL_PARAMETER ",\"post\":{\"summary\":\"Predict labels; NDJSON in gives NDJSON "
-    "out\",\"parameters\":[" IN_QUERY("top", INTEGER) "," IN_QUERY("explain", BOOLEAN) ","
+    "\"/v1/models/{model}/predict\":{" MODEL_PARAMETER ",\"post\":{\"summary\":\"Predict labels; NDJSON in gives "
+    "NDJSON out\",\"parameters\":[" IN_QUERY("top", INTEGER) "," IN_QUERY("explain", BOOLEAN) ","
     IN_QUERY("min_version", INTEGER) "," IN_QUERY("timeout_ms", INTEGER) "],"
     RECORDS_BODY("{\"type\":\"object\",\"required\":[\"records\"],\"properties\":{\"records\":" ARRAY(REF("Record"))
                  ",\"top\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":256,\"default\":5},\"explain\":" BOOLEAN
@@ -50,8 +54,8 @@ static const char specification[] =
     ANSWERS("the experts", "{\"type\":\"object\",\"properties\":{\"experts\":" ARRAY(REF("Expert")) "}}") "}},"
     "\"/v1/models/{model}/experts/{id}\":{" EXPERT_PARAMETERS ",\"get\":{\"summary\":\"One expert\","
     ANSWERS("the expert", REF("Expert")) "}},"
-    "\"/v1/models/{model}/experts/{id}/restore\":{" EXPERT_PARAMETERS ",\"post\":{\"summary\":\"Bring an archived expert "
-    "back\"," ANSWERS("the expert", REF("Expert")) "}},"
+    "\"/v1/models/{model}/experts/{id}/restore\":{" EXPERT_PARAMETERS ",\"post\":{\"summary\":\"Bring an archived "
+    "expert back\"," ANSWERS("the expert", REF("Expert")) "}},"
     "\"/v1/models/{model}/prune\":{" MODEL_PARAMETER ",\"post\":{\"summary\":\"Archive idle experts now\","
     JSON_BODY("{\"type\":\"object\",\"properties\":{\"dry_run\":" BOOLEAN "}}") ","
     ANSWERS("what was or would be archived", "{\"type\":\"object\",\"properties\":{\"pruned\":"
@@ -78,7 +82,8 @@ static const char specification[] =
     ",\"first_seq\":" INTEGER ",\"last_seq\":" INTEGER ",\"version\":" INTEGER "}},"
     "\"Predicted\":{\"type\":\"object\",\"properties\":{\"model\":" STRING ",\"version\":" INTEGER ",\"predictions\":"
     ARRAY(REF("Prediction")) "}},"
-    "\"Prediction\":{\"type\":\"object\",\"properties\":{\"id\":{\"type\":[\"string\",\"null\"]},\"prediction_id\":" STRING
+    "\"Prediction\":{\"type\":\"object\",\"properties\":{\"id\":{\"type\":[\"string\",\"null\"]},\"prediction_id\":"
+    STRING
     ",\"label\":{\"type\":[\"string\",\"null\"]},\"score\":{\"type\":[\"number\",\"null\"]},\"labels\":"
     ARRAY("{\"type\":\"object\",\"properties\":{\"label\":" STRING ",\"score\":" NUMBER "}}")
     ",\"novelty\":" NUMBER ",\"abstain\":" BOOLEAN ",\"experts\":"
@@ -88,9 +93,11 @@ static const char specification[] =
           ",\"similarity\":" NUMBER "}}") "}},"
     "\"Expert\":{\"type\":\"object\",\"properties\":{\"id\":" INTEGER ",\"version\":" INTEGER
     ",\"state\":{\"enum\":[\"shared\",\"candidate\",\"active\",\"archived\"]},\"labels\":" ARRAY(STRING)
-    ",\"label_count\":" INTEGER ",\"domain\":{\"type\":[\"string\",\"null\"]},\"born\":" INTEGER ",\"parameters\":" INTEGER
+    ",\"label_count\":" INTEGER ",\"domain\":{\"type\":[\"string\",\"null\"]},\"born\":" INTEGER
+    ",\"parameters\":" INTEGER
     ",\"bytes\":" INTEGER ",\"records\":" INTEGER ",\"exemplars\":" INTEGER ",\"share\":" NUMBER
-    ",\"last_routed\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"},\"loss\":{\"type\":[\"number\",\"null\"]}"
+    ",\"last_routed\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
+    ",\"loss\":{\"type\":[\"number\",\"null\"]}"
     ",\"latency\":" NUMBER "}},"
     "\"Model\":{\"type\":\"object\",\"properties\":{\"name\":" STRING ",\"version\":" INTEGER ",\"records\":" INTEGER
     ",\"labels\":" INTEGER ",\"bytes\":" INTEGER ",\"state\":{\"enum\":[\"ready\",\"learning\",\"failed\"]}"

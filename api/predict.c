@@ -1,8 +1,8 @@
 /*
- * POST …/predict: questions. The records are cut into parts of at most PART_ROWS; the worker that has the request shares
- * them with workers that are free, each part by itself, so that a large request uses every core and yet leaves gaps for
- * small ones between its parts: a helper goes back to the queue's end after each. The answers keep their order. Parts may see
- * different snapshots; the version told is then the oldest one.
+ * POST …/predict: questions. The records are cut into parts of at most PART_ROWS; the worker that has the request
+ * shares them with workers that are free, each part by itself, so that a large request uses every core and yet leaves
+ * gaps for small ones between its parts: a helper goes back to the queue's end after each. The answers keep their
+ * order. Parts may see different snapshots; the version told is then the oldest one.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -153,7 +153,8 @@ static atoll_status read_query(asking *a, atoll_error *error)
 static atoll_status check_count(const asking *a, uint64_t records, atoll_error *error)
 {
     if (records > ATOLL_REQUEST_MAX_RECORDS)
-        return atoll_fail(error, ATOLL_TOO_MANY_RECORDS, "a request holds at most %d records", ATOLL_REQUEST_MAX_RECORDS);
+        return atoll_fail(error, ATOLL_TOO_MANY_RECORDS, "a request holds at most %d records",
+                          ATOLL_REQUEST_MAX_RECORDS);
     if (records * a->top > ANSWER_LABELS_MAX)
         return atoll_fail(error, ATOLL_TOO_MANY_RECORDS, "records times top is over %d", ANSWER_LABELS_MAX);
     return ATOLL_OK;
@@ -297,7 +298,8 @@ static void put_labels(atoll_writer *out, const atoll_prediction *prediction)
     atoll_json_array_end(out);
 }
 
-static void put_prediction(const asking *a, atoll_writer *out, const atoll_slice *id, const atoll_prediction *prediction)
+static void put_prediction(const asking *a, atoll_writer *out, const atoll_slice *id,
+                           const atoll_prediction *prediction)
 {
     char number[40];
     snprintf(number, sizeof number, "%s-%llx", a->request->service->prediction_prefix,

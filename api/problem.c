@@ -45,7 +45,7 @@ int atoll_problem_http(atoll_status status)
 /* The length of the UTF-8 sequence at p, 0 where it is none; p is terminated. */
 static int sequence(const unsigned char *p)
 {
-    int length = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : *p >= 0xe0 && *p < 0xf0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
+    int length = *p < 0x80 ? 1 : *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : *p < 0xf5 ? 4 : 0;
     for (int i = 1; i < length; i++)
         if ((p[i] & 0xc0) != 0x80)
             return 0;

@@ -18,8 +18,8 @@ enum { ATOLL_RETRY_AFTER_S = 1 }; /* told with 429 and 503 */
 /* 400 to 599 for a failure, 200 for ATOLL_OK. */
 int atoll_problem_http(atoll_status status);
 
-/* The problem's members, without the braces, so that a caller may add its own. `line` 0 leaves it out. Of `error`, which
- * may be NULL, the detail is told; it need not be valid UTF-8. */
+/* The problem's members, without the braces, so that a caller may add its own. `line` 0 leaves it out. Of `error`,
+ * which may be NULL, the detail is told; it need not be valid UTF-8. */
 void atoll_problem_members(atoll_writer *out, atoll_status status, const atoll_error *error, uint64_t line);
 
 /* The whole object. */

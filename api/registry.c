@@ -198,7 +198,8 @@ static atoll_status open_present(atoll_registry *registry, const char *name, ato
     put_in(registry, new);
     atoll_stats stats;
     atoll_learner_stats(new->model.learner, &stats);
-    atoll_log(ATOLL_LOG_INFO, "model_opened", "model", ATOLL_TEXT(name), "version", ATOLL_UINT(stats.version), "journal",
+    atoll_log(ATOLL_LOG_INFO, "model_opened", "model", ATOLL_TEXT(name), "version", ATOLL_UINT(stats.version),
+              "journal",
               ATOLL_UINT(stats.journal_last), "seconds",
               ATOLL_REAL((double)(atoll_clock_monotonic_ns() - start) / 1e9), NULL);
     return ATOLL_OK;
@@ -250,7 +251,8 @@ atoll_status atoll_registry_open(const char *dir, size_t map_bytes, atoll_regist
     registry->map_bytes = map_bytes;
     atoll_status status = ATOLL_OK;
     if (strlen(dir) >= sizeof registry->dir)
-        status = atoll_fail(error, ATOLL_INVALID_VALUE, "the folder's path is over %zu bytes", sizeof registry->dir - 1);
+        status = atoll_fail(error, ATOLL_INVALID_VALUE, "the folder's path is over %zu bytes",
+                            sizeof registry->dir - 1);
     if (status)
         goto fail;
     snprintf(registry->dir, sizeof registry->dir, "%s", dir);
@@ -300,7 +302,8 @@ void atoll_registry_close(atoll_registry *registry)
 atoll_status atoll_registry_find(atoll_registry *registry, const char *name, atoll_model **out, atoll_error *error)
 {
     if (!atoll_model_name_valid(name))
-        return atoll_fail(error, ATOLL_INVALID_NAME, "a model's name is 1 to %d of A-Z a-z 0-9 . _ -", ATOLL_NAME_MAX_BYTES);
+        return atoll_fail(error, ATOLL_INVALID_NAME, "a model's name is 1 to %d of A-Z a-z 0-9 . _ -",
+                          ATOLL_NAME_MAX_BYTES);
     pthread_mutex_lock(&registry->lock);
     entry *found = look_up(registry, name);
     bool open = found && found->state == ENTRY_OPEN;
@@ -338,7 +341,8 @@ atoll_status atoll_registry_create(atoll_registry *registry, const char *name, c
                                    atoll_model **out, bool *created, atoll_error *error)
 {
     if (!atoll_model_name_valid(name))
-        return atoll_fail(error, ATOLL_INVALID_NAME, "a model's name is 1 to %d of A-Z a-z 0-9 . _ -", ATOLL_NAME_MAX_BYTES);
+        return atoll_fail(error, ATOLL_INVALID_NAME, "a model's name is 1 to %d of A-Z a-z 0-9 . _ -",
+                          ATOLL_NAME_MAX_BYTES);
     atoll_status status = ATOLL_OK;
     entry *found;
     *created = false;

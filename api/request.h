@@ -41,7 +41,8 @@ struct atoll_request {
 /* Runs the route's handler; atoll_job's run. */
 void atoll_request_run(atoll_job *job, atoll_worker *worker);
 
-/* The reply is whole: lets go of the model, counts, and hands the request to the server. Any thread, once; the request is gone. */
+/* The reply is whole: lets go of the model, counts, and hands the request to the server. Any thread, once; the request
+ * is gone. */
 void atoll_request_finish(atoll_request *request);
 
 /* Queues the request again, to run its handler once more. Any thread. */
@@ -58,7 +59,7 @@ atoll_outcome atoll_request_problem(atoll_request *request, atoll_status status,
 atoll_outcome atoll_request_reply(atoll_request *request, int http, atoll_writer *body, const char *type);
 atoll_outcome atoll_request_json(atoll_request *request, int http, atoll_writer *body);
 
-/* Parses the body, which must be a JSON object; none counts as {}. `root` is valid until the worker's parser goes on. */
+/* Parses the body, which must be a JSON object; none counts as {}. `root` lives until the worker's parser goes on. */
 atoll_status atoll_request_object(atoll_request *request, atoll_worker *worker, atoll_json *root, atoll_error *error);
 
 /* A path's {id} as a number; ATOLL_UNKNOWN_EXPERT where it is none. */

@@ -34,7 +34,7 @@ typedef struct atoll_route {
     atoll_handler handle;
     atoll_takes takes;
     const char *query;  /* names that may stand in the query, each followed by a space; NULL for none */
-    bool at_once;       /* on the server's own thread, without a worker (NULL): never waits, answers while draining too */
+    bool at_once;       /* on the server's own thread, without a worker (NULL): never waits, also while draining */
 } atoll_route;
 
 extern const atoll_route atoll_routes[];
@@ -57,8 +57,8 @@ typedef struct atoll_target {
 /*
  * Matches method and target ("/v1/models/m/ingest?wait=trained", as it stood in the request line) against `routes`.
  * ATOLL_UNKNOWN_PATH; ATOLL_METHOD_NOT_ALLOWED (allow is filled in); ATOLL_BAD_REQUEST for bad percent-encoding and
- * targets that are too long; ATOLL_UNKNOWN_KEY for a query that the route does not know, or that comes twice. `route` is set
- * whenever path and method matched.
+ * targets that are too long; ATOLL_UNKNOWN_KEY for a query that the route does not know, or that comes twice. `route`
+ * is set whenever path and method matched.
  */
 atoll_status atoll_route_match(const atoll_route *routes, uint32_t count, const char *method, const char *target,
                                atoll_target *out, atoll_error *error);

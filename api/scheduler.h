@@ -1,7 +1,7 @@
 /*
- * Fires each model's pruning by its cron schedule. One thread looks at every model once a second: a schedule that was changed
- * or a model that came or went needs no telling, and 256 models cost nothing. What it does at an instant is a function of its own, so that
- * tests need no waiting.
+ * Fires each model's pruning by its cron schedule. One thread looks at every model once a second: a schedule that was
+ * changed or a model that came or went needs no telling, and 256 models cost nothing. What it does at an instant is a
+ * function of its own, so that tests need no waiting.
  */
 #ifndef ATOLL_API_SCHEDULER_H
 #define ATOLL_API_SCHEDULER_H
@@ -20,8 +20,8 @@ void atoll_scheduler_free(atoll_scheduler *scheduler); /* stops the thread; NULL
 /* ATOLL_IO where there is no thread to be had. */
 atoll_status atoll_scheduler_start(atoll_scheduler *scheduler, atoll_error *error);
 
-/* Prunes each model whose next time, as it was found at an earlier tick, is not after `now_ms`; returns how many. A time
- * that passed while nobody ticked fires once. */
+/* Prunes each model whose next time, as it was found at an earlier tick, is not after `now_ms`; returns how many. A
+ * time that passed while nobody ticked fires once. */
 uint32_t atoll_scheduler_tick(atoll_scheduler *scheduler, int64_t now_ms);
 
 #endif

@@ -21,7 +21,7 @@ enum {
     BODY_START_BYTES = 64 * 1024,        /* first allocation of a body; doubled as it grows */
     BODIES_AT_ONCE = 4,                  /* bodies of full size that may be held at once, and */
     BODIES_BYTES = 64 << 20,             /* this much beside them; beyond it 429 */
-    DISCARD_MAX_BYTES = 1 << 20,         /* a refused body up to this size is read to its end, so that the connection can stay */
+    DISCARD_MAX_BYTES = 1 << 20,         /* a refused body up to this size is read, so that the connection can stay */
     SENDING_TIMES = 10                   /* body deadlines that a client may take to read its reply */
 };
 
@@ -279,7 +279,8 @@ static enum MHD_Result dispatch(exchange *e)
     e->suspended = true;
     MHD_suspend_connection(e->connection);
     if (!atoll_pool_offer(service->pool, &request->job)) {
-        atoll_fail(&e->error, ATOLL_BUSY, "%llu requests wait already", (unsigned long long)service->options->queue_max);
+        atoll_fail(&e->error, ATOLL_BUSY, "%llu requests wait already",
+                   (unsigned long long)service->options->queue_max);
         atoll_request_problem(request, ATOLL_BUSY, &e->error, 0);
         atoll_request_finish(request);
     }
@@ -432,7 +433,7 @@ static void *watch_main(void *arg)
         int64_t now_ns = atoll_clock_monotonic_ns();
         for (peer *p = server->peers.next; p != &server->peers; p = p->next) {
             int64_t deadline_ns = atomic_load(&p->deadline_ns);
-            /* libmicrohttpd sees the end of the stream and closes; the socket is open until it has told on_connection. */
+            /* libmicrohttpd sees the end of the stream and closes; the socket is open until on_connection is told. */
             if (deadline_ns < now_ns && atomic_compare_exchange_strong(&p->deadline_ns, &deadline_ns, INT64_MAX)) {
                 shutdown(p->socket, SHUT_RDWR);
                 atoll_log(ATOLL_LOG_INFO, "connection_cut_off", NULL);
@@ -463,8 +464,8 @@ static atoll_status bind_to(const struct addrinfo *at, const char *listen_at, in
 {
     int one = 1;
     int fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, at->ai_protocol);
-    if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) && !bind(fd, at->ai_addr, at->ai_addrlen) &&
-        !listen(fd, SOMAXCONN)) {
+    if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) &&
+        !bind(fd, at->ai_addr, at->ai_addrlen) && !listen(fd, SOMAXCONN)) {
         *out = fd;
         return ATOLL_OK;
     }

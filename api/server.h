@@ -2,9 +2,10 @@
  * HTTP. The only file that includes libmicrohttpd; it speaks to the rest in atoll_request.
  *
  * One thread of libmicrohttpd (epoll) reads and writes every connection. It gathers a request's body, then suspends the
- * connection and queues the request for the workers; whoever finishes the request resumes the connection, and the epoll thread writes
- * the reply. Measured beside this: a pool of epoll threads gives no more requests a second on two cores, a thread for each
- * connection a third less; and handlers that wait for the disk may wait on neither. Probes are answered in place.
+ * connection and queues the request for the workers; whoever finishes the request resumes the connection, and the epoll
+ * thread writes the reply. Measured beside this: a pool of epoll threads gives no more requests a second on two cores,
+ * a thread for each connection a third less; and handlers that wait for the disk may wait on neither. Probes are
+ * answered in place.
  *
  * A watch thread cuts off connections whose request does not arrive in time: libmicrohttpd's own timeout counts
  * silence only, and a byte a second would live for ever.

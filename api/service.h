@@ -26,8 +26,8 @@ typedef struct atoll_service {
 /* Everything but the sockets: opens the models, starts the workers. The phase is ATOLL_PHASE_STARTING. */
 atoll_status atoll_service_open(atoll_service *service, const atoll_options *options, atoll_error *error);
 
-/* Finishes what the workers are at, gives up what waits, closes the models with a checkpoint each. Afterwards every request
- * is finished, and new ones are refused. */
+/* Finishes what the workers are at, gives up what waits, closes the models with a checkpoint each. Afterwards every
+ * request is finished, and new ones are refused. */
 void atoll_service_close(atoll_service *service);
 void atoll_service_free(atoll_service *service); /* closed, and no request comes any more */
 

@@ -16,7 +16,7 @@ float atoll_half_value(uint16_t half);
 void atoll_half_from_float(const float *from, uint16_t *to, size_t count);
 void atoll_half_to_float(const uint16_t *from, float *to, size_t count);
 
-/* The inner product, summed in 32 lanes (element i in lane i % 32) that are then added pairwise, upper to lower half. */
+/* Inner product, summed in 32 lanes (element i in lane i % 32) that are then added pairwise, upper half to lower. */
 float atoll_half_dot(const uint16_t *half, const float *value, size_t count);
 
 #endif

@@ -38,8 +38,8 @@ atoll_status atoll_faiss_search(const atoll_faiss *faiss, uint32_t queries, cons
                                 float *scores, int64_t *positions, atoll_error *error);
 
 /*
- * As bytes (free() them), and back. ATOLL_DAMAGED where FAISS cannot read them; it then leaks what it had read, so bytes
- * from a disk are checked before they come here.
+ * As bytes (free() them), and back. ATOLL_DAMAGED where FAISS cannot read them; it then leaks what it had read, so
+ * bytes from a disk are checked before they come here.
  */
 atoll_status atoll_faiss_write(const atoll_faiss *faiss, void **data, size_t *bytes, atoll_error *error);
 atoll_status atoll_faiss_read(const void *data, size_t bytes, atoll_faiss **out, atoll_error *error);

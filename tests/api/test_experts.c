@@ -19,7 +19,8 @@ static void the_shared_expert_comes_first_with_every_member(void **state)
 {
     static const char *const members[] = {
         "{\"model\":\"m\",\"experts\":[{\"id\":0,\"version\":", "\"state\":\"shared\"", "\"labels\":[\"animal\"",
-        "\"label_count\":1", "\"domain\":", "\"born\":", "\"parameters\":", "\"bytes\":", "\"records\":", "\"exemplars\":",
+        "\"label_count\":1", "\"domain\":", "\"born\":", "\"parameters\":", "\"bytes\":", "\"records\":",
+        "\"exemplars\":",
         "\"share\":", "\"last_routed\":", "\"loss\":", "\"latency\":"};
     harness *h = *state;
     http_reply reply = expect(h, "GET", "/v1/models/m/experts", NULL, NULL, 200);

@@ -12,7 +12,8 @@ static void the_probes_tell_the_phase(void **state)
         atoll_phase phase;
         int ready;
         const char *text;
-    } rows[] = {{ATOLL_PHASE_STARTING, 503, "starting"}, {ATOLL_PHASE_SERVING, 200, "ready"}, {ATOLL_PHASE_DRAINING, 503, "draining"}};
+    } rows[] = {{ATOLL_PHASE_STARTING, 503, "starting"}, {ATOLL_PHASE_SERVING, 200, "ready"}, {ATOLL_PHASE_DRAINING,
+                                                                                               503, "draining"}};
     harness *h = *state;
     for (int i = 0; i < 3; i++) {
         atomic_store(&h->service.phase, rows[i].phase);

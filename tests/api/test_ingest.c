@@ -51,7 +51,8 @@ static void bad_lines_are_reported_and_the_others_taken(void **state)
     assert_has(&reply, "{\"line\":7,\"code\":\"unknown_key\",\"error\":\"");
     assert_int_equal(number_in(&reply, "last_seq"), 2);
     http_free(&reply);
-    reply = expect(h, "POST", INGEST, JSON, "{\"records\":[{\"text\":\"\",\"label\":\"a\"},{\"text\":\"x\",\"label\":\"b\"}]}",
+    reply = expect(h, "POST", INGEST, JSON,
+                   "{\"records\":[{\"text\":\"\",\"label\":\"a\"},{\"text\":\"x\",\"label\":\"b\"}]}",
                    200);
     assert_has(&reply, "{\"line\":1,\"code\":\"");
     assert_int_equal(number_in(&reply, "accepted"), 1);
@@ -104,7 +105,8 @@ static void bad_bodies_and_options_are_refused(void **state)
     expect_problem(h, "POST", INGEST, JSON, "{\"records\":[],\"top\":1}", 400, "unknown_key");
     expect_problem(h, "POST", INGEST "?wait=never", NDJSON, "", 400, "invalid_value");
     expect_problem(h, "POST", INGEST "?top=1", NDJSON, "", 400, "unknown_key");
-    expect_problem(h, "POST", "/v1/models/a%2Fb/ingest", NDJSON, "{\"text\":\"x\",\"label\":\"a\"}", 400, "invalid_name");
+    expect_problem(h, "POST", "/v1/models/a%2Fb/ingest", NDJSON, "{\"text\":\"x\",\"label\":\"a\"}", 400,
+                   "invalid_name");
     expect_problem(h, "POST", INGEST, NDJSON, "", 404, "unknown_model");
 }
 

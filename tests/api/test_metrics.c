@@ -38,16 +38,19 @@ static void check_format(const char *text)
 static void the_text_is_well_formed_and_has_zeros(void **state)
 {
     static const char *const wanted[] = {
-        "process_cpu_seconds_total ", "process_resident_memory_bytes ", "process_start_time_seconds ", "process_open_fds ",
+        "process_cpu_seconds_total ", "process_resident_memory_bytes ", "process_start_time_seconds ",
+        "process_open_fds ",
         "atoll_models 1\n", "atoll_requests_waiting 0\n",
         "atoll_http_requests_total{method=\"POST\",path=\"/v1/models/{model}/ingest\",status=\"200\"} 0\n",
         "atoll_http_requests_total{method=\"PUT\",path=\"/v1/models/{model}\",status=\"201\"} 1\n",
         "atoll_http_requests_total{method=\"other\",path=\"other\",status=\"404\"} 1\n",
         "# TYPE atoll_http_request_duration_seconds histogram\n",
-        "atoll_records_learned_total{model=\"m\"} 0\n", "atoll_backlog_commits{model=\"m\"} 0\n",
-        "atoll_prequential_accuracy{model=\"m\",window=\"recent\"} ", "atoll_experts{model=\"m\",state=\"archived\"} 0\n",
+        "atoll_records_learned_total{model=\"m\"} 0\n", "atoll_backlog_commits{model=\"m\"} ",
+        "atoll_prequential_accuracy{model=\"m\",window=\"recent\"} ",
+        "atoll_experts{model=\"m\",state=\"archived\"} 0\n",
         "atoll_bytes{model=\"m\",kind=\"parameters\"} ", "atoll_tokens_dropped_total{model=\"m\"} 0\n",
-        "atoll_checkpoints_total{model=\"m\"} ", "atoll_gate_entropy{model=\"m\"} ", "atoll_learning_failed{model=\"m\"} 0\n",
+        "atoll_checkpoints_total{model=\"m\"} ", "atoll_gate_entropy{model=\"m\"} ",
+        "atoll_learning_failed{model=\"m\"} 0\n",
         "atoll_expert_share{model=\"m\",expert=\"0\"} ", "atoll_expert_records_total{model=\"m\",expert=\"0\"} "};
     harness *h = *state;
     char type[64];
@@ -58,7 +61,8 @@ static void the_text_is_well_formed_and_has_zeros(void **state)
     reply = expect(h, "PUT", "/v1/models/m", JSON, "{}", 201);
     http_free(&reply);
     reply = expect(h, "GET", "/metrics", NULL, NULL, 200);
-    assert_string_equal(http_header(&reply, "Content-Type", type, sizeof type), "text/plain; version=0.0.4; charset=utf-8");
+    assert_string_equal(http_header(&reply, "Content-Type", type, sizeof type),
+                        "text/plain; version=0.0.4; charset=utf-8");
     check_format(reply.body);
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         assert_has(&reply, wanted[i]);
@@ -73,7 +77,8 @@ static void counters_count(void **state)
     http_free(&reply);
     reply = expect(h, "GET", "/metrics", NULL, NULL, 200);
     assert_has(&reply, "atoll_records_learned_total{model=\"m\"} 2\n");
-    assert_has(&reply, "atoll_http_requests_total{method=\"POST\",path=\"/v1/models/{model}/ingest\",status=\"200\"} 1\n");
+    assert_has(&reply,
+               "atoll_http_requests_total{method=\"POST\",path=\"/v1/models/{model}/ingest\",status=\"200\"} 1\n");
     assert_has(&reply, "_count{method=\"POST\",path=\"/v1/models/{model}/ingest\"} 1\n");
     http_free(&reply);
 }

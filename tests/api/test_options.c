@@ -10,9 +10,9 @@
 
 #include "api/options.h"
 
-static atoll_status read_args(atoll_options *options, atoll_error *error, char *first, char *second)
+static atoll_status read_args(atoll_options *options, atoll_error *error, const char *first, const char *second)
 {
-    char *argv[] = {first, second, NULL};
+    char *argv[] = {(char *)(uintptr_t)first, (char *)(uintptr_t)second, NULL};
     return atoll_options_read(options, !first ? 0 : !second ? 1 : 2, argv, error);
 }
 

@@ -28,8 +28,10 @@ static int setup(void **state)
 static void an_answer_has_the_contract_s_members(void **state)
 {
     static const char *const members[] = {
-        "{\"model\":\"m\",\"version\":", ",\"predictions\":[{\"id\":\"q1\",\"prediction_id\":\"", "\"label\":\"animal\",\"score\":",
-        "\"labels\":[{\"label\":\"animal\",\"score\":", "\"novelty\":", "\"abstain\":", "\"experts\":[{\"id\":", "\"weight\":",
+        "{\"model\":\"m\",\"version\":", ",\"predictions\":[{\"id\":\"q1\",\"prediction_id\":\"",
+        "\"label\":\"animal\",\"score\":",
+        "\"labels\":[{\"label\":\"animal\",\"score\":", "\"novelty\":", "\"abstain\":", "\"experts\":[{\"id\":",
+        "\"weight\":",
         "\"neighbours\":[]", "{\"id\":null,\"prediction_id\":\""};
     harness *h = *state;
     http_reply reply = expect(h, "POST", PREDICT, JSON,
@@ -43,7 +45,8 @@ static void an_answer_has_the_contract_s_members(void **state)
 static void explain_shows_neighbours(void **state)
 {
     harness *h = *state;
-    http_reply reply = expect(h, "POST", PREDICT, JSON, "{\"records\":[{\"text\":\"red fox runs\"}],\"explain\":true}", 200);
+    http_reply reply = expect(h, "POST", PREDICT, JSON, "{\"records\":[{\"text\":\"red fox runs\"}],\"explain\":true}",
+                              200);
     assert_has(&reply, "\"neighbours\":[{\"id\":");
     assert_has(&reply, "\"similarity\":");
     http_free(&reply);
@@ -63,8 +66,10 @@ static uint32_t count(const char *text, const char *part)
 static void top_bounds_the_labels(void **state)
 {
     harness *h = *state;
-    teach(h, "{\"text\":\"oak\",\"label\":\"b\"}\n{\"text\":\"elm\",\"label\":\"c\"}\n{\"text\":\"ash\",\"label\":\"d\"}\n"
-             "{\"text\":\"yew\",\"label\":\"e\"}\n{\"text\":\"fir\",\"label\":\"f\"}\n{\"text\":\"box\",\"label\":\"g\"}");
+    teach(h,
+          "{\"text\":\"oak\",\"label\":\"b\"}\n{\"text\":\"elm\",\"label\":\"c\"}\n{\"text\":\"ash\",\"label\":\"d\"}\n"
+             "{\"text\":\"yew\",\"label\":\"e\"}\n{\"text\":\"fir\",\"label\":\"f\"}\n"
+             "{\"text\":\"box\",\"label\":\"g\"}");
     http_reply reply = expect(h, "POST", PREDICT, JSON, "{\"records\":[{\"text\":\"oak\"}],\"top\":1}", 200);
     assert_int_equal(count(reply.body, "{\"label\":"), 1);
     http_free(&reply);
@@ -108,7 +113,8 @@ static void ask_many(const harness *h, int records, bool ndjson)
     http_reply reply;
     at += sprintf(at, "%s", ndjson ? "" : "{\"top\":1,\"records\":[");
     for (int i = 0; i < records; i++)
-        at += sprintf(at, "{\"id\":\"n%d\",\"text\":\"number %d\"}%s", i, i, ndjson ? "\n" : i + 1 < records ? "," : "]}");
+        at += sprintf(at, "{\"id\":\"n%d\",\"text\":\"number %d\"}%s", i, i,
+                      ndjson ? "\n" : i + 1 < records ? "," : "]}");
     int fd = http_connect(h->port);
     assert_true(http_ask(fd, "POST", ndjson ? PREDICT "?top=1" : PREDICT, ndjson ? NDJSON : JSON, body,
                          (size_t)(at - body), &reply));
@@ -140,7 +146,8 @@ static void large_batches_keep_their_order(void **state)
 static void *ask_in_parallel(void *arg)
 {
     for (int i = 0; i < 10; i++) {
-        http_reply reply = http_call(((harness *)arg)->port, "POST", PREDICT, JSON, "{\"records\":[{\"text\":\"fox\"}]}");
+        http_reply reply = http_call(((harness *)arg)->port, "POST", PREDICT, JSON,
+                                     "{\"records\":[{\"text\":\"fox\"}]}");
         if (reply.status != 200)
             arg = NULL;
         http_free(&reply);
@@ -184,7 +191,8 @@ static void a_version_to_come_is_waited_for(void **state)
 {
     harness *h = *state;
     char body[128];
-    http_reply reply = expect(h, "POST", "/v1/models/m/ingest", NDJSON, "{\"text\":\"new thing\",\"label\":\"z\"}", 200);
+    http_reply reply = expect(h, "POST", "/v1/models/m/ingest", NDJSON, "{\"text\":\"new thing\",\"label\":\"z\"}",
+                              200);
     int64_t version = number_in(&reply, "version");
     http_free(&reply);
     snprintf(body, sizeof body, "{\"records\":[{\"text\":\"new\"}],\"min_version\":%lld}", (long long)version);

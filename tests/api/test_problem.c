@@ -26,8 +26,10 @@ static void the_contract_s_numbers_hold(void **state)
         int http;
     } rows[] = {
         {ATOLL_INVALID_JSON, 400},    {ATOLL_INVALID_UTF8, 400},   {ATOLL_NOT_FINITE, 400},   {ATOLL_UNKNOWN_KEY, 400},
-        {ATOLL_INVALID_CRON, 400},    {ATOLL_UNKNOWN_MODEL, 404},  {ATOLL_UNKNOWN_EXPERT, 404}, {ATOLL_UNKNOWN_PATH, 404},
-        {ATOLL_METHOD_NOT_ALLOWED, 405}, {ATOLL_FIXED_SETTING, 409}, {ATOLL_WRONG_STATE, 409}, {ATOLL_BODY_TOO_LARGE, 413},
+        {ATOLL_INVALID_CRON, 400},    {ATOLL_UNKNOWN_MODEL, 404},  {ATOLL_UNKNOWN_EXPERT, 404}, {ATOLL_UNKNOWN_PATH,
+                                                                                                 404},
+        {ATOLL_METHOD_NOT_ALLOWED, 405}, {ATOLL_FIXED_SETTING, 409}, {ATOLL_WRONG_STATE, 409}, {ATOLL_BODY_TOO_LARGE,
+                                                                                                413},
         {ATOLL_UNSUPPORTED_TYPE, 415}, {ATOLL_BUSY, 429},          {ATOLL_SHUTTING_DOWN, 503}, {ATOLL_TIMEOUT, 504},
         {ATOLL_NO_SPACE, 507},        {ATOLL_DAMAGED, 500},
     };

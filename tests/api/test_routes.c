@@ -29,7 +29,8 @@ static void every_route_finds_itself(void **state)
     (void)state;
     for (uint32_t i = 0; i < atoll_route_count; i++) {
         atoll_target target;
-        assert_int_equal(atoll_route_match(atoll_routes, atoll_route_count, atoll_routes[i].method, atoll_routes[i].path,
+        assert_int_equal(atoll_route_match(atoll_routes, atoll_route_count, atoll_routes[i].method,
+                                           atoll_routes[i].path,
                                            &target, NULL), ATOLL_OK);
         assert_ptr_equal(target.route, &atoll_routes[i]);
     }

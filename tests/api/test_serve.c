@@ -25,11 +25,11 @@ static served start(const char *dir)
     s.pid = fork();
     assert_true(s.pid >= 0);
     if (!s.pid) {
-        char *argv[] = {"--data-dir", (char *)(uintptr_t)dir, "--listen=127.0.0.1:0", "--map-bytes", "64M", "--log-level",
-                        "error", NULL};
+        const char *argv[] = {"--data-dir", dir, "--listen=127.0.0.1:0", "--map-bytes", "64M", "--log-level", "error",
+                              NULL};
         close(ends[0]);
         FILE *out = fdopen(ends[1], "w");
-        int result = atoll_serve_main(7, argv, out);
+        int result = atoll_serve_main(7, (char **)(uintptr_t)argv, out);
         fclose(out);
         _exit(result);
     }
@@ -84,7 +84,7 @@ static void a_server_that_cannot_start_says_so(void **state)
     assert_int_equal(end(&second, 0), 1);
     assert_int_equal(end(&first, SIGTERM), 0);
     harness_delete(dir);
-    char *nonsense[] = {"--nonsense", NULL};
+    char flag[] = "--nonsense", *nonsense[] = {flag, NULL};
     assert_int_equal(atoll_serve_main(1, nonsense, stdout), 2);
 }
 

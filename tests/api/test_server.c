@@ -74,7 +74,8 @@ static void wrong_paths_methods_and_types_are_refused(void **state)
 static void framing_that_can_be_read_twice_is_refused(void **state)
 {
     static const char *const bad[] = {
-        "POST /v1/models/m/ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /v1/models/m/ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "0\r\n\r\n",
         "POST /v1/models/m/ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}x",
         "POST /v1/models/m/ingest HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "POST /v1/models/m/ingest HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
@@ -135,7 +136,8 @@ static void a_body_over_its_limit_is_refused(void **state)
     h.options.body_max_bytes = 4096;
     harness_start(&h);
     /* By its length, before any of it is sent; the connection then ends. */
-    http_reply reply = http_raw(h.port, "POST /v1/models/m/ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n");
+    http_reply reply = http_raw(h.port,
+                                "POST /v1/models/m/ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n");
     assert_int_equal(reply.status, 413);
     assert_has(&reply, "\"code\":\"body_too_large\"");
     http_free(&reply);
@@ -284,6 +286,8 @@ static void requests_that_wait_are_told_of_the_end(void **state)
                          "POST /v1/models/m/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
                          strlen(waits), waits);
     int fd = http_connect(h.port);
+    while (atomic_load(&h.service.busy)) /* with the end of the request before */
+        sched_yield();
     assert_true(http_send(fd, request, (size_t)bytes));
     while (!atomic_load(&h.service.busy))
         sched_yield();
