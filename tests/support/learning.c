@@ -1,0 +1,265 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/support/learning.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/hash.h"
+#include "core/kernels.h"
+
+/* ---- streams ---- */
+
+void learning_config(atoll_config *config)
+{
+    atoll_config_defaults(config);
+    config->feature_buckets = 16384;
+    config->embedding_dim = 64;
+    config->expert_hidden = 16;
+    config->memory_exemplars = 400;
+}
+
+/* Half the words follow from `topic`, the others from the domain. */
+static void draw_words(learning_record *out, atoll_rng *rng, uint32_t domain, uint64_t topic)
+{
+    static const char *const syllable[] = {"ba", "ke", "li", "mo", "nu", "pra", "sti", "tor", "vel", "zon"};
+    enum { SYLLABLES = sizeof syllable / sizeof *syllable, WORDS = 6, OWN_WORDS = 10 };
+    int used = 0;
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < WORDS; i++) {
+        /* A word is four syllables that follow from what it belongs to and its number in it. */
+        uint64_t key[2] = {i < WORDS / 2 ? topic : (uint64_t)domain << 32, atoll_rng_below(rng, OWN_WORDS)};
+        uint64_t hash = atoll_hash64(key, sizeof key, 0);
+        for (int k = 0; k < 4; k++, hash >>= 16)
+            used += snprintf(out->text + used, sizeof out->text - (size_t)used, "%s", syllable[hash % SYLLABLES]);
+        used += snprintf(out->text + used, sizeof out->text - (size_t)used, " ");
+    }
+    out->record.text = (atoll_slice){out->text, (size_t)used};
+}
+
+void learning_draw_text(learning_record *out, atoll_rng *rng, uint32_t domain, uint32_t label)
+{
+    draw_words(out, rng, domain, (uint64_t)domain << 32 | (label + 1));
+    int length = snprintf(out->label, sizeof out->label, "d%u-l%u", domain, label);
+    out->record.label = (atoll_slice){out->label, (size_t)length};
+}
+
+void learning_draw_contrary(learning_record *out, atoll_rng *rng, uint32_t domain, uint32_t topic)
+{
+    draw_words(out, rng, domain, topic + 1);
+    int length = snprintf(out->label, sizeof out->label, "l%u", (topic + domain) % LEARNING_LABELS_A_DOMAIN);
+    out->record.label = (atoll_slice){out->label, (size_t)length};
+}
+
+void learning_add_vector(learning_record *out, atoll_rng *rng, uint32_t label)
+{
+    atoll_rng centre;
+    atoll_rng_seed(&centre, 5, label);
+    for (int i = 0; i < LEARNING_VECTOR_DIM; i++)
+        out->vector[i] = 10 + 3 * (atoll_rng_normal(&centre) + 0.5f * atoll_rng_normal(rng));
+    out->record.vector = out->vector;
+    out->record.vector_dim = LEARNING_VECTOR_DIM;
+}
+
+void learning_draw_any(learning_record *out, atoll_rng *rng, uint32_t number, uint32_t domain)
+{
+    uint32_t label = atoll_rng_below(rng, LEARNING_LABELS_A_DOMAIN);
+    learning_draw_text(out, rng, domain, label);
+    if (number % 3 == 1)
+        learning_add_vector(out, rng, label);
+    if (number % 9 == 4)
+        out->record.text = (atoll_slice){0};
+    if (number % 31 == 7)
+        out->record.text.bytes = (size_t)snprintf(out->text, sizeof out->text, "!");
+    if (number % 2) {
+        out->record.id = (atoll_slice){out->id, (size_t)snprintf(out->id, sizeof out->id, "r%u", number)};
+        out->record.domain = (atoll_slice){out->domain, (size_t)snprintf(out->domain, sizeof out->domain, "%u", domain)};
+    }
+    out->record.has_time = number % 5 == 0;
+    out->record.time_ms = number;
+}
+
+/* ---- learning ---- */
+
+void learning_open(learning *l, const atoll_config *config)
+{
+    assert_int_equal(atoll_kernels_init(NULL), ATOLL_OK);
+    memset(l, 0, sizeof *l);
+    assert_int_equal(atoll_state_init(&l->state, config, NULL), ATOLL_OK);
+    l->trainer = atoll_trainer_new();
+    assert_non_null(l->trainer);
+    l->seq = 1;
+}
+
+void learning_close(learning *l)
+{
+    atoll_state_free(&l->state);
+    atoll_trainer_free(l->trainer);
+}
+
+void learning_commit(learning *l, const learning_record *records, uint32_t count)
+{
+    atoll_error error = {0};
+    atoll_model *model = &l->state.model;
+    atoll_record *views = malloc(count * sizeof *views);
+    assert_non_null(views);
+    for (uint32_t i = 0; i < count; i++)
+        views[i] = records[i].record;
+    model->time_ms = 1000 * (int64_t)(model->version + 1);
+    atoll_status status = atoll_trainer_learn(l->trainer, &l->state, views, count, model->version + 1, l->seq,
+                                              model->time_ms, &error);
+    if (status)
+        print_error("learning: %s\n", error.detail);
+    assert_int_equal(status, ATOLL_OK);
+    model->version++;
+    l->seq += count;
+    free(views);
+}
+
+void learning_feed(learning *l, learning_draw draw, atoll_rng *rng, uint32_t domain, uint32_t count, uint32_t batch)
+{
+    learning_record *records = malloc(batch * sizeof *records);
+    assert_non_null(records);
+    for (uint32_t at = 0; at < count; at += batch) {
+        uint32_t now = count - at < batch ? count - at : batch;
+        for (uint32_t i = 0; i < now; i++)
+            draw(&records[i], rng, domain, atoll_rng_below(rng, LEARNING_LABELS_A_DOMAIN));
+        learning_commit(l, records, now);
+        atoll_reclaim_advance(l->state.reclaim); /* as publishing does */
+    }
+    free(records);
+}
+
+/* ---- digest ---- */
+
+static void add(uint64_t *hash, const void *data, size_t bytes)
+{
+    *hash = atoll_hash64(data, bytes, *hash);
+}
+
+#define ADD(hash, value) add(hash, &(value), sizeof(value))
+
+static void add_array(uint64_t *hash, const atoll_array *array)
+{
+    ADD(hash, array->count);
+    for (uint32_t i = 0; i < array->count; i++)
+        add(hash, atoll_array_at(array, i), array->element_bytes);
+}
+
+static void add_net(uint64_t *hash, const atoll_net *net)
+{
+    ADD(hash, net->outputs);
+    ADD(hash, net->capacity);
+    ADD(hash, net->dense_dim);
+    add_array(hash, &net->sparse.table);
+    add_array(hash, &net->sparse.rows);
+    add_array(hash, &net->head);
+    add_array(hash, &net->first);
+    add_array(hash, &net->linear);
+}
+
+static void add_expert(uint64_t *hash, const atoll_expert *expert)
+{
+    ADD(hash, expert->id);
+    ADD(hash, expert->state);
+    ADD(hash, expert->born);
+    ADD(hash, expert->version);
+    ADD(hash, expert->born_records);
+    ADD(hash, expert->records);
+    ADD(hash, expert->last_routed_ms);
+    ADD(hash, expert->share);
+    ADD(hash, expert->loss);
+    add_net(hash, &expert->net);
+    add_array(hash, &expert->labels);
+}
+
+static void add_names(uint64_t *hash, const atoll_names *names)
+{
+    for (uint32_t i = 0; i < names->count; i++)
+        add(hash, names->name[i], strlen(names->name[i]) + 1);
+}
+
+static void add_model(uint64_t *hash, const atoll_model *model)
+{
+    ADD(hash, model->version);
+    ADD(hash, model->records);
+    ADD(hash, model->time_ms);
+    ADD(hash, model->labels);
+    ADD(hash, model->encoder.vector_dim);
+    ADD(hash, model->encoder.documents);
+    ADD(hash, model->encoder.vectors);
+    add_array(hash, &model->encoder.frequency);
+    add_array(hash, &model->encoder.moments);
+    ADD(hash, model->experts);
+    for (uint32_t e = 0; e < model->experts; e++)
+        add_expert(hash, &model->expert[e]);
+    add_net(hash, &model->gate.net);
+    ADD(hash, model->gate.vote_scale);
+    ADD(hash, model->gate.vote_squares);
+    ADD(hash, model->gate.version);
+    ADD(hash, model->combiner);
+    ADD(hash, model->novelty.next);
+    add(hash, model->novelty.recent, model->novelty.count * sizeof(float));
+    add(hash, model->novelty.sorted, model->novelty.count * sizeof(float));
+    if (model->analytic)
+        add(hash, model->analytic->w, (size_t)ATOLL_RIDGE_FEATURES * model->analytic->labels * sizeof(float));
+}
+
+static void add_ridge(uint64_t *hash, const atoll_ridge *ridge)
+{
+    ADD(hash, ridge->records);
+    ADD(hash, ridge->labels);
+    for (uint32_t row = 0; row < ATOLL_RIDGE_FEATURES; row++)
+        add(hash, ridge->g + (size_t)row * ATOLL_RIDGE_FEATURES + row, (ATOLL_RIDGE_FEATURES - row) * sizeof(float));
+    add(hash, ridge->b, (size_t)ridge->labels * ATOLL_RIDGE_FEATURES * sizeof(float));
+}
+
+static void add_memory(uint64_t *hash, const atoll_state *state)
+{
+    void *blob;
+    size_t bytes;
+    atoll_memory_view view = atoll_memory_freeze(state->memory);
+    for (uint32_t slot = 0; slot < view.slots.count; slot++) {
+        assert_int_equal(atoll_memory_save_slot(&view, slot, &blob, &bytes, NULL), ATOLL_OK);
+        add(hash, blob, bytes);
+        free(blob);
+    }
+    assert_int_equal(atoll_memory_save_cells(state->memory, &blob, &bytes, NULL), ATOLL_OK);
+    add(hash, blob, bytes);
+    free(blob);
+    assert_int_equal(atoll_index_save(state->index, &blob, &bytes, NULL), ATOLL_OK);
+    add(hash, blob, bytes);
+    free(blob);
+}
+
+static void add_counts(uint64_t *hash, const atoll_state *state)
+{
+    const atoll_growth *growth = &state->growth;
+    const atoll_tally *tally = &state->tally;
+    uint64_t counted[] = {growth->youngest, growth->candidate, growth->born, growth->promoted, growth->given_up,
+                          growth->pruned, growth->restored, tally->asked, tally->right, tally->repeated,
+                          tally->last_label, tally->routes.routed, tally->routes.overflowed, tally->routes.dropped,
+                          state->solved};
+    double measured[] = {growth->evidence, growth->surprise, tally->recent, tally->log_loss, tally->entropy};
+    add(hash, counted, sizeof counted);
+    add(hash, measured, sizeof measured);
+    add(hash, state->domain, state->domains.count * sizeof *state->domain);
+}
+
+uint64_t learning_digest(const atoll_state *state)
+{
+    uint64_t hash = 1;
+    add_model(&hash, &state->model);
+    add_names(&hash, &state->labels);
+    add_names(&hash, &state->domains);
+    if (state->ridge)
+        add_ridge(&hash, state->ridge);
+    add_memory(&hash, state);
+    add_counts(&hash, state);
+    return hash;
+}
