@@ -563,7 +563,7 @@ static atoll_status prepare(atoll_learner *learner, const char *path, const atol
                           (unsigned long long)learner->state.model.version);
     if ((status = atoll_learner_admit_known(learner, error)))
         return status;
-    learner->trainer = atoll_trainer_new();
+    learner->trainer = atoll_trainer_new(NICENESS);
     if (!learner->trainer)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn with");
     return publish(learner, error);
