@@ -43,10 +43,11 @@ typedef struct atoll_array {
     uint32_t shift;        /* log2 of elements a page */
 } atoll_array;
 
-/* The writer's side: what pages are allocated from and retired to. */
+/* The writer's side: what pages are allocated from and retired to. The writer may have several threads, as long as no
+ * two change the same array. */
 typedef struct atoll_pager {
     atoll_reclaim *reclaim;
-    uint64_t live_bytes; /* bytes of all blocks that live arrays of this pager hold */
+    _Atomic uint64_t live_bytes; /* bytes of all blocks that live arrays of this pager hold */
 } atoll_pager;
 
 void atoll_array_init(atoll_array *array, uint32_t element_bytes);
