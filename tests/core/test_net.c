@@ -153,7 +153,8 @@ static void new_record(trial *t)
     fill_normal(&t->rng, t->weight, FEATURES);
     fill_normal(&t->rng, t->dense, DENSE);
     fill_normal(&t->rng, t->linear, LINEAR);
-    t->input = (atoll_input){t->bucket, t->weight, FEATURES, t->dense, t->linear};
+    t->input = (atoll_input){
+        .bucket = t->bucket, .weight = t->weight, .features = FEATURES, .dense = t->dense, .linear = t->linear};
 }
 
 static void trial_open(trial *t, const atoll_net_shape *shape, uint32_t outputs)
