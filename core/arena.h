@@ -1,4 +1,4 @@
-/* An arena: memory that is handed out piece by piece and taken back all at once. Keeps its chunks for the next round. */
+/* An arena: memory handed out piece by piece and taken back all at once. Keeps its chunks for the next round. */
 #ifndef ATOLL_CORE_ARENA_H
 #define ATOLL_CORE_ARENA_H
 

@@ -6,8 +6,8 @@
 #include "core/kernels.h"
 
 /*
- * What a voice gives to a label that it does not know. Small enough for a sure voice to decide, large enough that a gate
- * in error does not forbid the right label.
+ * What a voice gives to a label that it does not know. Small enough for a sure voice to decide, large enough that a
+ * gate in error does not forbid the right label.
  */
 static const float floor_of[ATOLL_VOICES] = {1e-4f, 1e-4f, 1e-3f, 2e-2f};
 

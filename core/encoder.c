@@ -47,15 +47,28 @@ static uint32_t frequency_of(const atoll_encoder *encoder, uint32_t bucket)
 void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms, atoll_encoded *out)
 {
     enum { AHEAD = 16 };
+    enum { COMMON, KNOWN, RARE, RANKS };
+    uint8_t rank[ATOLL_FEATURES_MAX];
+    uint32_t frequency[ATOLL_FEATURES_MAX], place[RANKS] = {0};
     float log_documents = logf((float)(encoder->documents + 1));
-    out->features = terms;
     for (uint32_t i = 0; i < terms; i++) {
         if (i + AHEAD < terms)
             __builtin_prefetch(atoll_array_at(&encoder->frequency, atoll_term_bucket(term[i + AHEAD])));
-        uint32_t bucket = atoll_term_bucket(term[i]), tf = atoll_term_tf(term[i]);
-        float idf = 1 + log_documents - logf((float)(frequency_of(encoder, bucket) + 1));
-        out->bucket[i] = bucket;
-        out->weight[i] = (tf == 1 ? 1 : 1 + logf((float)tf)) * idf;
+        uint32_t df = frequency[i] = frequency_of(encoder, atoll_term_bucket(term[i]));
+        rank[i] = df >= ATOLL_COMMON_TEXTS ? COMMON : df >= ATOLL_KNOWN_TEXTS ? KNOWN : RARE;
+        place[rank[i]]++;
+    }
+    out->features = terms;
+    out->common = place[COMMON];
+    out->known = place[COMMON] + place[KNOWN];
+    place[COMMON] = 0;
+    place[KNOWN] = out->common;
+    place[RARE] = out->known;
+    for (uint32_t i = 0; i < terms; i++) {
+        uint32_t at = place[rank[i]]++, tf = atoll_term_tf(term[i]);
+        float idf = 1 + log_documents - logf((float)(frequency[i] + 1));
+        out->bucket[at] = atoll_term_bucket(term[i]);
+        out->weight[at] = (tf == 1 ? 1 : 1 + logf((float)tf)) * idf;
     }
     atoll_normalise(out->weight, terms);
 }
@@ -120,16 +133,4 @@ atoll_status atoll_encoder_learn(atoll_pager *pager, atoll_encoder *encoder, con
     if (vector && encoder->vectors < ATOLL_SCALE_RECORDS)
         return learn_vector(pager, encoder, vector, error);
     return ATOLL_OK;
-}
-
-void atoll_encoder_drop_rare(const atoll_encoder *encoder, atoll_encoded *encoded)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < encoded->features; i++) {
-        if (frequency_of(encoder, encoded->bucket[i]) < 2)
-            continue;
-        encoded->bucket[kept] = encoded->bucket[i];
-        encoded->weight[kept++] = encoded->weight[i];
-    }
-    encoded->features = kept;
 }

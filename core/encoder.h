@@ -13,6 +13,12 @@
 
 enum { ATOLL_SCALE_RECORDS = 1000 }; /* vectors after which the scale stays: what was learned on it stays valid */
 
+/*
+ * Networks have rows for features of at least ATOLL_KNOWN_TEXTS texts, the gate for those of ATOLL_COMMON_TEXTS: rarer
+ * ones are most of all features, and measure as of no use.
+ */
+enum { ATOLL_KNOWN_TEXTS = 2, ATOLL_COMMON_TEXTS = 8 };
+
 /* Plain data: copy it to freeze it. */
 typedef struct atoll_encoder {
     uint32_t buckets, embedding_dim, vector_dim; /* vector_dim is 0 until the first vector */
@@ -27,7 +33,9 @@ typedef struct atoll_encoder {
 typedef struct atoll_encoded {
     uint32_t *bucket;
     float *weight;      /* tf-idf, the whole of unit length */
-    uint32_t features;
+    uint32_t features;  /* ordered: first those in at least ATOLL_COMMON_TEXTS learned texts, */
+    uint32_t common;    /* so many; then those in at least ATOLL_KNOWN_TEXTS, */
+    uint32_t known;     /* so many with the common ones; then the rest */
     float *embedding;   /* embedding_dim, unit length (all zero for a vector of zeros alone) */
     float *dense;       /* vector_dim scaled values; has_dense tells whether they are there */
     bool has_dense;
@@ -41,7 +49,7 @@ void atoll_encoder_clear(atoll_pager *pager, atoll_encoder *encoder);
 atoll_status atoll_encoder_set_vector(atoll_pager *pager, atoll_encoder *encoder, uint32_t vector_dim,
                                       atoll_error *error);
 
-/* Features of terms: tf-idf as core/features.h tells. */
+/* Features of terms: tf-idf as core/features.h tells, in the order that atoll_encoded tells. */
 void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms, atoll_encoded *out);
 
 /* Scales a vector of vector_dim floats: (v - mean) / deviation, clipped to ±ATOLL_SCALE_CLIP. */
@@ -54,11 +62,5 @@ void atoll_encoder_embed(const atoll_encoder *encoder, atoll_encoded *out);
 /* Learns from one record's terms (0 for none) and vector (NULL for none). */
 atoll_status atoll_encoder_learn(atoll_pager *pager, atoll_encoder *encoder, const atoll_term *term, uint32_t terms,
                                  const float *vector, atoll_error *error);
-
-/*
- * Keeps, in place, the features whose bucket was in at least two learned texts: those of one text alone are half of all
- * rows a network would hold, and predict nothing.
- */
-void atoll_encoder_drop_rare(const atoll_encoder *encoder, atoll_encoded *encoded);
 
 #endif

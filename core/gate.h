@@ -28,8 +28,8 @@ void atoll_gate_clear(atoll_pager *pager, atoll_gate *gate);
 void atoll_gate_votes(const atoll_context *context, uint32_t experts, float *vote);
 
 /*
- * probability[e] for e < gate->net.outputs: softmax of the scores over the experts with open[e], 0 for the others; all 0
- * where none is open. `linear` holds embedding and context embedding, one behind the other, in input->linear's place.
+ * probability[e] for e < gate->net.outputs: softmax of the scores over the experts with open[e], 0 for the others; all
+ * 0 where none is open. input->linear holds embedding and context embedding, one behind the other.
  */
 atoll_status atoll_gate_score(const atoll_gate *gate, atoll_net_scratch *scratch, const atoll_input *input,
                               const float *vote, const bool *open, float *probability, atoll_error *error);
@@ -63,8 +63,8 @@ typedef struct atoll_route_counts {
 
 /*
  * Routes `batch` records (probability: batch x experts) to their top k. An expert's capacity in the batch is
- * ceil(capacity_factor * k * batch / open experts) [Lepikhin et al. 2021, GShard], at least k; `load` is scratch for one
- * counter an expert. Counts are added to *counts. Experts of probability 0 are never chosen.
+ * ceil(capacity_factor * k * batch / open experts) [Lepikhin et al. 2021, GShard], at least k; `load` is scratch for
+ * one counter an expert. Counts are added to *counts. Experts of probability 0 are never chosen.
  */
 void atoll_gate_route(const float *probability, uint32_t batch, uint32_t experts, uint32_t k, float capacity_factor,
                       atoll_overflow overflow, uint32_t *load, atoll_route *route, atoll_route_counts *counts);

@@ -74,6 +74,21 @@ CLONES void atoll_adagrad(float *restrict w, float *restrict s, const float *res
     }
 }
 
+CLONES void atoll_adagrad_short(float *restrict w, uint16_t *restrict s, const float *restrict g, float a, float rate,
+                                size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        union {
+            uint32_t bits;
+            float value;
+        } square = {.bits = (uint32_t)s[i] << 16};
+        float step = a * g[i];
+        square.value += step * step;
+        w[i] -= rate * step / sqrtf(square.value + 1e-8f);
+        s[i] = (uint16_t)((square.bits + 0x8000u) >> 16);
+    }
+}
+
 void atoll_gemm(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                 float *c, size_t ldc)
 {

@@ -87,7 +87,8 @@ atoll_model *atoll_model_freeze(const atoll_model *model)
     *frozen = *model;
     frozen->expert = (atoll_expert *)(frozen + 1);
     frozen->capacity = model->experts;
-    memcpy(frozen->expert, model->expert, experts);
+    if (experts)
+        memcpy(frozen->expert, model->expert, experts);
     return frozen;
 }
 

@@ -25,7 +25,7 @@ void atoll_net_scratch_init(atoll_net_scratch *scratch)
 void atoll_net_scratch_free(atoll_net_scratch *scratch)
 {
     free(scratch->row);
-    free(scratch->low);
+    free(scratch->sum);
     free(scratch->dlow);
     free(scratch->hidden);
     free(scratch->gradient);
@@ -41,16 +41,19 @@ static bool scratch_fit(atoll_net_scratch *scratch, const atoll_net *net, uint32
         scratch->row = row;
         scratch->features = features;
     }
-    if (net->rank > scratch->rank) {
-        float *low = realloc(scratch->low, net->rank * sizeof *low);
-        if (low)
-            scratch->low = low;
-        float *dlow = realloc(scratch->dlow, net->rank * sizeof *dlow);
+    if (net->rank > scratch->rank || net->capacity + net->rank > scratch->sums) {
+        uint32_t rank = net->rank > scratch->rank ? net->rank : scratch->rank;
+        uint32_t sums = net->capacity + net->rank > scratch->sums ? net->capacity + net->rank : scratch->sums;
+        float *dlow = realloc(scratch->dlow, rank * sizeof *dlow);
         if (dlow)
             scratch->dlow = dlow;
-        if (!low || !dlow)
+        float *sum = realloc(scratch->sum, sums * sizeof *sum);
+        if (sum)
+            scratch->sum = sum;
+        if ((rank && !dlow) || !sum)
             return false;
-        scratch->rank = net->rank;
+        scratch->rank = rank;
+        scratch->sums = sums;
     }
     return true;
 }
@@ -62,11 +65,24 @@ static atoll_status no_memory(atoll_error *error)
 
 /* ---- layout ---- */
 
-/* A sparse row: V [capacity], its accumulators [capacity], W1 [rank], one accumulator, padding. */
+/*
+ * A sparse row: V [capacity], W1 [rank], the accumulator of W1, those of V [capacity] in bfloat16, padding. What forward
+ * reads comes first and together.
+ */
 static uint32_t sparse_width(const atoll_net *net, uint32_t capacity)
 {
-    uint32_t floats = 2 * capacity + (net->rank ? net->rank + 1 : 0);
+    uint32_t floats = capacity + capacity / 2 + (net->rank ? net->rank + 1 : 0);
     return (floats + 7) / 8 * 8;
+}
+
+static float *low_of(const atoll_net *net, const float *row)
+{
+    return (float *)row + net->capacity;
+}
+
+static uint16_t *squares_of(const atoll_net *net, const float *row)
+{
+    return (uint16_t *)(row + net->capacity + (net->rank ? net->rank + 1 : 0));
 }
 
 /* A head: b, W2 [rank], D2 [hidden]; then as many accumulators. */
@@ -112,23 +128,31 @@ void atoll_net_clear(atoll_pager *pager, atoll_net *net)
 
 /* ---- growth ---- */
 
+/* From one row layout to a wider one. */
 typedef struct widening {
-    uint32_t from, to, tail; /* capacities; floats behind the accumulators */
+    atoll_net from, to; /* their shapes count */
 } widening;
 
 static void move_row(void *arg, const float *old, float *fresh)
 {
     const widening *w = arg;
-    memcpy(fresh, old, w->from * sizeof *old);
-    memcpy(fresh + w->to, old + w->from, w->from * sizeof *old);
-    memcpy(fresh + 2 * w->to, old + 2 * w->from, w->tail * sizeof *old);
+    memcpy(fresh, old, w->from.capacity * sizeof *old);
+    if (w->from.rank)
+        memcpy(low_of(&w->to, fresh), low_of(&w->from, old), (w->from.rank + 1) * sizeof *old);
+    memcpy(squares_of(&w->to, fresh), squares_of(&w->from, old), w->from.capacity * sizeof(uint16_t));
+}
+
+/* U [capacity], its accumulators [capacity]. */
+static void move_linear_row(uint32_t from, uint32_t to, const float *old, float *fresh)
+{
+    memcpy(fresh, old, from * sizeof *old);
+    memcpy(fresh + to, old + from, from * sizeof *old);
 }
 
 static atoll_status widen(atoll_pager *pager, atoll_net *net, uint32_t capacity, atoll_error *error)
 {
-    widening w = {net->capacity, capacity, net->rank ? net->rank + 1 : 0};
-    /* The linear rows have the layout of sparse rows without a tail. */
-    widening no_tail = {net->capacity, capacity, 0};
+    widening w = {*net, *net};
+    w.to.capacity = capacity;
     atoll_array linear;
     atoll_array_init(&linear, 2 * capacity * (uint32_t)sizeof(float));
     atoll_status status = atoll_array_grow(pager, &linear, net->linear.count, error);
@@ -140,7 +164,7 @@ static atoll_status widen(atoll_pager *pager, atoll_net *net, uint32_t capacity,
     }
     /* The fresh pages are of this epoch: editing them copies nothing and cannot fail. */
     for (uint32_t i = 0; i < linear.count; i++)
-        move_row(&no_tail, atoll_array_at(&net->linear, i), atoll_array_edit(pager, &linear, i));
+        move_linear_row(net->capacity, capacity, atoll_array_at(&net->linear, i), atoll_array_edit(pager, &linear, i));
     atoll_array_clear(pager, &net->linear);
     net->linear = linear;
     net->capacity = capacity;
@@ -187,7 +211,8 @@ atoll_status atoll_net_reset_output(atoll_pager *pager, atoll_net *net, uint32_t
         float *row = atoll_rows_edit(pager, &net->sparse, i);
         if (!row)
             return no_memory(error);
-        row[output] = row[net->capacity + output] = 0;
+        row[output] = 0;
+        squares_of(net, row)[output] = 0;
     }
     for (uint32_t i = 0; i < net->linear.count; i++) {
         float *row = atoll_array_edit(pager, &net->linear, i);
@@ -240,12 +265,19 @@ atoll_status atoll_net_admit(atoll_pager *pager, atoll_net *net, atoll_net_scrat
         atoll_rng rng;
         atoll_rng_seed(&rng, net->seed, input->bucket[i]);
         for (uint32_t k = 0; k < net->rank; k++)
-            row[2 * net->capacity + k] = initial_scale * atoll_rng_normal(&rng);
+            low_of(net, row)[k] = initial_scale * atoll_rng_normal(&rng);
     }
     return ATOLL_OK;
 }
 
 /* ---- forward ---- */
+
+static void prefetch(const float *row, uint32_t floats)
+{
+    enum { LINE = 16 };
+    for (uint32_t i = 0; i < floats; i += LINE)
+        __builtin_prefetch(row + i);
+}
 
 void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, float *h)
 {
@@ -265,31 +297,34 @@ void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, floa
 atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
                                const float *h, float *logits, atoll_error *error)
 {
-    enum { AHEAD = 4 };
     if (!scratch_fit(scratch, net, input->features))
         return no_memory(error);
-    memset(logits, 0, net->outputs * sizeof *logits);
-    if (net->rank)
-        memset(scratch->low, 0, net->rank * sizeof *scratch->low);
     atoll_rows_find(&net->sparse, input->bucket, input->features, scratch->row);
+    atoll_net_run(net, scratch, input, h, logits);
+    return ATOLL_OK;
+}
+
+void atoll_net_run(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input, const float *h,
+                   float *logits)
+{
+    enum { AHEAD = 6 };
+    uint32_t width = net->capacity + net->rank;
+    float *sum = scratch->sum;
+    memset(sum, 0, width * sizeof *sum);
     for (uint32_t i = 0; i < input->features; i++) {
         if (i + AHEAD < input->features && scratch->row[i + AHEAD] != ATOLL_ROW_NONE)
-            __builtin_prefetch(atoll_rows_at(&net->sparse, scratch->row[i + AHEAD]));
-        if (scratch->row[i] == ATOLL_ROW_NONE)
-            continue;
-        const float *row = atoll_rows_at(&net->sparse, scratch->row[i]);
-        atoll_axpy(logits, row, input->weight[i], net->outputs);
-        atoll_axpy(scratch->low, row + 2 * net->capacity, input->weight[i], net->rank);
+            prefetch(atoll_rows_at(&net->sparse, scratch->row[i + AHEAD]), width);
+        if (scratch->row[i] != ATOLL_ROW_NONE)
+            atoll_axpy(sum, atoll_rows_at(&net->sparse, scratch->row[i]), input->weight[i], width);
     }
     for (uint32_t i = 0; input->linear && i < net->linear_dim; i++)
-        atoll_axpy(logits, atoll_array_at(&net->linear, i), input->linear[i], net->outputs);
+        atoll_axpy(sum, atoll_array_at(&net->linear, i), input->linear[i], net->capacity);
     for (uint32_t o = 0; o < net->outputs; o++) {
         const float *head = atoll_array_at(&net->head, o);
-        logits[o] += head[0] + atoll_dot(head + 1, scratch->low, net->rank);
+        logits[o] = sum[o] + head[0] + atoll_dot(head + 1, sum + net->capacity, net->rank);
         if (h)
             logits[o] += atoll_dot(head + 1 + net->rank, h, net->hidden);
     }
-    return ATOLL_OK;
 }
 
 /* ---- backward ---- */
@@ -310,7 +345,7 @@ static atoll_status backward_head(atoll_pager *pager, atoll_net *net, atoll_net_
         float *squares = head + width;
         if (sparse) {
             atoll_axpy(scratch->dlow, head + 1, delta[o], net->rank);
-            atoll_adagrad(head + 1, squares + 1, scratch->low, delta[o], net->rate_low, net->rank);
+            atoll_adagrad(head + 1, squares + 1, scratch->sum + net->capacity, delta[o], net->rate_low, net->rank);
         }
         if (h) {
             atoll_axpy(dh, head + 1 + net->rank, delta[o], net->hidden);
@@ -334,15 +369,15 @@ atoll_status atoll_net_backward(atoll_pager *pager, atoll_net *net, atoll_net_sc
     float mean_square = net->rank ? atoll_dot(scratch->dlow, scratch->dlow, net->rank) / (float)net->rank : 0;
     for (uint32_t i = 0; i < input->features; i++) {
         if (i + AHEAD < input->features && scratch->row[i + AHEAD] != ATOLL_ROW_NONE)
-            __builtin_prefetch(atoll_rows_at(&net->sparse, scratch->row[i + AHEAD]) + net->capacity);
+            prefetch(atoll_rows_at(&net->sparse, scratch->row[i + AHEAD]), net->sparse.width);
         if (scratch->row[i] == ATOLL_ROW_NONE)
             continue;
         float *row = atoll_rows_edit(pager, &net->sparse, scratch->row[i]), x = input->weight[i];
         if (!row)
             return no_memory(error);
-        atoll_adagrad(row, row + net->capacity, delta, x, net->rate_wide, net->outputs);
+        atoll_adagrad_short(row, squares_of(net, row), delta, x, net->rate_wide, net->outputs);
         if (net->rank) {
-            float *low = row + 2 * net->capacity;
+            float *low = low_of(net, row);
             low[net->rank] += x * x * mean_square;
             atoll_axpy(low, scratch->dlow, -net->rate_low * x / sqrtf(low[net->rank] + floor_of_squares), net->rank);
         }

@@ -10,7 +10,8 @@
  * the low-rank path is linear as in [Joulin et al. 2016].
  *
  * Every weight takes AdaGrad steps [Duchi, Hazan, Singer 2011] with an accumulator of its own, but for W1, whose rows
- * share one accumulator each (the mean square of the row's gradient), which measures as well at half the memory.
+ * share one accumulator each (the mean square of the row's gradient), which measures as well at half the memory. V's
+ * accumulators are rounded to bfloat16: below 1/512 of what it holds, a square is not added any more.
  *
  * All parameters live in copy-on-write arrays: copying the struct freezes the network.
  */
@@ -27,6 +28,7 @@ typedef struct atoll_input {
     const uint32_t *bucket; /* `features` distinct buckets with their weights */
     const float *weight;
     uint32_t features;
+    uint32_t common;        /* the first so many of them are what the gate reads */
     const float *dense;     /* v: dense_dim floats, or NULL */
     const float *linear;    /* u: linear_dim floats, or NULL */
 } atoll_input;
@@ -36,7 +38,7 @@ typedef struct atoll_net {
     uint32_t rank, hidden, linear_dim, dense_dim; /* dense_dim is 0 until atoll_net_set_dense */
     uint64_t seed;
     float rate_wide, rate_low, rate_dense, rate_linear;
-    atoll_rows sparse;  /* by bucket: V row [capacity], its accumulators [capacity], W1 row [rank], its one accumulator */
+    atoll_rows sparse;  /* by bucket: V row [capacity], W1 row [rank], its accumulator, V's in bfloat16 [capacity] */
     atoll_array head;   /* by output: b, W2 row [rank], D2 row [hidden], then their accumulators in the same order */
     atoll_array first;  /* by dense input, and one more for c: D1 row [hidden], its accumulators [hidden] */
     atoll_array linear; /* by linear input: U row [capacity], its accumulators [capacity] */
@@ -52,7 +54,9 @@ typedef struct atoll_net_shape {
 typedef struct atoll_net_scratch {
     uint32_t *row;       /* the input's rows, found by the last forward */
     uint32_t features;   /* its capacity */
-    float *low, *dlow;   /* rank */
+    float *sum;          /* capacity + rank: V x, and W1 x behind it */
+    uint32_t sums;
+    float *dlow;         /* rank */
     uint32_t rank;
     float *hidden;       /* batch x hidden, for atoll_net_hidden */
     size_t hidden_floats;
@@ -74,16 +78,21 @@ atoll_status atoll_net_reset_output(atoll_pager *pager, atoll_net *net, uint32_t
 /* Gives the dense path its input dimension; once. */
 atoll_status atoll_net_set_dense(atoll_pager *pager, atoll_net *net, uint32_t dense_dim, atoll_error *error);
 
-/* Adds rows for the input's buckets that have none. */
+/* Adds rows for the input's buckets that have none, and leaves all of them found for atoll_net_run. */
 atoll_status atoll_net_admit(atoll_pager *pager, atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
                              atoll_error *error);
 
 /* h = relu(D1 v + c) for `batch` rows of v (batch x dense_dim) into h (batch x hidden). */
 void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, float *h);
 
-/* logits[outputs]. `h` is the input's row of atoll_net_hidden, or NULL where it has no dense part. ATOLL_NO_MEMORY. */
+/* Finds the input's rows and runs. ATOLL_NO_MEMORY. */
 atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
                                const float *h, float *logits, atoll_error *error);
+
+/* logits[outputs], from rows found by admit or forward for the same input. `h` is the input's row of atoll_net_hidden, or NULL where it has no dense part. */
+void atoll_net_run(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input, const float *h,
+                   float *logits);
+
 
 /*
  * One step down the gradient `delta` = dL/dlogits of the same input as the last forward with this scratch. Everything

@@ -1,11 +1,11 @@
 /*
  * Arrays in copy-on-write pages: what a model's parameters live in.
  *
- * An atoll_array is a tree of three levels: a root block, directories of ATOLL_PAGES_FANOUT pages, pages of 2^n elements
- * (the largest n for which a page is at most ATOLL_PAGE_BYTES, or 0). Every block carries the epoch it was born in. The writer
- * changes a block in place if it was born in the current epoch, and otherwise copies it and retires the old one. So to
- * freeze an array is to copy its atoll_array struct and advance the epoch: the copy stays as it is until the reclaimer
- * knows that no reader holds it, and costs only the pages that change afterwards.
+ * An atoll_array is a tree of three levels: a root block, directories of ATOLL_PAGES_FANOUT pages, pages of 2^n
+ * elements (the largest n for which a page is at most ATOLL_PAGE_BYTES, or 0). Every block carries the epoch it was
+ * born in. The writer changes a block in place if it was born in the current epoch, and otherwise copies it and retires
+ * the old one. So to freeze an array is to copy its atoll_array struct and advance the epoch: the copy stays as it is
+ * until the reclaimer knows that no reader holds it, and costs only the pages that change afterwards.
  *
  * Frozen arrays are read by any thread between reclaim enter and leave; everything else is for the writer.
  */
@@ -43,10 +43,11 @@ typedef struct atoll_array {
     uint32_t shift;        /* log2 of elements a page */
 } atoll_array;
 
-/* The writer's side: what pages are allocated from and retired to. */
+/* The writer's side: what pages are allocated from and retired to. The writer may have several threads, as long as no
+ * two change the same array. */
 typedef struct atoll_pager {
     atoll_reclaim *reclaim;
-    uint64_t live_bytes; /* bytes of all blocks that live arrays of this pager hold */
+    _Atomic uint64_t live_bytes; /* bytes of all blocks that live arrays of this pager hold */
 } atoll_pager;
 
 void atoll_array_init(atoll_array *array, uint32_t element_bytes);

@@ -80,7 +80,8 @@ atoll_input atoll_predict_input(const atoll_model *model, atoll_workspace *works
     memcpy(workspace->u + dim, context->embedding, dim * sizeof *workspace->u);
     return (atoll_input){.bucket = encoded->bucket,
                          .weight = encoded->weight,
-                         .features = encoded->features,
+                         .features = encoded->known,
+                         .common = encoded->common,
                          .dense = encoded->has_dense ? encoded->dense : NULL,
                          .linear = workspace->u};
 }
@@ -93,7 +94,9 @@ atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *works
                              model->expert[e].state == ATOLL_EXPERT_CANDIDATE;
     memset(workspace->gate, 0, model->experts * sizeof *workspace->gate);
     atoll_gate_votes(context, model->experts, workspace->vote);
-    return atoll_gate_score(&model->gate, &workspace->net, input, workspace->vote, workspace->open, workspace->gate,
+    atoll_input common = *input;
+    common.features = input->common;
+    return atoll_gate_score(&model->gate, &workspace->net, &common, workspace->vote, workspace->open, workspace->gate,
                             error);
 }
 

@@ -1,6 +1,6 @@
 /*
- * Asking: what a model says of one encoded record and its context. Reads only; used by requests on a frozen model and by
- * the learner on the live one, so that what is measured before learning is what would have been answered.
+ * Asking: what a model says of one encoded record and its context. Reads only; used by requests on a frozen model and
+ * by the learner on the live one, so that what is measured before learning is what would have been answered.
  */
 #ifndef ATOLL_CORE_PREDICT_H
 #define ATOLL_CORE_PREDICT_H
@@ -38,7 +38,7 @@ atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *works
 atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
                                   float scale, float *probability, atoll_error *error);
 
-/* All voices but the experts'. `z` holds the record's random features (core/ridge.h), or is NULL where it has no vector. */
+/* All voices but the experts'. `z` holds the record's random features (core/ridge.h); NULL where it has no vector. */
 atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                   const atoll_context *context, const float *z, atoll_voices *voices,
                                   atoll_error *error);

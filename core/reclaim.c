@@ -1,5 +1,6 @@
 #include "core/reclaim.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ typedef struct place {
 struct atoll_reclaim {
     place places[ATOLL_RECLAIM_READERS];
     _Atomic uint64_t epoch;
+    pthread_mutex_t mutex; /* over the list */
     retired *list; /* ascending by epoch */
     size_t count, capacity, waiting_bytes;
 };
@@ -31,6 +33,7 @@ atoll_reclaim *atoll_reclaim_new(void)
     for (int i = 0; i < ATOLL_RECLAIM_READERS; i++)
         atomic_init(&reclaim->places[i].epoch, 0);
     atomic_init(&reclaim->epoch, 1);
+    pthread_mutex_init(&reclaim->mutex, NULL);
     reclaim->list = NULL;
     reclaim->count = reclaim->capacity = reclaim->waiting_bytes = 0;
     return reclaim;
@@ -43,6 +46,7 @@ void atoll_reclaim_free(atoll_reclaim *reclaim)
     for (size_t i = 0; i < reclaim->count; i++)
         reclaim->list[i].release(reclaim->list[i].object);
     free(reclaim->list);
+    pthread_mutex_destroy(&reclaim->mutex);
     free(reclaim);
 }
 
@@ -75,6 +79,7 @@ uint64_t atoll_reclaim_epoch(const atoll_reclaim *reclaim)
 
 void atoll_reclaim_retire(atoll_reclaim *reclaim, void *object, size_t bytes, void (*release)(void *))
 {
+    pthread_mutex_lock(&reclaim->mutex);
     if (reclaim->count == reclaim->capacity) {
         size_t capacity = reclaim->capacity ? 2 * reclaim->capacity : 256;
         retired *list = realloc(reclaim->list, capacity * sizeof *list);
@@ -85,6 +90,7 @@ void atoll_reclaim_retire(atoll_reclaim *reclaim, void *object, size_t bytes, vo
     }
     reclaim->list[reclaim->count++] = (retired){object, release, bytes, atoll_reclaim_epoch(reclaim)};
     reclaim->waiting_bytes += bytes;
+    pthread_mutex_unlock(&reclaim->mutex);
 }
 
 void atoll_reclaim_advance(atoll_reclaim *reclaim)

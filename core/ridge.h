@@ -1,6 +1,7 @@
 /*
  * The analytic half of the shared expert: ridge regression of one-hot labels on random ReLU features of the scaled
- * vector (random features: Rahimi, Recht 2008; in class-incremental learning: McDonnell et al. 2023, "RanPAC"). Its sums
+ * vector (random features: Rahimi, Recht 2008; in class-incremental learning: McDonnell et al. 2023, "RanPAC"). Its
+ * sums
  *
  *     G = sum z z'    B = sum z y'    z = relu(R v), R fixed and random
  *

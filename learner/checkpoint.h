@@ -13,7 +13,8 @@
 
 typedef struct atoll_checkpoint atoll_checkpoint;
 
-/* Freezes the state. Advances the reclaimer's epoch; pages stay pinned until the end. ATOLL_NO_MEMORY. */
+/* Freezes the state, which must be the published one. Advances the reclaimer's epoch; pages stay pinned until the end.
+ * ATOLL_NO_MEMORY. */
 atoll_status atoll_checkpoint_take(atoll_state *state, uint64_t since, atoll_checkpoint **out, atoll_error *error);
 
 /* Writes what changed after the epoch `since` that it was taken with. ATOLL_NO_SPACE, ATOLL_IO. */

@@ -36,11 +36,11 @@ static atoll_status fit_one(atoll_pager *pager, atoll_expert *expert, atoll_work
     uint32_t output;
     atoll_input input = {.bucket = sample->encoded.bucket,
                          .weight = sample->encoded.weight,
-                         .features = sample->encoded.features};
+                         .features = sample->encoded.known};
     atoll_status status = output_for(pager, expert, sample, &output, error);
-    if (status || (status = atoll_net_admit(pager, &expert->net, &workspace->net, &input, error)) ||
-        (status = atoll_net_forward(&expert->net, &workspace->net, &input, h, workspace->logits, error)))
+    if (status || (status = atoll_net_admit(pager, &expert->net, &workspace->net, &input, error)))
         return status;
+    atoll_net_run(&expert->net, &workspace->net, &input, h, workspace->logits);
     atoll_softmax(workspace->logits, expert->net.outputs);
     workspace->logits[output] -= 1;
     return atoll_net_backward(pager, &expert->net, &workspace->net, &input, h, workspace->logits, dh, error);
@@ -89,6 +89,7 @@ atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, cons
 {
     atoll_model *model = &state->model;
     atoll_input input = atoll_predict_input(model, workspace, &sample->encoded, sample->context);
+    input.features = input.common;
     atoll_status status = atoll_net_admit(&state->pager, &model->gate.net, &workspace->net, &input, error);
     if (status ||
         (status = atoll_predict_gate(model, workspace, &input, sample->context, error)))

@@ -5,11 +5,16 @@
 #include "core/predict.h"
 #include "learner/state.h"
 
-/* One encoded record to learn from. Its arrays belong to the arena of the step. */
+/* One record to learn from. Its arrays belong to the arenas of the step, or to the record or exemplar it is of. */
 typedef struct atoll_sample {
-    atoll_encoded encoded; /* without rare features (core/encoder.h) */
     uint32_t label, owner;
-    bool fresh;            /* new, not replayed */
+    uint32_t slot;          /* of the exemplar that is replayed, ATOLL_SLOT_NONE for a new record */
+    bool fresh;             /* new, and not repeated */
+    const atoll_term *term;
+    uint32_t terms;
+    const float *vector;    /* or NULL */
+    const float *embedding; /* of a new record */
+    atoll_encoded encoded;
     atoll_context *context; /* NULL where the sample is not one of the gate's */
 } atoll_sample;
 

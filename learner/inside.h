@@ -49,6 +49,7 @@ typedef struct atoll_waiter {
     struct atoll_waiter *next;
     uint64_t version;
     int64_t deadline_ns; /* monotonic; INT64_MAX for none */
+    bool ordered;        /* that commit is an entry that governs, and its outcome this waiter's */
     atoll_ingested ingested;
     atoll_ingest_done ingest_done;
     atoll_wait_done wait_done;
@@ -96,5 +97,8 @@ atoll_status atoll_learner_enlist(atoll_learner *learner, const atoll_waiter *wa
 
 /* Lets a label in: ATOLL_TOO_MANY_LABELS. With `add` false nothing is kept. */
 atoll_status atoll_learner_admit(atoll_learner *learner, atoll_slice label, bool add, atoll_error *error);
+
+/* Lets in what the model knows, and what the journal holds behind it: labels and the dimension of vectors. */
+atoll_status atoll_learner_admit_known(atoll_learner *learner, atoll_error *error);
 
 #endif

@@ -107,7 +107,7 @@ static void tell(atoll_learner *learner, const atoll_waiter *w, atoll_status sta
         return;
     }
     pthread_mutex_lock(&learner->mutex);
-    atoll_outcome *kept = status == ATOLL_OK ? outcome_of(learner, w->version) : NULL;
+    atoll_outcome *kept = status == ATOLL_OK && w->ordered ? outcome_of(learner, w->version) : NULL;
     atoll_outcome outcome = kept ? *kept : (atoll_outcome){.error = error};
     if (kept)
         kept->pruned = NULL;
@@ -364,13 +364,16 @@ static void end_checkpoint(atoll_learner *learner, pace *p, bool wait)
     atoll_checkpoint_end(done);
 }
 
+/* Publishes first: taking advances the epoch, and readers that enter after that must not find an older version, whose
+ * replaced pages would then belong to the past. */
 static void take_checkpoint(atoll_learner *learner, pace *p)
 {
     atoll_error error;
     atoll_checkpoint *checkpoint;
     p->taken_ns = atoll_clock_monotonic_ns();
     p->records = learner->state.model.records;
-    if (atoll_checkpoint_take(&learner->state, p->since, &checkpoint, &error)) {
+    if ((published_version(learner) < learner->state.model.version && publish(learner, &error)) ||
+        atoll_checkpoint_take(&learner->state, p->since, &checkpoint, &error)) {
         atoll_log(ATOLL_LOG_ERROR, "checkpoint_failed", "error", ATOLL_TEXT(error.detail), NULL);
         return;
     }
@@ -536,20 +539,6 @@ static atoll_status open_stores(atoll_learner *learner, const char *path, size_t
     return atoll_journal_open(folder, &options, &learner->journal, error);
 }
 
-static atoll_status admit_known(atoll_learner *learner, atoll_error *error)
-{
-    const atoll_names *labels = &learner->state.labels;
-    atoll_status status = ATOLL_OK;
-    learner->admitted_places = 4 * ATOLL_LABELS_MAX;
-    learner->admitted = calloc(learner->admitted_places, sizeof *learner->admitted);
-    if (!learner->admitted)
-        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for labels");
-    for (uint32_t i = 0; i < labels->count && status == ATOLL_OK; i++)
-        status = atoll_learner_admit(learner, (atoll_slice){labels->name[i], strlen(labels->name[i])}, true, error);
-    atomic_store(&learner->vector_dim, learner->state.model.encoder.vector_dim);
-    return status;
-}
-
 /* Everything that can fail before the threads run. */
 static atoll_status prepare(atoll_learner *learner, const char *path, const atoll_config *config, size_t map_bytes,
                             atoll_error *error)
@@ -568,9 +557,13 @@ static atoll_status prepare(atoll_learner *learner, const char *path, const atol
         return atoll_fail(error, ATOLL_DAMAGED, "the journal ends at commit %llu, before the checkpoint's %llu",
                           (unsigned long long)atoll_journal_last(learner->journal),
                           (unsigned long long)learner->state.model.version);
-    if ((status = admit_known(learner, error)))
+    if (atoll_journal_first(learner->journal) > learner->state.model.version + 1)
+        return atoll_fail(error, ATOLL_DAMAGED, "the journal begins at commit %llu, but the checkpoint ends at %llu",
+                          (unsigned long long)atoll_journal_first(learner->journal),
+                          (unsigned long long)learner->state.model.version);
+    if ((status = atoll_learner_admit_known(learner, error)))
         return status;
-    learner->trainer = atoll_trainer_new();
+    learner->trainer = atoll_trainer_new(NICENESS);
     if (!learner->trainer)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn with");
     return publish(learner, error);

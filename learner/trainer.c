@@ -9,10 +9,11 @@
 #include "core/kernels.h"
 #include "learner/fit.h"
 #include "learner/growth.h"
+#include "learner/twin.h"
 #include "retrieval/context.h"
 
 /* A new record that was given less than hard_below of its label is learned HARD_REPEATS times more at once. */
-enum { HARD_REPEATS = 2, SAMPLES_A_RECORD = 1 + HARD_REPEATS + ATOLL_REPLAYS };
+enum { HARD_REPEATS = 2, GATE_REPLAY_EVERY = 2, SAMPLES_A_RECORD = 1 + HARD_REPEATS + ATOLL_REPLAYS };
 
 static const float hard_below = 0.5f;
 
@@ -31,27 +32,49 @@ typedef struct item {
     float probability;             /* that was given to its label before it was learned */
 } item;
 
-struct atoll_trainer {
+/* What one of the two threads works with. */
+typedef struct hand {
     atoll_arena arena;
     atoll_text_scratch *text;
     atoll_workspace workspace;
     atoll_term *term; /* ATOLL_FEATURES_MAX */
+} hand;
+
+struct atoll_trainer {
+    hand hand[2]; /* the learner's own, and its twin's */
+    atoll_twin *twin;
     item items[ATOLL_STEP_RECORDS];
     atoll_sample *sample[ATOLL_STEP_RECORDS * SAMPLES_A_RECORD]; /* all samples of the step, in order */
     atoll_sample *chosen[ATOLL_STEP_RECORDS * SAMPLES_A_RECORD];
     uint32_t samples;
 };
 
-atoll_trainer *atoll_trainer_new(void)
+static bool hand_init(hand *h)
+{
+    atoll_arena_init(&h->arena);
+    atoll_workspace_init(&h->workspace);
+    h->text = atoll_text_scratch_new();
+    h->term = malloc(ATOLL_FEATURES_MAX * sizeof *h->term);
+    return h->text && h->term;
+}
+
+static void hand_free(hand *h)
+{
+    atoll_arena_free(&h->arena);
+    atoll_workspace_free(&h->workspace);
+    atoll_text_scratch_free(h->text);
+    free(h->term);
+}
+
+atoll_trainer *atoll_trainer_new(int niceness)
 {
     atoll_trainer *trainer = calloc(1, sizeof *trainer);
     if (!trainer)
         return NULL;
-    atoll_arena_init(&trainer->arena);
-    atoll_workspace_init(&trainer->workspace);
-    trainer->text = atoll_text_scratch_new();
-    trainer->term = malloc(ATOLL_FEATURES_MAX * sizeof *trainer->term);
-    if (trainer->text && trainer->term)
+    bool whole = hand_init(&trainer->hand[0]);
+    whole &= hand_init(&trainer->hand[1]);
+    trainer->twin = atoll_twin_new(niceness);
+    if (whole && trainer->twin)
         return trainer;
     atoll_trainer_free(trainer);
     return NULL;
@@ -61,10 +84,9 @@ void atoll_trainer_free(atoll_trainer *trainer)
 {
     if (!trainer)
         return;
-    atoll_arena_free(&trainer->arena);
-    atoll_workspace_free(&trainer->workspace);
-    atoll_text_scratch_free(trainer->text);
-    free(trainer->term);
+    atoll_twin_free(trainer->twin);
+    hand_free(&trainer->hand[0]);
+    hand_free(&trainer->hand[1]);
     free(trainer);
 }
 
@@ -73,36 +95,63 @@ static atoll_status no_memory(atoll_error *error)
     return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn with");
 }
 
+/* One half of a piece of work: samples or items from..to-1 with one hand. */
+typedef struct half {
+    atoll_trainer *trainer;
+    atoll_state *state;
+    hand *hand;
+    uint32_t from, to;
+    uint64_t commit;
+    atoll_status status;
+    atoll_error error;
+} half;
+
+/* Does both halves of 0..count-1, and fails as the first that failed. */
+static atoll_status in_halves(atoll_trainer *trainer, atoll_state *state, uint32_t count, void (*work)(void *),
+                              atoll_error *error)
+{
+    half halves[2] = {{.trainer = trainer, .state = state, .hand = &trainer->hand[0], .to = count / 2},
+                      {.trainer = trainer, .state = state, .hand = &trainer->hand[1], .from = count / 2, .to = count}};
+    atoll_twin_run(trainer->twin, work, &halves[0], work, &halves[1]);
+    for (int i = 0; i < 2; i++)
+        if (halves[i].status) {
+            if (error)
+                *error = halves[i].error;
+            return halves[i].status;
+        }
+    return ATOLL_OK;
+}
+
 /* ---- encode ---- */
 
 /* Arrays for an encoded record of `terms` terms, with or without a vector. */
-static bool take_encoded(atoll_trainer *trainer, const atoll_encoder *encoder, uint32_t terms, bool vector,
+static bool take_encoded(hand *h, const atoll_encoder *encoder, uint32_t terms, bool vector,
                          atoll_encoded *encoded)
 {
     *encoded = (atoll_encoded){0};
-    encoded->bucket = atoll_arena_take(&trainer->arena, (terms + 1) * sizeof *encoded->bucket);
-    encoded->weight = atoll_arena_take(&trainer->arena, (terms + 1) * sizeof *encoded->weight);
-    encoded->embedding = atoll_arena_take(&trainer->arena, encoder->embedding_dim * sizeof *encoded->embedding);
+    encoded->bucket = atoll_arena_take(&h->arena, (terms + 1) * sizeof *encoded->bucket);
+    encoded->weight = atoll_arena_take(&h->arena, (terms + 1) * sizeof *encoded->weight);
+    encoded->embedding = atoll_arena_take(&h->arena, encoder->embedding_dim * sizeof *encoded->embedding);
     if (vector)
-        encoded->dense = atoll_arena_take(&trainer->arena, encoder->vector_dim * sizeof *encoded->dense);
+        encoded->dense = atoll_arena_take(&h->arena, encoder->vector_dim * sizeof *encoded->dense);
     return encoded->bucket && encoded->weight && encoded->embedding && (!vector || encoded->dense);
 }
 
-static atoll_status encode(atoll_trainer *trainer, atoll_state *state, item *it, atoll_error *error)
+static atoll_status encode(hand *h, const atoll_state *state, item *it, atoll_error *error)
 {
     const atoll_record *record = it->record;
     const atoll_encoder *encoder = &state->model.encoder;
     it->terms = 0;
     /* What cannot be read as words was refused at the door; text without any is learned as none. */
-    if (record->text.data && atoll_terms_extract(trainer->text, record->text, encoder->buckets, trainer->term,
+    if (record->text.data && atoll_terms_extract(h->text, record->text, encoder->buckets, h->term,
                                                  &it->terms, NULL) != ATOLL_OK)
         it->terms = 0;
-    it->term = atoll_arena_take(&trainer->arena, (it->terms + 1) * sizeof *it->term);
-    it->context.embedding = atoll_arena_take(&trainer->arena, encoder->embedding_dim * sizeof(float));
+    it->term = atoll_arena_take(&h->arena, (it->terms + 1) * sizeof *it->term);
+    it->context.embedding = atoll_arena_take(&h->arena, encoder->embedding_dim * sizeof(float));
     if (!it->term || !it->context.embedding ||
-        !take_encoded(trainer, encoder, it->terms, record->vector != NULL, &it->encoded))
+        !take_encoded(h, encoder, it->terms, record->vector != NULL, &it->encoded))
         return no_memory(error);
-    memcpy(it->term, trainer->term, it->terms * sizeof *it->term);
+    memcpy(it->term, h->term, it->terms * sizeof *it->term);
     atoll_encoder_weigh(encoder, it->term, it->terms, &it->encoded);
     if (record->vector)
         atoll_encoder_scale(encoder, record->vector, &it->encoded);
@@ -118,8 +167,8 @@ static atoll_status encode_vectors(atoll_trainer *trainer, atoll_state *state, u
         vectors += trainer->items[i].encoded.has_dense;
     if (!vectors)
         return ATOLL_OK;
-    float *v = atoll_arena_take(&trainer->arena, (size_t)vectors * dim * sizeof *v);
-    float *z = atoll_arena_take(&trainer->arena, (size_t)vectors * ATOLL_RIDGE_FEATURES * sizeof *z);
+    float *v = atoll_arena_take(&trainer->hand[0].arena, (size_t)vectors * dim * sizeof *v);
+    float *z = atoll_arena_take(&trainer->hand[0].arena, (size_t)vectors * ATOLL_RIDGE_FEATURES * sizeof *z);
     if (!v || !z)
         return no_memory(error);
     vectors = 0;
@@ -135,13 +184,13 @@ static atoll_status encode_vectors(atoll_trainer *trainer, atoll_state *state, u
 /* ---- find neighbours ---- */
 
 /* Contexts for `count` embeddings, given one by one; `except[i]` is a slot not to be seen by query i. */
-static atoll_status find_contexts(atoll_trainer *trainer, atoll_state *state, float *const *embedding,
+static atoll_status find_contexts(hand *h, const atoll_state *state, float *const *embedding,
                                   const uint32_t *except, atoll_context *const *context, uint32_t count,
                                   atoll_error *error)
 {
     uint32_t dim = state->model.encoder.embedding_dim;
-    float *queries = atoll_arena_take(&trainer->arena, (size_t)count * dim * sizeof *queries);
-    atoll_neighbours *found = atoll_arena_take(&trainer->arena, count * sizeof *found);
+    float *queries = atoll_arena_take(&h->arena, (size_t)count * dim * sizeof *queries);
+    atoll_neighbours *found = atoll_arena_take(&h->arena, count * sizeof *found);
     if (!queries || !found)
         return no_memory(error);
     for (uint32_t i = 0; i < count; i++)
@@ -151,6 +200,24 @@ static atoll_status find_contexts(atoll_trainer *trainer, atoll_state *state, fl
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
         atoll_context_fill(&view, &found[i], except[i], dim, context[i]);
     return status;
+}
+
+/* Encodes items and finds their contexts. */
+static void encode_half(void *arg)
+{
+    half *w = arg;
+    float *embedding[ATOLL_STEP_RECORDS];
+    atoll_context *context[ATOLL_STEP_RECORDS];
+    uint32_t except[ATOLL_STEP_RECORDS], count = 0;
+    for (uint32_t i = w->from; i < w->to && w->status == ATOLL_OK; i++) {
+        item *it = &w->trainer->items[i];
+        w->status = encode(w->hand, w->state, it, &w->error);
+        embedding[count] = it->encoded.embedding;
+        context[count] = &it->context;
+        except[count++] = ATOLL_SLOT_NONE;
+    }
+    if (w->status == ATOLL_OK && count)
+        w->status = find_contexts(w->hand, w->state, embedding, except, context, count, &w->error);
 }
 
 /* ---- answer first ---- */
@@ -213,7 +280,7 @@ static atoll_status judge(atoll_trainer *trainer, atoll_state *state, item *it, 
                           atoll_error *error)
 {
     atoll_model *model = &state->model;
-    atoll_workspace *workspace = &trainer->workspace;
+    atoll_workspace *workspace = &trainer->hand[0].workspace;
     atoll_slice name = it->record->label;
     atoll_voices voices;
     atoll_route route;
@@ -252,126 +319,161 @@ static atoll_status judge(atoll_trainer *trainer, atoll_state *state, item *it, 
 
 /* ---- samples ---- */
 
-static atoll_status add_sample(atoll_trainer *trainer, const atoll_state *state, const atoll_term *term,
-                               uint32_t terms, const float *vector, atoll_sample **out, atoll_error *error)
+/* The next sample of the step, still to be encoded; NULL where memory is short. */
+static atoll_sample *add_sample(atoll_trainer *trainer, uint32_t label, uint32_t owner)
 {
-    const atoll_encoder *encoder = &state->model.encoder;
-    atoll_sample *sample = atoll_arena_take(&trainer->arena, sizeof *sample);
-    if (!sample || !take_encoded(trainer, encoder, terms, vector != NULL, &sample->encoded))
-        return no_memory(error);
-    sample->fresh = false;
-    sample->context = NULL;
-    atoll_encoder_weigh(encoder, term, terms, &sample->encoded);
-    if (vector)
-        atoll_encoder_scale(encoder, vector, &sample->encoded);
-    atoll_encoder_drop_rare(encoder, &sample->encoded);
-    trainer->sample[trainer->samples++] = sample;
-    *out = sample;
-    return ATOLL_OK;
+    atoll_sample *sample = atoll_arena_take(&trainer->hand[0].arena, sizeof *sample);
+    if (!sample)
+        return NULL;
+    *sample = (atoll_sample){.label = label, .owner = owner, .slot = ATOLL_SLOT_NONE};
+    return trainer->sample[trainer->samples++] = sample;
 }
 
-/* The sample once more, for the experts alone. */
-static atoll_status add_repeat(atoll_trainer *trainer, const atoll_sample *sample, atoll_error *error)
+/* An exemplar drawn for replay. With `gated` it is one of the gate's samples. */
+static atoll_status add_replay(atoll_trainer *trainer, const atoll_slot *held, uint32_t slot, bool gated,
+                               uint32_t embedding_dim, atoll_error *error)
 {
-    atoll_sample *repeat = atoll_arena_take(&trainer->arena, sizeof *repeat);
-    if (!repeat)
+    atoll_arena *arena = &trainer->hand[0].arena;
+    atoll_sample *sample = add_sample(trainer, held->exemplar->label, held->owner);
+    if (!sample)
         return no_memory(error);
-    *repeat = *sample;
-    repeat->fresh = false;
-    repeat->context = NULL;
-    trainer->sample[trainer->samples++] = repeat;
-    return ATOLL_OK;
-}
-
-/* An exemplar drawn for replay. With `gated` it is one of the gate's samples, its context still to be found. */
-static atoll_status add_replay(atoll_trainer *trainer, const atoll_state *state, uint32_t slot, bool gated,
-                               atoll_error *error)
-{
-    uint32_t dim = state->model.encoder.embedding_dim;
-    atoll_memory_view view = atoll_memory_freeze(state->memory);
-    const atoll_slot *held = atoll_memory_at(&view, slot);
-    atoll_sample *sample;
-    atoll_status status = add_sample(trainer, state, held->exemplar->term, held->exemplar->terms,
-                                     held->exemplar->vector_dim ? held->exemplar->vector : NULL, &sample, error);
-    if (status)
-        return status;
-    sample->label = held->exemplar->label;
-    sample->owner = held->owner;
+    sample->slot = slot;
+    sample->term = held->exemplar->term;
+    sample->terms = held->exemplar->terms;
+    sample->vector = held->exemplar->vector_dim ? held->exemplar->vector : NULL;
     if (!gated)
         return ATOLL_OK;
-    sample->context = atoll_arena_take(&trainer->arena, sizeof *sample->context);
-    float *embedding = atoll_arena_take(&trainer->arena, dim * sizeof *embedding);
-    if (!sample->context || !embedding)
+    sample->context = atoll_arena_take(arena, sizeof *sample->context);
+    if (!sample->context || !(sample->context->embedding = atoll_arena_take(arena, embedding_dim * sizeof(float))))
         return no_memory(error);
-    sample->context->embedding = embedding;
-    atoll_half_to_float(held->exemplar->embedding, sample->encoded.embedding, dim);
     return ATOLL_OK;
 }
 
-/* Each record with its replays behind it. One replay of each record is also shown to the gate. */
+/* A new record, once more where it is hard. */
+static atoll_status add_fresh(atoll_trainer *trainer, item *it, atoll_error *error)
+{
+    uint32_t times = it->probability < hard_below ? 1 + HARD_REPEATS : 1;
+    for (uint32_t r = 0; r < times; r++) {
+        atoll_sample *sample = add_sample(trainer, it->label, it->owner);
+        if (!sample)
+            return no_memory(error);
+        sample->term = it->term;
+        sample->terms = it->terms;
+        sample->vector = it->record->vector;
+        sample->fresh = r == 0;
+        sample->context = r == 0 ? &it->context : NULL;
+        sample->embedding = it->encoded.embedding;
+    }
+    return ATOLL_OK;
+}
+
+/* Encodes samples, with what the step's own records have added, and finds the contexts that the gate needs. */
+static void encode_samples_half(void *arg)
+{
+    half *w = arg;
+    const atoll_encoder *encoder = &w->state->model.encoder;
+    atoll_memory_view view = atoll_memory_freeze(w->state->memory);
+    float *embedding[ATOLL_STEP_RECORDS];
+    atoll_context *context[ATOLL_STEP_RECORDS];
+    uint32_t except[ATOLL_STEP_RECORDS], gated = 0;
+    for (uint32_t i = w->from; i < w->to; i++) {
+        atoll_sample *sample = w->trainer->sample[i];
+        if (!take_encoded(w->hand, encoder, sample->terms, sample->vector != NULL, &sample->encoded)) {
+            w->status = no_memory(&w->error);
+            return;
+        }
+        atoll_encoder_weigh(encoder, sample->term, sample->terms, &sample->encoded);
+        if (sample->vector)
+            atoll_encoder_scale(encoder, sample->vector, &sample->encoded);
+        if (!sample->context)
+            continue;
+        if (sample->fresh) {
+            memcpy(sample->encoded.embedding, sample->embedding, encoder->embedding_dim * sizeof(float));
+            continue;
+        }
+        atoll_half_to_float(atoll_memory_at(&view, sample->slot)->exemplar->embedding, sample->encoded.embedding,
+                            encoder->embedding_dim);
+        embedding[gated] = sample->encoded.embedding;
+        context[gated] = sample->context;
+        except[gated++] = sample->slot;
+    }
+    if (gated)
+        w->status = find_contexts(w->hand, w->state, embedding, except, context, gated, &w->error);
+}
+
+/* Each record with its replays behind it; one replay of every second record is also shown to the gate. */
 static atoll_status gather(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_rng *rng,
                            atoll_error *error)
 {
-    uint32_t slot[ATOLL_REPLAYS], except[ATOLL_STEP_RECORDS], gated = 0;
-    float *embedding[ATOLL_STEP_RECORDS];
-    atoll_context *context[ATOLL_STEP_RECORDS];
-    atoll_status status;
+    uint32_t slot[ATOLL_REPLAYS], dim = state->model.encoder.embedding_dim;
+    atoll_memory_view view = atoll_memory_freeze(state->memory);
     trainer->samples = 0;
     for (uint32_t i = 0; i < count; i++) {
-        item *it = &trainer->items[i];
-        atoll_sample *sample;
-        if ((status = add_sample(trainer, state, it->term, it->terms, it->record->vector, &sample, error)))
-            return status;
-        memcpy(sample->encoded.embedding, it->encoded.embedding,
-               state->model.encoder.embedding_dim * sizeof(float));
-        sample->label = it->label;
-        sample->owner = it->owner;
-        sample->fresh = true;
-        sample->context = &it->context;
-        for (uint32_t r = 0; r < HARD_REPEATS && it->probability < hard_below; r++)
-            if ((status = add_repeat(trainer, sample, error)))
-                return status;
+        atoll_status status = add_fresh(trainer, &trainer->items[i], error);
         uint32_t drawn = atoll_memory_draw(state->memory, ATOLL_SLOT_NONE, rng, ATOLL_REPLAYS, slot);
-        for (uint32_t r = 0; r < drawn; r++) {
-            if ((status = add_replay(trainer, state, slot[r], r == 0, error)))
-                return status;
-            if (r > 0)
-                continue;
-            sample = trainer->sample[trainer->samples - 1];
-            embedding[gated] = sample->encoded.embedding;
-            context[gated] = sample->context;
-            except[gated++] = slot[r];
-        }
+        for (uint32_t r = 0; r < drawn && status == ATOLL_OK; r++)
+            status = add_replay(trainer, atoll_memory_at(&view, slot[r]), slot[r], r == 0 && i % GATE_REPLAY_EVERY == 0,
+                                dim, error);
+        if (status)
+            return status;
     }
-    return gated ? find_contexts(trainer, state, embedding, except, context, gated, error) : ATOLL_OK;
+    return in_halves(trainer, state, trainer->samples, encode_samples_half, error);
 }
 
 /* ---- fit ---- */
 
-static atoll_status fit(atoll_trainer *trainer, atoll_state *state, uint64_t commit, atoll_error *error)
+/* The shared expert learns from every sample. */
+static void fit_shared(void *arg)
 {
-    atoll_model *model = &state->model;
-    atoll_status status = atoll_workspace_fit(&trainer->workspace, model, error);
-    float *share = atoll_arena_take(&trainer->arena, model->experts * sizeof *share);
-    if (!share)
-        return no_memory(error);
-    for (uint32_t e = 0; e < model->experts && status == ATOLL_OK; e++) {
+    half *w = arg;
+    atoll_expert *shared = &w->state->model.expert[0];
+    shared->version = w->commit;
+    w->status = atoll_fit_expert(&w->state->pager, shared, &w->hand->workspace, w->trainer->sample,
+                                 w->trainer->samples, &w->error);
+}
+
+/* Each expert learns from its own, and the gate whose they are. */
+static void fit_routed(void *arg)
+{
+    half *w = arg;
+    atoll_trainer *trainer = w->trainer;
+    atoll_model *model = &w->state->model;
+    float share[ATOLL_EXPERTS_MAX];
+    for (uint32_t e = 0; e < model->experts && w->status == ATOLL_OK; e++) {
         atoll_expert *expert = &model->expert[e];
         uint32_t chosen = 0;
         share[e] = (float)expert->share;
         for (uint32_t i = 0; i < trainer->samples; i++)
-            if (e == 0 || trainer->sample[i]->owner == e)
+            if (trainer->sample[i]->owner == e)
                 trainer->chosen[chosen++] = trainer->sample[i];
-        if (chosen == 0 || expert->state == ATOLL_EXPERT_ARCHIVED || expert->state == ATOLL_EXPERT_GONE)
+        if (chosen == 0 || (expert->state != ATOLL_EXPERT_ACTIVE && expert->state != ATOLL_EXPERT_CANDIDATE))
             continue;
-        expert->version = commit;
-        status = atoll_fit_expert(&state->pager, expert, &trainer->workspace, trainer->chosen, chosen, error);
+        expert->version = w->commit;
+        w->status = atoll_fit_expert(&w->state->pager, expert, &w->hand->workspace, trainer->chosen, chosen, &w->error);
     }
-    model->gate.version = commit;
-    for (uint32_t i = 0; i < trainer->samples && status == ATOLL_OK; i++)
+    model->gate.version = w->commit;
+    for (uint32_t i = 0; i < trainer->samples && w->status == ATOLL_OK; i++)
         if (trainer->sample[i]->context && trainer->sample[i]->owner != ATOLL_EXPERT_NONE)
-            status = atoll_fit_gate(state, &trainer->workspace, trainer->sample[i], share, error);
-    return status;
+            w->status = atoll_fit_gate(w->state, &w->hand->workspace, trainer->sample[i], share, &w->error);
+}
+
+static atoll_status fit(atoll_trainer *trainer, atoll_state *state, uint64_t commit, atoll_error *error)
+{
+    half halves[2];
+    for (int i = 0; i < 2; i++) {
+        halves[i] = (half){.trainer = trainer, .state = state, .hand = &trainer->hand[i], .commit = commit};
+        atoll_status status = atoll_workspace_fit(&trainer->hand[i].workspace, &state->model, error);
+        if (status)
+            return status;
+    }
+    atoll_twin_run(trainer->twin, fit_shared, &halves[0], fit_routed, &halves[1]);
+    for (int i = 0; i < 2; i++)
+        if (halves[i].status) {
+            if (error)
+                *error = halves[i].error;
+            return halves[i].status;
+        }
+    return ATOLL_OK;
 }
 
 static atoll_status fit_analytic(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_error *error)
@@ -419,22 +521,12 @@ static atoll_status remember(atoll_state *state, const item *it, atoll_rng *rng,
 static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t count, uint64_t commit,
                          int64_t time_ms, atoll_rng *rng, atoll_error *error)
 {
-    float *embedding[ATOLL_STEP_RECORDS];
-    atoll_context *context[ATOLL_STEP_RECORDS];
-    uint32_t except[ATOLL_STEP_RECORDS];
     atoll_status status = ATOLL_OK;
-    for (uint32_t i = 0; i < count; i++) {
-        item *it = &trainer->items[i];
-        if (it->record->vector && !state->model.encoder.vector_dim)
-            status = atoll_state_set_vector(state, it->record->vector_dim, error);
-        if (status || (status = encode(trainer, state, it, error)))
-            return status;
-        embedding[i] = it->encoded.embedding;
-        context[i] = &it->context;
-        except[i] = ATOLL_SLOT_NONE;
-    }
-    if ((status = encode_vectors(trainer, state, count, error)) ||
-        (status = find_contexts(trainer, state, embedding, except, context, count, error)))
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
+        if (trainer->items[i].record->vector && !state->model.encoder.vector_dim)
+            status = atoll_state_set_vector(state, trainer->items[i].record->vector_dim, error);
+    if (status || (status = in_halves(trainer, state, count, encode_half, error)) ||
+        (status = encode_vectors(trainer, state, count, error)))
         return status;
     for (uint32_t i = 0; i < count; i++)
         if ((status = judge(trainer, state, &trainer->items[i], commit, time_ms, error)))
@@ -484,7 +576,8 @@ atoll_status atoll_trainer_learn(atoll_trainer *trainer, atoll_state *state, con
     atoll_rng_seed(&rng, state->model.config.seed, commit);
     for (uint32_t at = 0; at < count && status == ATOLL_OK; at += ATOLL_STEP_RECORDS) {
         uint32_t batch = count - at < ATOLL_STEP_RECORDS ? count - at : ATOLL_STEP_RECORDS;
-        atoll_arena_reset(&trainer->arena);
+        atoll_arena_reset(&trainer->hand[0].arena);
+        atoll_arena_reset(&trainer->hand[1].arena);
         for (uint32_t i = 0; i < batch; i++) {
             item *it = &trainer->items[i];
             *it = (item){.record = &records[at + i], .seq = first_seq + at + i, .domain = UINT32_MAX};

@@ -5,7 +5,8 @@
  *     encode -> find neighbours -> answer first (prequential) -> assign owners -> learn frequencies and scale
  *     -> draw replays -> fit shared expert, experts, gate -> remember -> review the candidate
  *
- * All randomness is seeded by the commit's number: the same journal gives the same weights.
+ * All randomness is seeded by the commit's number: the same journal gives the same weights. Where two threads work, they
+ * touch different networks or different records, so that it does not matter which is first.
  */
 #ifndef ATOLL_LEARNER_TRAINER_H
 #define ATOLL_LEARNER_TRAINER_H
@@ -17,7 +18,8 @@ enum { ATOLL_STEP_RECORDS = 64, ATOLL_REPLAYS = 4 };
 
 typedef struct atoll_trainer atoll_trainer; /* scratch of learning; holds nothing between commits */
 
-atoll_trainer *atoll_trainer_new(void); /* NULL where memory is short */
+/* With a second thread (learner/twin.h) of that niceness. NULL where there is no memory or no thread. */
+atoll_trainer *atoll_trainer_new(int niceness);
 void atoll_trainer_free(atoll_trainer *trainer);
 
 /*

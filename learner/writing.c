@@ -32,6 +32,64 @@ atoll_status atoll_learner_admit(atoll_learner *learner, atoll_slice label, bool
     return status;
 }
 
+/* The first vector settles the dimension; a batch of several dimensions is refused whole. */
+static atoll_status settle_dimension(atoll_learner *learner, const atoll_record *records, uint32_t count,
+                                     atoll_error *error)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t dim = 0;
+        if (records[i].vector && !atomic_compare_exchange_strong(&learner->vector_dim, &dim, records[i].vector_dim) &&
+            dim != records[i].vector_dim)
+            return atoll_fail(error, ATOLL_WRONG_DIMENSION, "the vector has %u values, the model takes %u",
+                              records[i].vector_dim, dim);
+    }
+    return ATOLL_OK;
+}
+
+/* One entry that waits to be learned. */
+static atoll_status admit_entry(atoll_learner *learner, const atoll_entry *entry, float *vector, atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    size_t at = 0;
+    if (entry->kind != ATOLL_ENTRY_RECORDS)
+        return ATOLL_OK;
+    for (uint32_t i = 0; i < entry->records && status == ATOLL_OK; i++) {
+        atoll_record record;
+        size_t used = 0;
+        status = atoll_record_decode(entry->payload + at, entry->bytes - at, vector, &record, &used, error);
+        if (status == ATOLL_OK && (status = atoll_learner_admit(learner, record.label, true, error)) == ATOLL_OK)
+            status = settle_dimension(learner, &record, 1, error);
+        at += used;
+    }
+    return status;
+}
+
+atoll_status atoll_learner_admit_known(atoll_learner *learner, atoll_error *error)
+{
+    const atoll_names *labels = &learner->state.labels;
+    uint8_t *buffer = NULL;
+    size_t capacity = 0;
+    atoll_status status = ATOLL_OK;
+    float *vector = malloc(ATOLL_VECTOR_MAX_DIM * sizeof *vector);
+    learner->admitted_places = 4 * ATOLL_LABELS_MAX;
+    learner->admitted = calloc(learner->admitted_places, sizeof *learner->admitted);
+    if (!learner->admitted || !vector)
+        status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for labels");
+    for (uint32_t i = 0; i < labels->count && status == ATOLL_OK; i++)
+        status = atoll_learner_admit(learner, (atoll_slice){labels->name[i], strlen(labels->name[i])}, true, error);
+    atomic_store(&learner->vector_dim, learner->state.model.encoder.vector_dim);
+    uint64_t last = atoll_journal_last(learner->journal);
+    for (uint64_t commit = learner->state.model.version + 1; commit <= last && status == ATOLL_OK; commit++) {
+        atoll_entry entry;
+        status = atoll_journal_read(learner->journal, commit, &buffer, &capacity, &entry, error);
+        if (status == ATOLL_OK)
+            status = admit_entry(learner, &entry, vector, error);
+    }
+    free(buffer);
+    free(vector);
+    return status;
+}
+
 /* Whether there is a word in it; an ASCII letter or digit settles it at once. */
 static atoll_status check_text(atoll_slice text, atoll_error *error)
 {
@@ -93,20 +151,6 @@ static void written(void *arg, atoll_status status, const atoll_receipt *receipt
             s->done(s->arg, status, &ingested, &lost);
     }
     free(s);
-}
-
-/* The first vector settles the dimension; a batch of several dimensions is refused whole. */
-static atoll_status settle_dimension(atoll_learner *learner, const atoll_record *records, uint32_t count,
-                                     atoll_error *error)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t dim = 0;
-        if (records[i].vector && !atomic_compare_exchange_strong(&learner->vector_dim, &dim, records[i].vector_dim) &&
-            dim != records[i].vector_dim)
-            return atoll_fail(error, ATOLL_WRONG_DIMENSION, "the vector has %u values, the model takes %u",
-                              records[i].vector_dim, dim);
-    }
-    return ATOLL_OK;
 }
 
 static atoll_status check_room(atoll_learner *learner, atoll_error *error)
@@ -187,6 +231,7 @@ static void ordered(void *arg, atoll_status status, const atoll_receipt *receipt
     atoll_error lost;
     atoll_waiter waiter = {.version = receipt ? receipt->last_commit : 0,
                            .deadline_ns = INT64_MAX,
+                           .ordered = true,
                            .wait_done = o->wait_done,
                            .prune_done = o->prune_done,
                            .arg = o->arg};

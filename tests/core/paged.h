@@ -1,4 +1,4 @@
-/* What tests of paged structures share: a pager that has to end empty, and blocks that run out when they are told to. */
+/* What tests of paged structures share: a pager that has to end empty, and blocks that run out when told to. */
 #ifndef ATOLL_TESTS_CORE_PAGED_H
 #define ATOLL_TESTS_CORE_PAGED_H
 

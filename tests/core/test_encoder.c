@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-
 #include "core/encoder.h"
 #include "core/kernels.h"
 #include "core/limits.h"

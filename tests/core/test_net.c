@@ -192,9 +192,11 @@ static void learn(trial *t)
     const float *h = forward(t, &t->net);
     for (uint32_t o = 0; o < t->net.outputs; o++)
         t->delta[o] = (float)(0.3 + 0.2 * (o % 16)) * t->logits[o];
-    assert_int_equal(atoll_net_backward(&t->pager, &t->net, &t->scratch, &t->input, h, t->delta, t->dh, NULL), ATOLL_OK);
+    assert_int_equal(atoll_net_backward(&t->pager, &t->net, &t->scratch, &t->input, h, t->delta, t->dh, NULL),
+                     ATOLL_OK);
     if (h)
-        assert_int_equal(atoll_net_hidden_backward(&t->pager, &t->net, &t->scratch, t->dense, t->dh, 1, NULL), ATOLL_OK);
+        assert_int_equal(atoll_net_hidden_backward(&t->pager, &t->net, &t->scratch, t->dense, t->dh, 1, NULL),
+                         ATOLL_OK);
 }
 
 static void new_record_learned(trial *t)

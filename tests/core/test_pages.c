@@ -60,7 +60,7 @@ static void grows_zeroed_and_keeps_what_it_holds(void **state)
     for (int s = 0; s < SIZES; s++) {
         atoll_pager pager;
         atoll_array array;
-        uint32_t bytes = sizes[s], most = bytes < 100 ? 20000 : 700, held = 0;
+        uint32_t bytes = sizes[s], most = bytes < 100 ? 20000 : 200, held = 0;
         unsigned char *zero = calloc(1, bytes), *expected = malloc(bytes);
         pager_open(&pager);
         atoll_array_init(&array, bytes);
@@ -208,7 +208,7 @@ static void frozen_copies_stay_as_they_are(void **state)
 {
     (void)state;
     for (int s = 0; s < SIZES; s++)
-        live_a_life(sizes[s], sizes[s] < 100 ? 20000 : sizes[s] < 4000 ? 5000 : 400, (uint64_t)s);
+        live_a_life(sizes[s], sizes[s] < 100 ? 10000 : sizes[s] < 4000 ? 2000 : 300, (uint64_t)s);
 }
 
 static void page_since_tells_what_changed(void **state)
@@ -248,7 +248,7 @@ static void pages_travel_through_a_checkpoint(void **state)
     for (int s = 0; s < SIZES; s++) {
         atoll_pager pager, other;
         atoll_array array, loaded;
-        uint32_t bytes = sizes[s], count = bytes < 100 ? 30001 : 301;
+        uint32_t bytes = sizes[s], count = bytes < 100 ? 20001 : bytes < 16384 ? 101 : 261;
         pager_open(&pager);
         pager_open(&other);
         atoll_array_init(&array, bytes);
@@ -332,7 +332,7 @@ static void short_memory_leaves_the_array_usable(void **state)
 
 /* ---- readers beside the writer ---- */
 
-enum { THREADS = 3, ELEMENTS = 3000, PUBLISHED = 150 };
+enum { THREADS = 3, ELEMENTS = 1500, PUBLISHED = 100 };
 
 typedef struct stage {
     atoll_pager pager;

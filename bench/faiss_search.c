@@ -1,0 +1,200 @@
+/*
+ * Search alone: the embeddings of a stream's texts, as a model with the default configuration makes them, in the index
+ * and in FAISS itself. One record in 16 is a query, the others are searched, at most as many as a model remembers.
+ *
+ * usage: faiss_search STREAM THREADS
+ */
+#include "bench/bench.h"
+#include "core/encoder.h"
+#include "core/features.h"
+#include "core/kernels.h"
+#include "core/limits.h"
+#include "core/reclaim.h"
+#include "retrieval/faiss.h"
+#include "retrieval/index.h"
+
+enum { BUCKETS = 1 << 20, DIM = 256, HELD_MAX = 50000, QUERY_EVERY = 16, QUERIES_MAX = 2048, BATCH = 64 };
+
+typedef struct vectors {
+    float *at;
+    uint32_t count;
+} vectors;
+
+typedef struct scratch {
+    atoll_text_scratch *text;
+    atoll_term term[ATOLL_FEATURES_MAX];
+    uint32_t bucket[ATOLL_FEATURES_MAX];
+    float weight[ATOLL_FEATURES_MAX];
+} scratch;
+
+/* Embeddings of all texts, each with what was learned before it. */
+static bool embed(const bench_texts *texts, float *out)
+{
+    atoll_encoder encoder;
+    atoll_pager pager = {.reclaim = atoll_reclaim_new()};
+    scratch *s = calloc(1, sizeof *s);
+    if (!s || !pager.reclaim || !(s->text = atoll_text_scratch_new()) ||
+        atoll_encoder_init(&pager, &encoder, BUCKETS, DIM, 1, NULL))
+        return false;
+    for (size_t i = 0; i < texts->count; i++) {
+        uint32_t terms = 0;
+        atoll_encoded encoded = {.bucket = s->bucket, .weight = s->weight, .embedding = out + i * DIM};
+        if (atoll_terms_extract(s->text, texts->at[i], BUCKETS, s->term, &terms, NULL))
+            terms = 0;
+        atoll_encoder_weigh(&encoder, s->term, terms, &encoded);
+        atoll_encoder_embed(&encoder, &encoded);
+        if (atoll_encoder_learn(&pager, &encoder, s->term, terms, NULL, NULL))
+            return false;
+    }
+    atoll_encoder_clear(&pager, &encoder);
+    atoll_reclaim_free(pager.reclaim);
+    atoll_text_scratch_free(s->text);
+    free(s);
+    return true;
+}
+
+/* Divides the embeddings into queries and an even choice of the others, each moved to its place. */
+static bool divide(const float *all, size_t count, vectors *held, vectors *queries)
+{
+    size_t others = count - (count + QUERY_EVERY - 1) / QUERY_EVERY, want = others < HELD_MAX ? others : HELD_MAX;
+    *held = (vectors){malloc((want + 1) * DIM * sizeof(float)), 0};
+    *queries = (vectors){malloc((size_t)QUERIES_MAX * DIM * sizeof(float)), 0};
+    if (!held->at || !queries->at)
+        return false;
+    for (size_t i = 0, other = 0; i < count; i++) {
+        vectors *to = NULL;
+        if (i % QUERY_EVERY == 0)
+            to = queries->count < QUERIES_MAX ? queries : NULL;
+        else if ((other + 1) * want / others > other * want / others)
+            to = held;
+        other += i % QUERY_EVERY != 0;
+        if (to)
+            memcpy(to->at + (size_t)to->count++ * DIM, all + i * DIM, DIM * sizeof *all);
+    }
+    queries->count = queries->count / BATCH * BATCH;
+    return held->count && queries->count;
+}
+
+/* ---- the index, on several threads ---- */
+
+typedef struct searching {
+    atoll_index *index;
+    const vectors *queries;
+    uint32_t batch;
+    atoll_neighbours *found; /* of all queries */
+} searching;
+
+static void *search(void *arg)
+{
+    searching *s = arg;
+    for (uint32_t at = 0; at < s->queries->count; at += s->batch) {
+        const atoll_index_view *view = atoll_index_enter(s->index);
+        atoll_index_search(view, s->queries->at + (size_t)at * DIM, s->batch, s->found + at, NULL);
+        atoll_index_leave(view);
+    }
+    return NULL;
+}
+
+static double index_rate(searching *s, int threads, uint32_t batch)
+{
+    double rate[BENCH_ROUNDS];
+    for (int i = 0; i < threads; i++)
+        s[i].batch = batch;
+    bench_together(threads, search, s, sizeof *s);
+    for (int round = 0; round < BENCH_ROUNDS; round++)
+        rate[round] = (double)s->queries->count * threads / bench_together(threads, search, s, sizeof *s);
+    return bench_median(rate);
+}
+
+static bool fill(atoll_index *index, const vectors *held)
+{
+    for (uint32_t i = 0; i < held->count; i++)
+        if (atoll_index_put(index, i, held->at + (size_t)i * DIM, NULL))
+            return false;
+    return !atoll_index_publish(index, NULL);
+}
+
+/* ---- FAISS itself, on one thread ---- */
+
+/* Queries a second in batches of BATCH; `positions` receives `want` for each query. */
+static double faiss_rate(const atoll_faiss *faiss, const vectors *queries, uint32_t count, uint32_t want,
+                         float *scores, int64_t *positions)
+{
+    double rate[BENCH_ROUNDS];
+    for (int round = 0; round < BENCH_ROUNDS; round++) {
+        int64_t start = atoll_clock_monotonic_ns();
+        for (uint32_t at = 0; at < count; at += BATCH)
+            if (atoll_faiss_search(faiss, BATCH, queries->at + (size_t)at * DIM, want, scores + (size_t)at * want,
+                                   positions + (size_t)at * want, NULL))
+                return 0;
+        rate[round] = count / bench_seconds_since(start);
+    }
+    return bench_median(rate);
+}
+
+/* The share of the exact neighbours that the index found. */
+static double recall(const atoll_neighbours *found, const int64_t *exact, uint32_t queries)
+{
+    uint64_t hits = 0, wanted = 0;
+    for (uint32_t q = 0; q < queries; q++)
+        for (uint32_t i = 0; i < ATOLL_NEIGHBOURS; i++) {
+            int64_t slot = exact[(size_t)q * ATOLL_NEIGHBOURS + i];
+            wanted += slot >= 0;
+            for (uint32_t j = 0; j < found[q].count; j++)
+                hits += slot >= 0 && found[q].at[j].slot == slot;
+        }
+    return wanted ? (double)hits / (double)wanted : 1;
+}
+
+static bool measure(atoll_index *index, const vectors *held, const vectors *queries, int threads)
+{
+    enum { WANT = ATOLL_INDEX_CANDIDATES };
+    uint32_t few = queries->count < 512 ? queries->count : 512; /* exact search is slow */
+    searching s[BENCH_THREADS_MAX];
+    float *scores = malloc((size_t)queries->count * WANT * sizeof *scores);
+    int64_t *positions = malloc((size_t)queries->count * WANT * sizeof *positions);
+    atoll_faiss *flat, *codes;
+    if (!scores || !positions || atoll_faiss_flat(DIM, &flat, NULL) ||
+        atoll_faiss_add(flat, held->count, held->at, NULL) ||
+        atoll_faiss_train(DIM, held->count, held->at, &codes, NULL) ||
+        atoll_faiss_add(codes, held->count, held->at, NULL))
+        return false;
+    for (int i = 0; i < threads; i++)
+        s[i] = (searching){.index = index, .queries = queries,
+                           .found = calloc(queries->count, sizeof(atoll_neighbours))};
+    printf("{\"vectors\":%u,\"dim\":%d,\"threads\":%d", held->count, DIM, threads);
+    printf(",\"index_single_per_s\":%.0f", index_rate(s, 1, 1));
+    printf(",\"index_per_s\":%.0f", index_rate(s, 1, BATCH));
+    printf(",\"index_all_per_s\":%.0f", index_rate(s, threads, BATCH));
+    printf(",\"codes_per_s\":%.0f", faiss_rate(codes, queries, queries->count, WANT, scores, positions));
+    printf(",\"exact_per_s\":%.0f", faiss_rate(flat, queries, few, ATOLL_NEIGHBOURS, scores, positions));
+    printf(",\"recall\":%.4f}\n", recall(s[0].found, positions, few));
+    for (int i = 0; i < threads; i++)
+        free(s[i].found);
+    free(scores);
+    free(positions);
+    atoll_faiss_free(flat);
+    atoll_faiss_free(codes);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    int threads = argc == 3 ? atoi(argv[2]) : 0;
+    bench_texts texts;
+    vectors held, queries;
+    atoll_index *index;
+    if (threads < 1 || threads > BENCH_THREADS_MAX || !bench_texts_read(argv[1], &texts))
+        return bench_fail("usage: faiss_search STREAM THREADS");
+    float *all = malloc(texts.count * DIM * sizeof *all);
+    if (!all || atoll_kernels_init(NULL) || !embed(&texts, all) || !divide(all, texts.count, &held, &queries) ||
+        atoll_index_new(DIM, HELD_MAX, &index, NULL) || !fill(index, &held))
+        return bench_fail("no memory");
+    free(all);
+    bench_texts_free(&texts);
+    bool good = measure(index, &held, &queries, threads);
+    atoll_index_free(index);
+    free(held.at);
+    free(queries.at);
+    return good ? 0 : bench_fail("a search failed");
+}

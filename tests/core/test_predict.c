@@ -1,0 +1,334 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "core/kernels.h"
+#include "core/predict.h"
+#include "tests/core/paged.h"
+
+enum { DIM = 32, VECTOR = 6, LABELS = 8, EXPERTS = 6, CANDIDATE = 3 };
+
+/* The shared expert knows labels 0..5; label 6 only votes know, label 7 the analytic half. */
+static const struct {
+    atoll_expert_state state;
+    uint32_t first, labels;
+} makeup[EXPERTS] = {{ATOLL_EXPERT_SHARED, 0, 6},   {ATOLL_EXPERT_ACTIVE, 0, 2}, {ATOLL_EXPERT_ACTIVE, 2, 2},
+                     {ATOLL_EXPERT_CANDIDATE, 4, 2}, {ATOLL_EXPERT_ARCHIVED, 0, 3}, {ATOLL_EXPERT_GONE, 0, 0}};
+
+typedef struct trial {
+    atoll_pager pager;
+    atoll_model model;
+    atoll_workspace workspace;
+    uint32_t bucket[4];
+    float weight[4], embedding[DIM], dense[VECTOR], context_embedding[DIM];
+    atoll_encoded encoded;
+    atoll_context context;
+    atoll_rng rng;
+} trial;
+
+static void add_expert(trial *t, uint32_t e)
+{
+    atoll_model *model = &t->model;
+    uint32_t output;
+    assert_int_equal(atoll_model_reserve(model, NULL), ATOLL_OK);
+    atoll_expert *expert = &model->expert[model->experts++];
+    atoll_expert_init(expert, e, &(atoll_net_shape){.rank = 4, .hidden = model->config.expert_hidden, .seed = e,
+                                                    .rate_wide = 0.3f, .rate_low = 0.1f, .rate_dense = 0.1f});
+    expert->state = makeup[e].state;
+    for (uint32_t l = 0; l < makeup[e].labels; l++)
+        assert_int_equal(atoll_expert_add_label(&t->pager, expert, makeup[e].first + l, &output, NULL), ATOLL_OK);
+    if (makeup[e].labels)
+        assert_int_equal(atoll_net_set_dense(&t->pager, &expert->net, VECTOR, NULL), ATOLL_OK);
+    atoll_input input = {t->bucket, t->weight, 4, NULL, NULL};
+    assert_int_equal(atoll_net_admit(&t->pager, &expert->net, &t->workspace.net, &input, NULL), ATOLL_OK);
+}
+
+static void trial_open(trial *t)
+{
+    *t = (trial){.bucket = {10, 20, 30, 40}, .weight = {0.5f, 0.5f, 0.5f, 0.5f}};
+    pager_open(&t->pager);
+    atoll_workspace_init(&t->workspace);
+    atoll_rng_seed(&t->rng, 3, 0);
+    atoll_config_defaults(&t->model.config);
+    assert_int_equal(atoll_encoder_init(&t->pager, &t->model.encoder, 1024, DIM, 1, NULL), ATOLL_OK);
+    assert_int_equal(atoll_encoder_set_vector(&t->pager, &t->model.encoder, VECTOR, NULL), ATOLL_OK);
+    atoll_gate_init(&t->model.gate, DIM, 1);
+    atoll_combiner_init(&t->model.combiner);
+    t->model.labels = LABELS;
+    for (uint32_t e = 0; e < EXPERTS; e++)
+        add_expert(t, e);
+    assert_int_equal(atoll_net_grow(&t->pager, &t->model.gate.net, EXPERTS, NULL), ATOLL_OK);
+    fill_normal(&t->rng, t->embedding, DIM);
+    fill_normal(&t->rng, t->context_embedding, DIM);
+    fill_normal(&t->rng, t->dense, VECTOR);
+    t->encoded = (atoll_encoded){t->bucket, t->weight, 4, t->embedding, t->dense, true};
+    t->context = (atoll_context){.count = 3, .embedding = t->context_embedding, .familiarity = 0.7f,
+                                 .voter = {{0, 2, 2, 0.9f, 0.5f}, {1, CANDIDATE, 6, 0.8f, 0.3f},
+                                           {2, 4, 2, 0.7f, 0.2f}}};
+    assert_int_equal(atoll_workspace_fit(&t->workspace, &t->model, NULL), ATOLL_OK);
+}
+
+static void trial_close(trial *t)
+{
+    for (uint32_t e = 0; e < EXPERTS; e++)
+        atoll_expert_clear(&t->pager, &t->model.expert[e]);
+    free(t->model.expert);
+    atoll_gate_clear(&t->pager, &t->model.gate);
+    atoll_encoder_clear(&t->pager, &t->model.encoder);
+    atoll_workspace_free(&t->workspace);
+    pager_close(&t->pager);
+}
+
+static atoll_input input_of(trial *t)
+{
+    return atoll_predict_input(&t->model, &t->workspace, &t->encoded, &t->context);
+}
+
+static double sum_of(const float *x, uint32_t count)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < count; i++)
+        sum += x[i];
+    return sum;
+}
+
+static void the_input_is_what_was_encoded(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_input input = input_of(&t);
+    assert_ptr_equal(input.bucket, t.bucket);
+    assert_ptr_equal(input.weight, t.weight);
+    assert_int_equal(input.features, 4);
+    assert_ptr_equal(input.dense, t.dense);
+    assert_memory_equal(input.linear, t.embedding, sizeof t.embedding);
+    assert_memory_equal(input.linear + DIM, t.context_embedding, sizeof t.context_embedding);
+    t.encoded.has_dense = false;
+    assert_null(input_of(&t).dense);
+    trial_close(&t);
+}
+
+static void the_gate_is_over_those_that_are_routed_to(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_input input = input_of(&t);
+    float *gate = t.workspace.gate;
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+    assert_near(sum_of(gate, EXPERTS), 1, 1e-5);
+    assert_true(gate[0] == 0 && gate[4] == 0 && gate[5] == 0);
+    assert_true(gate[1] > 0 && gate[2] > 0 && gate[3] > 0);
+    assert_true(gate[2] > gate[3] && gate[3] > gate[1]); /* a new gate knows nothing but the votes */
+    assert_near(t.workspace.vote[2], 0.5, 1e-6);
+    assert_near(t.workspace.vote[3], 0.3, 1e-6);
+    assert_near(t.workspace.vote[4], 0.2, 1e-6);
+    assert_near(gate[2] / gate[1], 0.55 / 0.05, 1e-3);
+    t.model.expert[1].state = t.model.expert[2].state = t.model.expert[3].state = ATOLL_EXPERT_ARCHIVED;
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+    assert_true(sum_of(gate, EXPERTS) == 0);
+    trial_close(&t);
+}
+
+/* An expert younger than the gate's outputs has no probability yet. */
+static void the_gate_may_know_fewer_experts(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_gate_clear(&t.pager, &t.model.gate);
+    atoll_input input = input_of(&t);
+    for (uint32_t known = 0; known <= 3; known += 3) {
+        if (known)
+            assert_int_equal(atoll_net_grow(&t.pager, &t.model.gate.net, known, NULL), ATOLL_OK);
+        for (int e = 0; e < EXPERTS; e++)
+            t.workspace.gate[e] = 9;
+        assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+        assert_near(sum_of(t.workspace.gate, EXPERTS), known ? 1 : 0, 1e-6);
+        assert_true(t.workspace.gate[CANDIDATE] == 0);
+    }
+    trial_close(&t);
+}
+
+static void an_expert_reads_its_dense_part_where_there_is_one(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_input input = input_of(&t);
+    for (int dense = 0; dense < 2; dense++) {
+        float p[LABELS] = {0}, expected[LABELS] = {0}, h[64], logits[LABELS];
+        input.dense = dense ? t.dense : NULL;
+        assert_true(t.model.config.expert_hidden <= 64);
+        atoll_net_hidden(&t.model.expert[2].net, t.dense, 1, h);
+        assert_int_equal(atoll_expert_predict(&t.model.expert[2], &t.workspace.net, &input, dense ? h : NULL, 0.5f,
+                                              logits, expected, NULL),
+                         ATOLL_OK);
+        assert_int_equal(atoll_predict_expert(&t.model.expert[2], &t.workspace, &input, 0.5f, p, NULL), ATOLL_OK);
+        assert_memory_equal(p, expected, sizeof p);
+        assert_near(sum_of(p, LABELS), 0.5, 1e-6);
+    }
+    float none[LABELS] = {0};
+    assert_int_equal(atoll_predict_expert(&t.model.expert[5], &t.workspace, &input, 1, none, NULL), ATOLL_OK);
+    assert_true(sum_of(none, LABELS) == 0);
+    trial_close(&t);
+}
+
+static void voices_speak_where_they_can(void **state)
+{
+    (void)state;
+    trial t;
+    atoll_voices voices;
+    trial_open(&t);
+    atoll_input input = input_of(&t);
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, NULL, &voices, NULL), ATOLL_OK);
+    assert_int_equal(voices.labels, LABELS);
+    assert_ptr_equal(voices.says[ATOLL_VOICE_SHARED], t.workspace.voice[ATOLL_VOICE_SHARED]);
+    assert_ptr_equal(voices.says[ATOLL_VOICE_VOTES], t.workspace.voice[ATOLL_VOICE_VOTES]);
+    assert_null(voices.says[ATOLL_VOICE_ANALYTIC]);
+    assert_null(voices.says[ATOLL_VOICE_EXPERTS]);
+    const float *votes = voices.says[ATOLL_VOICE_VOTES], *shared = voices.says[ATOLL_VOICE_SHARED];
+    for (int y = 0; y < LABELS; y++) {
+        assert_near(votes[y], y == 2 ? 0.7 : y == 6 ? 0.3 : 0, 1e-6);
+        assert_true((shared[y] > 0) == (y < 6));
+    }
+    assert_near(sum_of(shared, LABELS), 1, 1e-5);
+
+    t.context.voter[0].label = LABELS; /* younger than the snapshot that is asked */
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, NULL, &voices, NULL), ATOLL_OK);
+    assert_near(sum_of(votes, LABELS), 0.5, 1e-6);
+    t.context.count = 0;
+    atoll_expert shared_expert = t.model.expert[0];
+    t.model.expert[0] = t.model.expert[5]; /* it knows no label */
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, NULL, &voices, NULL), ATOLL_OK);
+    for (int v = 0; v < ATOLL_VOICES; v++)
+        assert_null(voices.says[v]);
+    t.model.expert[0] = shared_expert;
+    trial_close(&t);
+}
+
+static void the_analytic_voice_is_sure_of_what_it_learned(void **state)
+{
+    (void)state;
+    enum { M = ATOLL_RIDGE_FEATURES, RECORDS = 40 };
+    static float z[RECORDS * M];
+    trial t;
+    atoll_ridge *ridge;
+    atoll_ridge_weights *weights;
+    atoll_voices voices;
+    float v[RECORDS * VECTOR];
+    uint32_t label[RECORDS];
+    trial_open(&t);
+    fill_normal(&t.rng, v, RECORDS * VECTOR);
+    for (uint32_t i = 0; i < RECORDS; i++)
+        label[i] = v[i * VECTOR] > 0 ? 7 : 1;
+    assert_int_equal(atoll_ridge_new(VECTOR, 1, &ridge, NULL), ATOLL_OK);
+    atoll_ridge_features(ridge->random, VECTOR, v, RECORDS, z);
+    assert_int_equal(atoll_ridge_add(ridge, z, label, RECORDS, LABELS, NULL), ATOLL_OK);
+    assert_int_equal(atoll_ridge_solve(ridge, &weights, NULL), ATOLL_OK);
+    t.model.analytic = weights;
+    atoll_input input = input_of(&t);
+    const float *says = t.workspace.voice[ATOLL_VOICE_ANALYTIC];
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, z + i * M, &voices, NULL),
+                         ATOLL_OK);
+        assert_ptr_equal(voices.says[ATOLL_VOICE_ANALYTIC], says);
+        assert_near(sum_of(says, LABELS), 1, 1e-5);
+        assert_true(says[label[i]] > 0.5f);
+    }
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, NULL, &voices, NULL), ATOLL_OK);
+    assert_null(voices.says[ATOLL_VOICE_ANALYTIC]);
+    free(weights);
+    atoll_ridge_free(ridge);
+    trial_close(&t);
+}
+
+/* The voice of the experts is a mixture of those on the route, and of a small part of the votes. */
+static void the_route_mixes_its_experts(void **state)
+{
+    (void)state;
+    trial t;
+    atoll_voices voices;
+    const atoll_route route = {.count = 2, .expert = {2, CANDIDATE}, .weight = {0.75f, 0.25f}}, none = {0};
+    trial_open(&t);
+    atoll_input input = input_of(&t);
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, NULL, &voices, NULL), ATOLL_OK);
+    const float *voice = t.workspace.voice[ATOLL_VOICE_EXPERTS], *votes = voices.says[ATOLL_VOICE_VOTES];
+    assert_int_equal(atoll_predict_experts(&t.model, &t.workspace, &input, &none, false, NULL), ATOLL_OK);
+    double part = sum_of(voice, LABELS); /* what the votes have among the experts */
+    assert_true(part >= 0 && part < 0.5);
+    for (int y = 0; y < LABELS; y++)
+        assert_near(voice[y], part * votes[y], 1e-6);
+    for (int trusted = 0; trusted < 2; trusted++) {
+        float expert[LABELS] = {0}, other[LABELS] = {0};
+        assert_int_equal(atoll_predict_expert(&t.model.expert[2], &t.workspace, &input, 1, expert, NULL), ATOLL_OK);
+        assert_int_equal(atoll_predict_expert(&t.model.expert[trusted ? CANDIDATE : 0], &t.workspace, &input, 1, other,
+                                              NULL),
+                         ATOLL_OK);
+        assert_int_equal(atoll_predict_experts(&t.model, &t.workspace, &input, &route, trusted, NULL), ATOLL_OK);
+        for (int y = 0; y < LABELS; y++)
+            assert_near(voice[y], (1 - part) * (0.75 * expert[y] + 0.25 * other[y]) + part * votes[y], 1e-5);
+        assert_near(sum_of(voice, LABELS), 1, 1e-5);
+    }
+    trial_close(&t);
+}
+
+static void a_workspace_fits_growing_models(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    float *logits = t.workspace.logits;
+    assert_int_equal(atoll_workspace_fit(&t.workspace, &t.model, NULL), ATOLL_OK);
+    assert_ptr_equal(t.workspace.logits, logits); /* nothing to do once warm */
+    uint32_t labels = t.model.labels, experts = t.model.experts;
+    for (uint32_t size = 1; size < 3000; size = 2 * size + 1) {
+        t.model.labels = size;
+        t.model.experts = 3000 / size;
+        assert_int_equal(atoll_workspace_fit(&t.workspace, &t.model, NULL), ATOLL_OK);
+        assert_true(t.workspace.labels >= size && t.workspace.experts >= t.model.experts);
+        for (int v = 0; v < ATOLL_VOICES; v++)
+            memset(t.workspace.voice[v], 0, size * sizeof(float));
+        memset(t.workspace.logits, 0, size * sizeof(float));
+        memset(t.workspace.logits, 0, t.model.experts * sizeof(float));
+        memset(t.workspace.gate, 0, t.model.experts * sizeof(float));
+        memset(t.workspace.u, 0, 2 * DIM * sizeof(float));
+    }
+    t.model.labels = labels;
+    t.model.experts = experts;
+    trial_close(&t);
+}
+
+static void abstains_when_unsure_of_the_new(void **state)
+{
+    (void)state;
+    assert_true(atoll_predict_abstains(0.1f, 0.99f));
+    assert_false(atoll_predict_abstains(0.1f, 0.2f));
+    assert_false(atoll_predict_abstains(0.95f, 0.99f));
+    assert_false(atoll_predict_abstains(0.95f, 0.2f));
+}
+
+static int start(void **state)
+{
+    (void)state;
+    return atoll_kernels_init(NULL) == ATOLL_OK ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_input_is_what_was_encoded),
+        cmocka_unit_test(the_gate_is_over_those_that_are_routed_to),
+        cmocka_unit_test(the_gate_may_know_fewer_experts),
+        cmocka_unit_test(an_expert_reads_its_dense_part_where_there_is_one),
+        cmocka_unit_test(voices_speak_where_they_can),
+        cmocka_unit_test(the_analytic_voice_is_sure_of_what_it_learned),
+        cmocka_unit_test(the_route_mixes_its_experts),
+        cmocka_unit_test(a_workspace_fits_growing_models),
+        cmocka_unit_test(abstains_when_unsure_of_the_new),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}
