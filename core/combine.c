@@ -9,7 +9,7 @@
  * What a voice gives to a label that it does not know. Small enough for a sure voice to decide, large enough that a
  * gate in error does not forbid the right label.
  */
-static const float floor_of[ATOLL_VOICES] = {1e-4f, 1e-4f, 1e-3f, 2e-2f, 0};
+static const float floor_of[ATOLL_VOICES] = {1e-4f, 1e-4f, 1e-3f, 2e-2f, 1e-4f};
 
 static const float initial_weight[ATOLL_VOICES] = {0.5f, 0.8f, 0.5f, 0.1f, 0.5f};
 
@@ -29,7 +29,7 @@ void atoll_combine(const atoll_combiner *combiner, const atoll_voices *voices, f
     memset(p, 0, voices->labels * sizeof *p);
     for (int v = 0; v < ATOLL_VOICES; v++) {
         const float *says = voices->says[v];
-        heard |= says && v != ATOLL_VOICE_YOUTH;
+        heard |= says != NULL;
         for (uint32_t y = 0; says && y < voices->labels; y++)
             p[y] += combiner->weight[v] * logf(says[y] + floor_of[v]);
     }

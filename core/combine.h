@@ -20,11 +20,11 @@ typedef enum atoll_voice {
     ATOLL_VOICE_ANALYTIC, /* its analytic half, for vectors */
     ATOLL_VOICE_EXPERTS,  /* the routed experts, weighted by the gate */
     ATOLL_VOICE_VOTES,    /* the neighbours' labels */
-    ATOLL_VOICE_YOUTH,    /* odds for labels that few records have taught; alone it answers nothing */
+    ATOLL_VOICE_YOUTH,    /* odds for labels that few records have taught */
     ATOLL_VOICES
 } atoll_voice;
 
-/* What each voice says of one record: probabilities of `labels` labels, or NULL where it is silent. */
+/* What each voice says of one record: `labels` probabilities (youth: odds), or NULL where it is silent. */
 typedef struct atoll_voices {
     uint32_t labels;
     const float *says[ATOLL_VOICES];

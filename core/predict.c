@@ -172,10 +172,11 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
     atoll_status status = atoll_predict_expert(&model->expert[0], workspace, input, 1, shared, error);
     if (status)
         return status;
-    if (model->expert[0].net.outputs)
+    if (model->expert[0].net.outputs) {
         voices->says[ATOLL_VOICE_SHARED] = shared;
-    voices->says[ATOLL_VOICE_YOUTH] = workspace->voice[ATOLL_VOICE_YOUTH];
-    label_youth(model, workspace->voice[ATOLL_VOICE_YOUTH]);
+        voices->says[ATOLL_VOICE_YOUTH] = workspace->voice[ATOLL_VOICE_YOUTH];
+        label_youth(model, workspace->voice[ATOLL_VOICE_YOUTH]);
+    }
     if (z && model->analytic) {
         uint32_t known = model->analytic->labels < model->labels ? model->analytic->labels : model->labels;
         memset(analytic, 0, model->labels * sizeof *analytic);
