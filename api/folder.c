@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,12 +47,19 @@ atoll_status atoll_folder_make(const char *path, atoll_error *error)
     return ATOLL_OK;
 }
 
-atoll_status atoll_folder_lock(const char *path, int *fd, atoll_error *error)
+atoll_status atoll_folder_lock(const char *path, int wait_ms, int *fd, atoll_error *error)
 {
+    enum { STEP_MS = 20 };
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0)
         return fail(error, "open", path);
-    if (flock(file, LOCK_EX | LOCK_NB)) {
+    int failed;
+    while ((failed = flock(file, LOCK_EX | LOCK_NB)) && errno == EWOULDBLOCK && wait_ms > 0) {
+        poll(NULL, 0, STEP_MS);
+        wait_ms -= STEP_MS;
+        errno = EWOULDBLOCK;
+    }
+    if (failed) {
         bool held = errno == EWOULDBLOCK;
         atoll_status status = fail(error, "lock", path);
         close(file);

@@ -9,9 +9,10 @@ enum { ATOLL_PATH_MAX_BYTES = 4096 };
 /* Makes the folder and those above it where they are missing. ATOLL_IO, ATOLL_NO_SPACE. */
 atoll_status atoll_folder_make(const char *path, atoll_error *error);
 
-/* Locks the file `path` (made where it is missing) against other processes; *fd is closed to unlock. ATOLL_WRONG_STATE
- * where another holds it. */
-atoll_status atoll_folder_lock(const char *path, int *fd, atoll_error *error);
+/* Locks the file `path` (made where it is missing) against other processes; *fd is closed to unlock. Waits for it at
+ * most `wait_ms`: a process that was killed holds its lock until the system has taken its memory apart.
+ * ATOLL_WRONG_STATE where another holds it. */
+atoll_status atoll_folder_lock(const char *path, int wait_ms, int *fd, atoll_error *error);
 
 /* Renames within one file system and makes the renaming durable. */
 atoll_status atoll_folder_move(const char *from, const char *to, atoll_error *error);

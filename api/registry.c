@@ -10,6 +10,8 @@
 #include "core/clock.h"
 #include "core/log.h"
 
+enum { LOCK_WAIT_MS = 2000 };
+
 typedef enum entry_state {
     ENTRY_OPENING, /* being made; whoever wants to make it too waits */
     ENTRY_OPEN,
@@ -231,7 +233,8 @@ static atoll_status prepare_folders(atoll_registry *registry, char models[ATOLL_
     path_of(registry, "", models);
     models[strlen(models) - 1] = 0;
     snprintf(path, sizeof path, "%s/lock", registry->dir);
-    if ((status = atoll_folder_make(models, error)) || (status = atoll_folder_lock(path, &registry->lock_file, error)))
+    status = atoll_folder_make(models, error);
+    if (status || (status = atoll_folder_lock(path, LOCK_WAIT_MS, &registry->lock_file, error)))
         return status;
     snprintf(path, sizeof path, "%s/trash", registry->dir);
     if ((status = atoll_folder_delete(path, error)))

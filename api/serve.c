@@ -52,7 +52,7 @@ static int serve(const atoll_options *options, const sigset_t *ends, FILE *out)
         refuse(stderr, "serve", &error);
         goto close;
     }
-    atomic_store(&service.phase, ATOLL_PHASE_SERVING);
+    atoll_service_begin(&service);
     atoll_log(ATOLL_LOG_INFO, "listening", "address", ATOLL_TEXT(atoll_server_address(server)), "models",
               ATOLL_UINT(atoll_registry_count(service.registry)), "workers",
               ATOLL_UINT(atoll_pool_threads(service.pool)), NULL);

@@ -1,6 +1,7 @@
 /* The life of a running model and its threads; how they share the work is told in learner/inside.h. */
 #include "learner/learner.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ enum {
     WAIT_MS = 50,                  /* how late a waiter's deadline may be noticed */
     CHECKPOINT_RECORDS = 15000,    /* learned since the last checkpoint: about three seconds of replay */
     PENDING_BYTES = 64 << 20,      /* submissions that wait for the disk */
+    TRIM_RECORDS = 1000,           /* learned since the heap was last walked for what can be given back */
     NICENESS = 5                   /* learning gives way to requests */
 };
 
@@ -336,6 +338,7 @@ typedef struct pace {
     uint64_t records;      /* learned when it was taken */
     int64_t taken_ns;
     int64_t published_ns;
+    uint64_t trimmed;      /* learned when the heap was last given back */
 } pace;
 
 /* Ends the checkpoint under way if it is written, or, with `wait`, when it is. */
@@ -362,6 +365,7 @@ static void end_checkpoint(atoll_learner *learner, pace *p, bool wait)
             atoll_journal_trim(learner->journal, commit);
     }
     atoll_checkpoint_end(done);
+    p->trimmed = 0; /* what it kept can go now */
 }
 
 /* Publishes first: taking advances the epoch, and readers that enter after that must not find an older version, whose
@@ -410,6 +414,19 @@ static void fail_learning(atoll_learner *learner, uint64_t commit, const atoll_e
     serve_waiters(learner, published_version(learner), true);
 }
 
+/* While there is nothing to learn: frees what the last commits replaced, and gives memory back to the system. */
+static void rest(atoll_learner *learner, pace *p)
+{
+    uint64_t records = learner->state.model.records;
+    /* Nothing has changed since the version that is published, so nothing retired is part of it. */
+    if (published_version(learner) == learner->state.model.version)
+        atoll_reclaim_advance(learner->state.reclaim);
+    if (records - p->trimmed < TRIM_RECORDS)
+        return;
+    p->trimmed = records;
+    malloc_trim(0);
+}
+
 /* Learns up to `last`, publishing when it is time. */
 static atoll_status catch_up(atoll_learner *learner, uint64_t last, pace *p, uint8_t **buffer, size_t *capacity,
                              atoll_error *error)
@@ -451,8 +468,11 @@ static void *learn(void *arg)
         if (!atomic_load(&learner->failed) && catch_up(learner, last, &p, &buffer, &capacity, &error))
             fail_learning(learner, learner->state.model.version + 1, &error);
         serve_waiters(learner, published_version(learner), false);
-        if (!atomic_load(&learner->failed))
-            maybe_checkpoint(learner, &p);
+        if (atomic_load(&learner->failed))
+            continue;
+        maybe_checkpoint(learner, &p);
+        if (atoll_journal_last(learner->journal) == learner->state.model.version)
+            rest(learner, &p);
     }
     end_checkpoint(learner, &p, true);
     if (!atomic_load(&learner->failed) && learner->state.model.version > atomic_load(&learner->checkpoint_commit)) {

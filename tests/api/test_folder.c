@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,12 +73,32 @@ static void a_lock_is_held_once(void **state)
     atoll_error error;
     int first, second;
     (void)state;
-    assert_int_equal(atoll_folder_lock(below("lock"), &first, &error), ATOLL_OK);
-    assert_int_equal(atoll_folder_lock(below("lock"), &second, &error), ATOLL_WRONG_STATE);
+    assert_int_equal(atoll_folder_lock(below("lock"), 0, &first, &error), ATOLL_OK);
+    assert_int_equal(atoll_folder_lock(below("lock"), 0, &second, &error), ATOLL_WRONG_STATE);
     close(first);
-    assert_int_equal(atoll_folder_lock(below("lock"), &second, &error), ATOLL_OK);
+    assert_int_equal(atoll_folder_lock(below("lock"), 0, &second, &error), ATOLL_OK);
     close(second);
-    assert_int_equal(atoll_folder_lock(below("nowhere/lock"), &second, &error), ATOLL_IO);
+    assert_int_equal(atoll_folder_lock(below("nowhere/lock"), 0, &second, &error), ATOLL_IO);
+}
+
+static void *let_go(void *arg)
+{
+    close(*(int *)arg);
+    return NULL;
+}
+
+static void a_lock_is_waited_for(void **state)
+{
+    atoll_error error;
+    pthread_t other;
+    int first, second;
+    (void)state;
+    assert_int_equal(atoll_folder_lock(below("lock"), 0, &first, &error), ATOLL_OK);
+    assert_int_equal(atoll_folder_lock(below("lock"), 40, &second, &error), ATOLL_WRONG_STATE);
+    pthread_create(&other, NULL, let_go, &first);
+    assert_int_equal(atoll_folder_lock(below("lock"), 10000, &second, &error), ATOLL_OK);
+    pthread_join(other, NULL);
+    close(second);
 }
 
 static void a_folder_moves_and_goes_without_following_links(void **state)
@@ -122,6 +143,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(folders_are_made_with_those_above, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lock_is_held_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_lock_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_moves_and_goes_without_following_links, setup, teardown),
         cmocka_unit_test_setup_teardown(names_come_in_byte_order, setup, teardown),
     };

@@ -113,27 +113,33 @@ static void features_are_of_unit_length(void **state)
     trial_close(&t);
 }
 
-static void rare_features_are_dropped_in_place(void **state)
+static void features_stand_in_the_order_of_common_known_and_rare(void **state)
 {
     (void)state;
     const atoll_term ask[5] = {term(1, 1), term(2, 1), term(3, 1), term(4, 1), term(5, 1)};
-    const atoll_term once[2] = {term(2, 200), term(4, 1)}, twice[3] = {term(1, 1), term(3, 1), term(4, 1)};
+    const atoll_term once[2] = {term(2, 200), term(4, 1)}, often[2] = {term(3, 1), term(4, 1)};
     static room r;
-    float weight[5];
     trial t;
     trial_open(&t);
     learn(&t, once, 2, NULL);
-    learn(&t, twice, 3, NULL);
-    learn(&t, twice, 2, NULL); /* now 1, 3 and 4 are in two texts, 2 in one, 5 in none */
+    for (int i = 0; i < ATOLL_COMMON_TEXTS - 1; i++)
+        learn(&t, often, 2, NULL); /* now 4 is common, 3 is known, 2 in one text, 1 and 5 in none */
     room_init(&r);
     atoll_encoder_weigh(&t.encoder, ask, 5, &r.encoded);
-    memcpy(weight, r.weight, sizeof weight);
-    atoll_encoder_drop_rare(&t.encoder, &r.encoded);
-    static const uint32_t kept[3] = {1, 3, 4};
-    assert_int_equal(r.encoded.features, 3);
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(r.bucket[i], kept[i]);
-        assert_true(r.weight[i] == weight[kept[i] - 1]);
+    assert_int_equal(r.encoded.features, 5);
+    assert_int_equal(r.encoded.common, 1);
+    assert_int_equal(r.encoded.known, 2);
+    assert_int_equal(r.bucket[0], 4);
+    assert_int_equal(r.bucket[1], 3);
+    for (int i = 2; i < 5; i++)
+        for (int k = 0; k < i; k++)
+            assert_int_not_equal(r.bucket[i], r.bucket[k]);
+    /* Each with its own weight: the rarer, the more. */
+    for (int i = 0; i < 5; i++) {
+        if (r.bucket[i] == 2)
+            assert_true(r.weight[i] > r.weight[1]);
+        if (r.bucket[i] == 1 || r.bucket[i] == 5)
+            assert_true(r.weight[i] > r.weight[1] && r.weight[1] > r.weight[0]);
     }
     trial_close(&t);
 }
@@ -363,7 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idf_is_what_was_learned_before),
         cmocka_unit_test(features_are_of_unit_length),
-        cmocka_unit_test(rare_features_are_dropped_in_place),
+        cmocka_unit_test(features_stand_in_the_order_of_common_known_and_rare),
         cmocka_unit_test(vectors_are_scaled_by_the_past),
         cmocka_unit_test(the_scale_settles),
         cmocka_unit_test(alike_texts_lie_near),

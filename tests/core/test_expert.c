@@ -22,7 +22,7 @@ typedef struct trial {
 static void trial_open(trial *t)
 {
     *t = (trial){.bucket = {3, 9, 27}, .weight = {0.5f, 0.7f, -0.2f}, .dense = {1, -1, 2, 0, 3}};
-    t->input = (atoll_input){t->bucket, t->weight, 3, t->dense, NULL};
+    t->input = (atoll_input){.bucket = t->bucket, .weight = t->weight, .features = 3, .dense = t->dense};
     pager_open(&t->pager);
     atoll_net_scratch_init(&t->scratch);
     atoll_expert_init(&t->expert, 7,

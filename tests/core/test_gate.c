@@ -31,7 +31,7 @@ static void trial_open(trial *t, uint32_t experts)
     atoll_rng_seed(&t->rng, 17, 0);
     atoll_gate_init(&t->gate, DIM, 3);
     assert_int_equal(atoll_net_grow(&t->pager, &t->gate.net, experts, NULL), ATOLL_OK);
-    t->input = (atoll_input){t->bucket, t->weight, FEATURES, NULL, t->linear};
+    t->input = (atoll_input){.bucket = t->bucket, .weight = t->weight, .features = FEATURES, .linear = t->linear};
     assert_int_equal(atoll_net_admit(&t->pager, &t->gate.net, &t->scratch, &t->input, NULL), ATOLL_OK);
 }
 

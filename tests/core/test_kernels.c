@@ -123,6 +123,39 @@ static void adagrad_equals_the_formula(void **state)
     assert_true(still == 3 && zero == 0);
 }
 
+static float widen(uint16_t upper)
+{
+    uint32_t bits = (uint32_t)upper << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void short_accumulators_are_the_upper_halves_of_floats(void **state)
+{
+    (void)state;
+    enum { N = 67 };
+    atoll_rng rng;
+    float w[N], g[N];
+    uint16_t s[N] = {0};
+    atoll_rng_seed(&rng, 4, 1);
+    fill_normal(&rng, w, N);
+    for (int step = 0; step < 50; step++) {
+        float was[N], a = atoll_rng_normal(&rng), rate = 0.01f + atoll_rng_uniform(&rng);
+        double square[N];
+        fill_normal(&rng, g, N);
+        for (int i = 0; i < N; i++) {
+            was[i] = w[i];
+            square[i] = widen(s[i]) + (double)a * g[i] * a * g[i];
+        }
+        atoll_adagrad_short(w, s, g, a, rate, N);
+        for (int i = 0; i < N; i++) {
+            assert_near(widen(s[i]), square[i], square[i] / 256);
+            assert_near(w[i], was[i] - rate * a * g[i] / sqrt(square[i] + 1e-8), 1e-5);
+        }
+    }
+}
+
 /* c = beta c + op(a) b, a read as m x k (or k x m where `across`), all with leading dimensions wider than need be. */
 static void check_product(atoll_rng *rng, size_t m, size_t n, size_t k, float beta, int across)
 {
@@ -229,6 +262,7 @@ int main(void)
         cmocka_unit_test(normalise_makes_unit_length),
         cmocka_unit_test(softmax_equals_the_definition),
         cmocka_unit_test(adagrad_equals_the_formula),
+        cmocka_unit_test(short_accumulators_are_the_upper_halves_of_floats),
         cmocka_unit_test(products_equal_the_plain_loops),
         cmocka_unit_test(syrk_sums_the_upper_triangle),
         cmocka_unit_test(cholesky_solves),

@@ -41,7 +41,7 @@ static void add_expert(trial *t, uint32_t e)
         assert_int_equal(atoll_expert_add_label(&t->pager, expert, makeup[e].first + l, &output, NULL), ATOLL_OK);
     if (makeup[e].labels)
         assert_int_equal(atoll_net_set_dense(&t->pager, &expert->net, VECTOR, NULL), ATOLL_OK);
-    atoll_input input = {t->bucket, t->weight, 4, NULL, NULL};
+    atoll_input input = {.bucket = t->bucket, .weight = t->weight, .features = 4};
     assert_int_equal(atoll_net_admit(&t->pager, &expert->net, &t->workspace.net, &input, NULL), ATOLL_OK);
 }
 
@@ -63,7 +63,14 @@ static void trial_open(trial *t)
     fill_normal(&t->rng, t->embedding, DIM);
     fill_normal(&t->rng, t->context_embedding, DIM);
     fill_normal(&t->rng, t->dense, VECTOR);
-    t->encoded = (atoll_encoded){t->bucket, t->weight, 4, t->embedding, t->dense, true};
+    t->encoded = (atoll_encoded){.bucket = t->bucket,
+                                 .weight = t->weight,
+                                 .features = 4,
+                                 .common = 4,
+                                 .known = 4,
+                                 .embedding = t->embedding,
+                                 .dense = t->dense,
+                                 .has_dense = true};
     t->context = (atoll_context){.count = 3, .embedding = t->context_embedding, .familiarity = 0.7f,
                                  .voter = {{0, 2, 2, 0.9f, 0.5f}, {1, CANDIDATE, 6, 0.8f, 0.3f},
                                            {2, 4, 2, 0.7f, 0.2f}}};

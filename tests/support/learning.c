@@ -91,7 +91,7 @@ void learning_open(learning *l, const atoll_config *config)
     assert_int_equal(atoll_kernels_init(NULL), ATOLL_OK);
     memset(l, 0, sizeof *l);
     assert_int_equal(atoll_state_init(&l->state, config, NULL), ATOLL_OK);
-    l->trainer = atoll_trainer_new();
+    l->trainer = atoll_trainer_new(0);
     assert_non_null(l->trainer);
     l->seq = 1;
 }

@@ -1,0 +1,253 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "tests/support/learning.h"
+
+#ifdef ATOLL_SANITIZE
+enum { STREAM = 800 };
+#else
+enum { STREAM = 1600 };
+#endif
+
+enum { BATCH = 100 };
+
+static void draw_many(learning_record *records, atoll_rng *rng, uint32_t count, uint32_t first, uint32_t domain)
+{
+    for (uint32_t i = 0; i < count; i++)
+        learning_draw_any(&records[i], rng, first + i, domain);
+}
+
+static void the_same_commits_give_the_same_state(void **state)
+{
+    learning a, b;
+    atoll_config config;
+    atoll_rng rng;
+    learning_record *records = malloc(BATCH * sizeof *records);
+    (void)state;
+    learning_config(&config);
+    learning_open(&a, &config);
+    learning_open(&b, &config);
+    atoll_rng_seed(&rng, 1, 0);
+    for (uint32_t at = 0; at < STREAM; at += BATCH) {
+        draw_many(records, &rng, BATCH, at, at * 3 / STREAM);
+        learning_commit(&a, records, BATCH);
+        learning_commit(&b, records, BATCH);
+        atoll_reclaim_advance(a.state.reclaim); /* publishing, or not, changes nothing */
+    }
+    assert_int_equal(a.state.model.records, STREAM);
+    assert_true(a.state.ridge && a.state.model.analytic);
+    assert_int_equal(learning_digest(&a.state), learning_digest(&b.state));
+
+    /* And the digest tells states apart. */
+    draw_many(records, &rng, 1, 0, 0);
+    learning_commit(&b, records, 1);
+    assert_int_not_equal(learning_digest(&a.state), learning_digest(&b.state));
+    free(records);
+    learning_close(&a);
+    learning_close(&b);
+}
+
+static void another_seed_gives_another_state(void **state)
+{
+    uint64_t digest[2];
+    (void)state;
+    for (uint64_t seed = 0; seed < 2; seed++) {
+        learning l;
+        atoll_config config;
+        atoll_rng rng;
+        learning_config(&config);
+        config.seed = 7 + seed;
+        learning_open(&l, &config);
+        atoll_rng_seed(&rng, 1, 0);
+        learning_feed(&l, learning_draw_text, &rng, 0, 200, 100);
+        digest[seed] = learning_digest(&l.state);
+        learning_close(&l);
+    }
+    assert_int_not_equal(digest[0], digest[1]);
+}
+
+static double share_right(const atoll_tally *since, const atoll_tally *now)
+{
+    return (double)(now->right - since->right) / (double)(now->asked - since->asked);
+}
+
+static void an_unlike_domain_gets_an_expert_of_its_own(void **state)
+{
+    learning l;
+    atoll_config config;
+    atoll_rng rng;
+    (void)state;
+    learning_config(&config);
+    learning_open(&l, &config);
+    atoll_rng_seed(&rng, 1, 0);
+    learning_feed(&l, learning_draw_contrary, &rng, 0, 1000, BATCH);
+    assert_int_equal(atoll_model_count(&l.state.model, ATOLL_EXPERT_ACTIVE), 1);
+    assert_true(l.state.tally.recent > 0.9);
+    atoll_tally before = l.state.tally;
+    learning_feed(&l, learning_draw_contrary, &rng, 1, 1500, BATCH);
+    assert_true(l.state.growth.promoted >= 2);
+    assert_true(atoll_model_count(&l.state.model, ATOLL_EXPERT_ACTIVE) >= 2);
+    assert_true(share_right(&before, &l.state.tally) > 0.8);
+
+    /* What came first is still known. */
+    before = l.state.tally;
+    learning_feed(&l, learning_draw_contrary, &rng, 0, 200, BATCH);
+    assert_true(share_right(&before, &l.state.tally) > 0.7);
+    learning_close(&l);
+}
+
+static void a_stationary_stream_gets_no_more_than_the_first(void **state)
+{
+    learning l;
+    atoll_config config;
+    atoll_rng rng;
+    (void)state;
+    learning_config(&config);
+    learning_open(&l, &config);
+    atoll_rng_seed(&rng, 2, 0);
+    learning_feed(&l, learning_draw_text, &rng, 0, 2 * STREAM, BATCH);
+    assert_int_equal(l.state.growth.promoted, 1);
+    assert_int_equal(atoll_model_count(&l.state.model, ATOLL_EXPERT_ACTIVE), 1);
+    assert_true(l.state.tally.recent > 0.95);
+    assert_true(l.state.tally.log_loss < 0.3);
+    assert_true(l.state.tally.repeated < STREAM);
+    learning_close(&l);
+}
+
+static void growth_that_is_off_grows_nothing(void **state)
+{
+    learning l;
+    atoll_config config;
+    atoll_rng rng;
+    (void)state;
+    learning_config(&config);
+    config.growth_auto = false;
+    learning_open(&l, &config);
+    atoll_rng_seed(&rng, 2, 0);
+    learning_feed(&l, learning_draw_text, &rng, 0, 500, BATCH);
+    assert_int_equal(l.state.model.experts, 1);
+    assert_int_equal(l.state.growth.born, 0);
+    assert_true(l.state.tally.recent > 0.85);
+    learning_close(&l);
+}
+
+static void vectors_alone_are_learned(void **state)
+{
+    learning l;
+    atoll_config config;
+    atoll_rng rng;
+    atoll_tally first = {0};
+    learning_record *records = calloc(BATCH, sizeof *records);
+    (void)state;
+    learning_config(&config);
+    learning_open(&l, &config);
+    atoll_rng_seed(&rng, 3, 0);
+    for (int commit = 0; commit < 6; commit++) {
+        for (uint32_t i = 0; i < BATCH; i++) {
+            uint32_t label = atoll_rng_below(&rng, 2);
+            learning_draw_text(&records[i], &rng, 0, label);
+            learning_add_vector(&records[i], &rng, label);
+            records[i].record.text = (atoll_slice){0};
+        }
+        learning_commit(&l, records, BATCH);
+        if (commit == 0)
+            first = l.state.tally; /* a step of records is answered before any of them is learned */
+    }
+    assert_int_equal(l.state.model.encoder.vector_dim, LEARNING_VECTOR_DIM);
+    assert_int_equal(l.state.model.encoder.vectors, 600);
+    assert_int_equal(l.state.model.encoder.documents, 0);
+    assert_true(share_right(&first, &l.state.tally) > 0.97);
+    free(records);
+    learning_close(&l);
+}
+
+static void what_follows_one_commit_of_another_size_is_the_same_in_kind(void **state)
+{
+    learning l;
+    atoll_config config;
+    atoll_rng rng;
+    (void)state;
+    learning_config(&config);
+    learning_open(&l, &config);
+    atoll_rng_seed(&rng, 4, 0);
+    learning_feed(&l, learning_draw_text, &rng, 0, 70, 1);
+    learning_feed(&l, learning_draw_text, &rng, 0, 330, 330);
+    assert_int_equal(l.state.model.version, 71);
+    assert_int_equal(l.state.model.records, 400);
+    assert_int_equal(l.state.tally.asked, 400);
+    assert_int_equal(l.state.model.expert[0].records, 400);
+    assert_true(l.state.tally.recent > 0.8);
+    learning_close(&l);
+}
+
+static void the_memory_stays_under_its_cap_and_fits_the_index(void **state)
+{
+    learning l;
+    atoll_config config;
+    atoll_rng rng;
+    (void)state;
+    learning_config(&config);
+    config.memory_exemplars = 90;
+    learning_open(&l, &config);
+    atoll_rng_seed(&rng, 5, 0);
+    learning_feed(&l, learning_draw_text, &rng, 0, 300, BATCH);
+    learning_feed(&l, learning_draw_text, &rng, 1, 300, BATCH);
+    assert_int_equal(atoll_memory_count(l.state.memory), 90);
+    assert_int_equal(atoll_index_count(l.state.index), 90);
+    assert_int_equal(atoll_memory_verify(l.state.memory, NULL), ATOLL_OK);
+    learning_close(&l);
+}
+
+static void domains_are_counted_apart(void **state)
+{
+    learning l;
+    atoll_config config;
+    atoll_rng rng;
+    learning_record records[40];
+    (void)state;
+    learning_config(&config);
+    learning_open(&l, &config);
+    atoll_rng_seed(&rng, 6, 0);
+    for (uint32_t i = 0; i < 40; i++) {
+        learning_draw_text(&records[i], &rng, 0, 0);
+        if (i < 30)
+            records[i].record.domain = i < 20 ? (atoll_slice){"x", 1} : (atoll_slice){"y", 1};
+    }
+    learning_commit(&l, records, 40);
+    assert_int_equal(l.state.domains.count, 2);
+    assert_string_equal(l.state.domains.name[0], "x");
+    assert_int_equal(l.state.domain[0].records, 20);
+    assert_int_equal(l.state.domain[1].records, 10);
+    assert_true(l.state.domain[1].right <= 10);
+    learning_close(&l);
+}
+
+static int quiet(void **state)
+{
+    (void)state;
+    atoll_log_set_level(ATOLL_LOG_ERROR);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_commits_give_the_same_state),
+        cmocka_unit_test(another_seed_gives_another_state),
+        cmocka_unit_test(an_unlike_domain_gets_an_expert_of_its_own),
+        cmocka_unit_test(a_stationary_stream_gets_no_more_than_the_first),
+        cmocka_unit_test(growth_that_is_off_grows_nothing),
+        cmocka_unit_test(vectors_alone_are_learned),
+        cmocka_unit_test(what_follows_one_commit_of_another_size_is_the_same_in_kind),
+        cmocka_unit_test(the_memory_stays_under_its_cap_and_fits_the_index),
+        cmocka_unit_test(domains_are_counted_apart),
+    };
+    return cmocka_run_group_tests(tests, quiet, NULL);
+}
