@@ -109,12 +109,11 @@ void atoll_growth_weigh(atoll_state *state, float p_with, float p_without)
     state->growth.evidence += log(0.5 + 0.5 * (double)p_with / fmax((double)p_without, 1e-12));
 }
 
-/* The exemplars of a candidate that is given up go to the owner of most of their neighbours. */
+/* Hands the exemplars of a candidate on to the active expert with the largest share of the stream. */
 static atoll_status disown(atoll_state *state, uint32_t candidate, atoll_error *error)
 {
     atoll_memory_view view = atoll_memory_freeze(state->memory);
     uint32_t heir = ATOLL_EXPERT_NONE;
-    /* The expert that answers most of the stream: its replays will correct what is not its own. */
     for (uint32_t e = 1; e < state->model.experts; e++)
         if (state->model.expert[e].state == ATOLL_EXPERT_ACTIVE &&
             (!heir || state->model.expert[e].share > state->model.expert[heir].share))
