@@ -9,11 +9,11 @@
  * What a voice gives to a label that it does not know. Small enough for a sure voice to decide, large enough that a
  * gate in error does not forbid the right label.
  */
-static const float floor_of[ATOLL_VOICES] = {1e-4f, 1e-4f, 1e-3f, 2e-2f};
+static const float floor_of[ATOLL_VOICES] = {1e-4f, 1e-4f, 1e-3f, 2e-2f, 1e-4f};
 
-static const float initial_weight[ATOLL_VOICES] = {0.5f, 0.8f, 0.5f, 0.1f};
+static const float initial_weight[ATOLL_VOICES] = {0.5f, 0.8f, 0.5f, 0.1f, 0.5f};
 
-static const float rate = 0.01f, most = 2;
+static const float rate = 0.01f, rate_youth = 0.1f, most = 2;
 
 void atoll_combiner_init(atoll_combiner *combiner)
 {
@@ -46,7 +46,9 @@ void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, 
             continue;
         for (uint32_t y = 0; y < voices->labels; y++)
             slope += (p[y] - (y == label)) * logf(says[y] + floor_of[v]);
-        atoll_adagrad(&combiner->weight[v], &combiner->squares[v], &slope, 1, rate, 1);
+        bool youth = v == ATOLL_VOICE_YOUTH;
+        slope *= youth ? p[label] : 1;
+        atoll_adagrad(&combiner->weight[v], &combiner->squares[v], &slope, 1, youth ? rate_youth : rate, 1);
         combiner->weight[v] = fminf(fmaxf(combiner->weight[v], 0), most);
     }
 }

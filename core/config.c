@@ -15,9 +15,11 @@ typedef enum kind { U32, U64, REAL, WORD, DURATION, CRON } kind;
 
 static const char *const kind_names[] = {"integer", "integer", "number", "word", "duration", "cron"};
 
+enum { WORDS = 3 }; /* most that a setting may choose from */
+
 /*
- * A row of the table. A number lies in least..most, a duration too, in milliseconds. A word is one of two, of which the
- * first is stored as true; a row without the second has one value so far and is not stored.
+ * A row of the table. A number lies in least..most, a duration too, in milliseconds. A word is stored as its
+ * place among the row's words; a row with one word is not stored.
  */
 typedef struct spec {
     const char *path, *standard, *range, *about;
@@ -27,7 +29,7 @@ typedef struct spec {
     double least, most;
     uint32_t multiple;  /* the number is one of; 0: any */
     bool power_of_two;
-    const char *words[2];
+    const char *words[WORDS];
 } spec;
 
 #define AT(member) .offset = offsetof(atoll_config, member)
@@ -48,16 +50,16 @@ static const spec table[] = {
      U32, false, AT(top_k), .least = 1, .most = 16},
     {"routing.capacity_factor", "1.2", "1..16", "an expert's places over its even share",
      REAL, false, AT(capacity_factor), .least = 1, .most = 16},
-    {"routing.overflow", "next", "next or drop", "where records beyond the places go",
-     WORD, false, AT(overflow_next), .words = {"next", "drop"}},
-    {"experts.hidden", "64", "8..4096, a multiple of 8", "width of an expert's hidden layer",
-     U32, true, AT(expert_hidden), .least = 8, .most = 4096, .multiple = 8},
+    {"routing.overflow", "keep", "keep, next or drop", "where records beyond the places go; keep: nowhere else",
+     WORD, false, AT(overflow), .words = {"keep", "next", "drop"}},
+    {"experts.hidden", "64", "8..1024, a multiple of 8", "width of an expert's hidden layer",
+     U32, true, AT(expert_hidden), .least = 8, .most = 1024, .multiple = 8},
     {"experts.max", "256", "1..1024", "most experts that live at once",
      U32, false, AT(experts_max), .least = 1, .most = 1024},
     {"memory.exemplars", "50000", "16..16777216", "most records that are remembered",
      U32, true, AT(memory_exemplars), .least = 16, .most = 16777216},
     {"growth.mode", "auto", "auto or off", "whether experts are born by themselves",
-     WORD, false, AT(growth_auto), .words = {"auto", "off"}},
+     WORD, false, AT(growth_off), .words = {"auto", "off"}},
     {"pruning.schedule", "0 3 * * *", "five fields in UTC; empty: never", "when idle experts are pruned",
      CRON, false, AT(prune_schedule)},
     {"pruning.idle_after", "7d", "1s..3650d", "how long an expert may go without a record",
@@ -161,10 +163,10 @@ static atoll_status set_text(const spec *row, const char *text, atoll_config *co
         return set_cron(row, text, config, error);
     if (row->kind != WORD)
         return atoll_fail(error, ATOLL_INVALID_VALUE, "%s: a number is expected (%s)", row->path, row->range);
-    for (int i = 0; i < 2 && row->words[i]; i++) {
+    for (uint32_t i = 0; i < WORDS && row->words[i]; i++) {
         if (strcmp(text, row->words[i]) == 0) {
             if (is_stored(row))
-                *(bool *)place(row, config) = i == 0;
+                *(uint32_t *)place(row, config) = i;
             return ATOLL_OK;
         }
     }
@@ -271,7 +273,7 @@ done:
 static size_t stored_bytes(const spec *row)
 {
     static const size_t sizes[] = {[U32] = sizeof(uint32_t), [U64] = sizeof(uint64_t), [REAL] = sizeof(float),
-                                   [WORD] = sizeof(bool), [DURATION] = sizeof(int64_t), [CRON] = ATOLL_CRON_MAX_BYTES};
+                                   [WORD] = sizeof(uint32_t), [DURATION] = sizeof(int64_t), [CRON] = ATOLL_CRON_MAX_BYTES};
     return is_stored(row) ? sizes[row->kind] : 0;
 }
 
@@ -296,7 +298,7 @@ static void print_value(atoll_writer *writer, const spec *row, const atoll_confi
     } else if (row->kind == REAL) {
         atoll_json_put_double(writer, (double)*(const float *)at);
     } else if (row->kind == WORD) {
-        atoll_json_put_text(writer, row->words[is_stored(row) && !*(const bool *)at]);
+        atoll_json_put_text(writer, row->words[is_stored(row) ? *(const uint32_t *)at : 0]);
     } else if (row->kind == CRON) {
         atoll_json_put_text(writer, at);
     } else {

@@ -18,11 +18,11 @@ typedef struct atoll_config {
     uint32_t embedding_dim;        /* embedding.dim: 256; 16..4096, a multiple of 8; fixed */
     uint32_t top_k;                /* routing.top_k: 2; 1..16 */
     float capacity_factor;         /* routing.capacity_factor: 1.2; 1..16 */
-    bool overflow_next;            /* routing.overflow: "next" (true) or "drop" (false) */
-    uint32_t expert_hidden;        /* experts.hidden: 64; 8..4096, a multiple of 8; fixed */
+    uint32_t overflow;             /* routing.overflow: "keep", "next" or "drop", as atoll_overflow (core/gate.h) */
+    uint32_t expert_hidden;        /* experts.hidden: 64; 8..1024, a multiple of 8; fixed */
     uint32_t experts_max;          /* experts.max: 256; 1..1024 */
     uint32_t memory_exemplars;     /* memory.exemplars: 50000; 16..16777216; fixed */
-    bool growth_auto;              /* growth.mode: "auto" (true) or "off" (false) */
+    uint32_t growth_off;           /* growth.mode: "auto" (0) or "off" (1) */
     char prune_schedule[ATOLL_CRON_MAX_BYTES]; /* pruning.schedule: "0 3 * * *", UTC; "" for never */
     int64_t idle_after_ms;         /* pruning.idle_after: "7d"; a number with s, m, h, d or w; 1s..10 years */
     float min_share;               /* pruning.min_share: 0.001; 0..0.5 */

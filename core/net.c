@@ -66,8 +66,8 @@ static atoll_status no_memory(atoll_error *error)
 /* ---- layout ---- */
 
 /*
- * A sparse row: V [capacity], W1 [rank], the accumulator of W1, those of V [capacity] in bfloat16, padding. What forward
- * reads comes first and together.
+ * A sparse row: V [capacity], W1 [rank], the accumulator of W1, those of V [capacity] in bfloat16, padding. What
+ * forward reads comes first and together.
  */
 static uint32_t sparse_width(const atoll_net *net, uint32_t capacity)
 {

@@ -89,7 +89,8 @@ void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, floa
 atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
                                const float *h, float *logits, atoll_error *error);
 
-/* logits[outputs], from rows found by admit or forward for the same input. `h` is the input's row of atoll_net_hidden, or NULL where it has no dense part. */
+/* logits[outputs], from rows found by admit or forward for the same input. `h` is the input's row of atoll_net_hidden,
+ * or NULL where it has no dense part. */
 void atoll_net_run(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input, const float *h,
                    float *logits);
 

@@ -1,5 +1,6 @@
 #include "core/predict.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,9 @@ static const float votes_among_experts = 0.1f;
 
 /* Turns ridge scores, of which the right one is near 1 and the others near 0, into log odds. */
 static const float analytic_sharpness = 8;
+
+/* Records after which a label is no longer young: half of it costs .002 of CLINC150's prequential, twice gains none. */
+static const float grown_up = 120;
 
 void atoll_workspace_init(atoll_workspace *workspace)
 {
@@ -139,6 +143,22 @@ static void label_votes(const atoll_context *context, uint32_t labels, float *vo
             vote[context->voter[i].label] += context->voter[i].vote;
 }
 
+/*
+ * Odds that fall with the records that have taught a label, but no slower than the mean of all labels that came after
+ * it: a label that stays rare while others grow up is not young.
+ */
+static void label_youth(const atoll_model *model, float *odds)
+{
+    const atoll_expert *shared = &model->expert[0];
+    float since = 0;
+    for (uint32_t y = model->labels; y-- > 0;) {
+        float records = y < shared->labels.count ? (float)atoll_expert_label_at(shared, y)->records : 0;
+        since += records;
+        float age = fmaxf(records, since / (float)(model->labels - y));
+        odds[y] = fmaxf(grown_up / (age + 1), 1);
+    }
+}
+
 atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                   const atoll_context *context, const float *z, atoll_voices *voices,
                                   atoll_error *error)
@@ -152,8 +172,11 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
     atoll_status status = atoll_predict_expert(&model->expert[0], workspace, input, 1, shared, error);
     if (status)
         return status;
-    if (model->expert[0].net.outputs)
+    if (model->expert[0].net.outputs) {
         voices->says[ATOLL_VOICE_SHARED] = shared;
+        voices->says[ATOLL_VOICE_YOUTH] = workspace->voice[ATOLL_VOICE_YOUTH];
+        label_youth(model, workspace->voice[ATOLL_VOICE_YOUTH]);
+    }
     if (z && model->analytic) {
         uint32_t known = model->analytic->labels < model->labels ? model->analytic->labels : model->labels;
         memset(analytic, 0, model->labels * sizeof *analytic);

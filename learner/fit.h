@@ -9,7 +9,7 @@
 typedef struct atoll_sample {
     uint32_t label, owner;
     uint32_t slot;          /* of the exemplar that is replayed, ATOLL_SLOT_NONE for a new record */
-    bool fresh;             /* new, and not repeated */
+    bool fresh;             /* new, not replayed */
     const atoll_term *term;
     uint32_t terms;
     const float *vector;    /* or NULL */
@@ -18,7 +18,12 @@ typedef struct atoll_sample {
     atoll_context *context; /* NULL where the sample is not one of the gate's */
 } atoll_sample;
 
-/* Cross entropy steps on `count` samples in order; dense first layers step once for every few samples. */
+enum { ATOLL_FIT_SAMPLES = 512 }; /* most that one fit takes */
+
+/*
+ * Cross entropy steps on `count` samples in order, then again on those that stayed hard, a few times. Dense first
+ * layers step once for every few samples.
+ */
 atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
                               atoll_sample *const *samples, uint32_t count, atoll_error *error);
 

@@ -88,7 +88,7 @@ atoll_status atoll_growth_assign(atoll_state *state, atoll_workspace *workspace,
         }
     }
     *owner = chosen;
-    if (!model->config.growth_auto || (chosen && best >= novelty_score(state, record)))
+    if (model->config.growth_off || (chosen && best >= novelty_score(state, record)))
         return ATOLL_OK;
     atoll_status status = nursery(state, commit, owner, error);
     if (status == ATOLL_OK && *owner == ATOLL_EXPERT_NONE)

@@ -12,10 +12,9 @@
 #include "learner/twin.h"
 #include "retrieval/context.h"
 
-/* A new record that was given less than hard_below of its label is learned HARD_REPEATS times more at once. */
-enum { HARD_REPEATS = 2, GATE_REPLAY_EVERY = 2, SAMPLES_A_RECORD = 1 + HARD_REPEATS + ATOLL_REPLAYS };
+enum { GATE_REPLAY_EVERY = 2, SAMPLES_A_RECORD = 1 + ATOLL_REPLAYS };
 
-static const float hard_below = 0.5f;
+_Static_assert(ATOLL_STEP_RECORDS * SAMPLES_A_RECORD <= ATOLL_FIT_SAMPLES, "one fit takes a step's samples");
 
 static const double recent_rate = 1e-3, loss_rate = 1e-2, share_rate = 1e-3;
 
@@ -349,21 +348,17 @@ static atoll_status add_replay(atoll_trainer *trainer, const atoll_slot *held, u
     return ATOLL_OK;
 }
 
-/* A new record, once more where it is hard. */
 static atoll_status add_fresh(atoll_trainer *trainer, item *it, atoll_error *error)
 {
-    uint32_t times = it->probability < hard_below ? 1 + HARD_REPEATS : 1;
-    for (uint32_t r = 0; r < times; r++) {
-        atoll_sample *sample = add_sample(trainer, it->label, it->owner);
-        if (!sample)
-            return no_memory(error);
-        sample->term = it->term;
-        sample->terms = it->terms;
-        sample->vector = it->record->vector;
-        sample->fresh = r == 0;
-        sample->context = r == 0 ? &it->context : NULL;
-        sample->embedding = it->encoded.embedding;
-    }
+    atoll_sample *sample = add_sample(trainer, it->label, it->owner);
+    if (!sample)
+        return no_memory(error);
+    sample->term = it->term;
+    sample->terms = it->terms;
+    sample->vector = it->record->vector;
+    sample->fresh = true;
+    sample->context = &it->context;
+    sample->embedding = it->encoded.embedding;
     return ATOLL_OK;
 }
 

@@ -105,6 +105,8 @@ static void learns_down_the_gradient(void **state)
             weight[v] = was - step;
             slope = (slope - plain(&voices, weight, floor, label, p_plain)) / (2 * step);
             weight[v] = was;
+            if (v == ATOLL_VOICE_YOUTH)
+                slope *= p[label]; /* it climbs the probability itself */
             expect_near(sqrt(combiner.squares[v]), fabs(slope), 2e-3 * fmax(1, fabs(slope)));
             if (fabs(slope) > 0.01)
                 assert_true((combiner.weight[v] < was) == (slope > 0));
@@ -149,8 +151,8 @@ static void every_voice_is_heard_at_first(void **state)
 static void learns_whom_to_trust(void **state)
 {
     (void)state;
-    for (int good = 0; good < ATOLL_VOICES; good++) {
-        int bad = (good + 1) % ATOLL_VOICES;
+    for (int good = 0; good < ATOLL_VOICE_YOUTH; good++) {
+        int bad = (good + 1) % ATOLL_VOICE_YOUTH;
         atoll_combiner combiner;
         atoll_rng rng;
         double early = 0, late = 0, alone = 0;

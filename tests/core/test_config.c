@@ -25,11 +25,11 @@ static void has_the_defaults_of_the_contract(void **state)
     assert_int_equal(config.embedding_dim, 256);
     assert_int_equal(config.top_k, 2);
     assert_true(config.capacity_factor == 1.2f);
-    assert_true(config.overflow_next);
+    assert_int_equal(config.overflow, 0);
     assert_int_equal(config.expert_hidden, 64);
     assert_int_equal(config.experts_max, 256);
     assert_int_equal(config.memory_exemplars, 50000);
-    assert_true(config.growth_auto);
+    assert_int_equal(config.growth_off, 0);
     assert_string_equal(config.prune_schedule, "0 3 * * *");
     assert_int_equal(config.idle_after_ms, INT64_C(7) * 86400000);
     assert_true(config.min_share == 0.001f);
@@ -56,11 +56,11 @@ static void merges_every_setting(void **state)
     assert_int_equal(config.embedding_dim, 64);
     assert_int_equal(config.top_k, 3);
     assert_true(config.capacity_factor == 1.75f);
-    assert_false(config.overflow_next);
+    assert_int_equal(config.overflow, 2);
     assert_int_equal(config.expert_hidden, 32);
     assert_int_equal(config.experts_max, 7);
     assert_int_equal(config.memory_exemplars, 3000);
-    assert_false(config.growth_auto);
+    assert_int_equal(config.growth_off, 1);
     assert_string_equal(config.prune_schedule, "");
     assert_int_equal(config.idle_after_ms, 90000);
     assert_true(config.min_share == 0.25f);

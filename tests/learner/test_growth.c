@@ -122,7 +122,7 @@ static void growth_ends_at_the_limit_or_by_the_setting(void **unused)
     trial_close(&t);
 
     trial_open(&t, 8);
-    t.state.model.config.growth_auto = false;
+    t.state.model.config.growth_off = 1;
     assert_int_equal(assign(&t, 0, UINT32_MAX, 1), ATOLL_EXPERT_NONE);
     assert_int_equal(t.state.growth.born, 0);
     trial_close(&t);

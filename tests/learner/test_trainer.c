@@ -128,7 +128,7 @@ static void growth_that_is_off_grows_nothing(void **state)
     atoll_rng rng;
     (void)state;
     learning_config(&config);
-    config.growth_auto = false;
+    config.growth_off = 1;
     learning_open(&l, &config);
     atoll_rng_seed(&rng, 2, 0);
     learning_feed(&l, learning_draw_text, &rng, 0, 500, BATCH);
