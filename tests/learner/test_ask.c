@@ -1,0 +1,210 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/running.h"
+
+enum { BATCH = 80, MANY = 150 };
+
+typedef struct answers {
+    uint32_t count;
+    atoll_prediction at[MANY];
+} answers;
+
+static void keep(void *arg, uint32_t record, const atoll_prediction *prediction)
+{
+    answers *a = arg;
+    assert_int_equal(record, a->count);
+    a->at[a->count++] = *prediction;
+}
+
+/* Predictions for `count` records, to free(). */
+static answers *ask(running *r, const learning_record *records, uint32_t count, uint32_t top, bool explain)
+{
+    answers *a = calloc(1, sizeof *a);
+    atoll_record views[MANY];
+    uint64_t version;
+    assert_non_null(a);
+    for (uint32_t i = 0; i < count; i++)
+        views[i] = records[i].record;
+    assert_int_equal(atoll_learner_predict(r->learner, r->asker, views, count, top, explain, keep, a, &version, NULL),
+                     ATOLL_OK);
+    assert_int_equal(a->count, count);
+    assert_int_equal(version, running_stats(r).version);
+    return a;
+}
+
+static void a_model_that_knows_nothing_abstains(void **state)
+{
+    running *r = *state;
+    learning_record question;
+    learning_draw_text(&question, &r->rng, 0, 0);
+    learning_add_vector(&question, &r->rng, 0);
+    answers *a = ask(r, &question, 1, 5, true);
+    assert_int_equal(a->at[0].labels, 0);
+    assert_int_equal(a->at[0].experts, 0);
+    assert_int_equal(a->at[0].neighbours, 0);
+    assert_true(a->at[0].abstain);
+    assert_true(a->at[0].novelty == 1);
+    free(a);
+}
+
+static void answers_are_right_ordered_and_carry_their_evidence(void **state)
+{
+    running *r = *state;
+    learning_record questions[40];
+    uint32_t right = 0;
+    running_feed(r, 0, 6, BATCH);
+    for (uint32_t i = 0; i < 40; i++)
+        learning_draw_text(&questions[i], &r->rng, 0, i % 4);
+    answers *a = ask(r, questions, 40, 3, true);
+    for (uint32_t i = 0; i < 40; i++) {
+        const atoll_prediction *p = &a->at[i];
+        float weights = 0;
+        assert_int_equal(p->labels, 3);
+        assert_true(p->label[0].score >= p->label[1].score && p->label[1].score >= p->label[2].score);
+        assert_true(p->label[0].score <= 1 && p->label[2].score >= 0);
+        right += strcmp(p->label[0].label, questions[i].label) == 0;
+        assert_true(p->experts >= 1);
+        for (uint32_t e = 0; e < p->experts; e++) {
+            weights += p->expert[e].weight;
+            assert_true(p->expert[e].version >= 1);
+        }
+        assert_true(fabsf(weights - 1) < 1e-4f);
+        assert_int_equal(p->neighbours, ATOLL_EXPLAIN_NEIGHBOURS);
+        for (uint32_t n = 1; n < p->neighbours; n++)
+            assert_true(p->neighbour[n - 1].similarity >= p->neighbour[n].similarity);
+        assert_memory_equal(p->neighbour[0].label, "d0-l", 4);
+        if (i)
+            assert_true(p->prediction == a->at[i - 1].prediction + 1);
+    }
+    assert_true(right >= 34);
+    free(a);
+    /* Neighbours are looked up in any case, and shown when they are asked for. */
+    a = ask(r, questions, 1, 1, false);
+    assert_int_equal(a->at[0].labels, 1);
+    assert_int_equal(a->at[0].neighbours, 0);
+    free(a);
+}
+
+static void all_labels_are_there_if_asked_for_and_sum_to_one(void **state)
+{
+    running *r = *state;
+    learning_record question;
+    float sum = 0;
+    running_feed(r, 0, 3, BATCH);
+    learning_draw_text(&question, &r->rng, 0, 1);
+    answers *a = ask(r, &question, 1, ATOLL_TOP_MAX, false);
+    assert_int_equal(a->at[0].labels, running_stats(r).labels);
+    for (uint32_t i = 0; i < a->at[0].labels; i++)
+        sum += a->at[0].label[i].score;
+    assert_true(fabsf(sum - 1) < 1e-3f);
+    free(a);
+}
+
+/* However they are cut into calls; in a flat index the last candidates may differ by rounding. */
+static void many_records_are_answered_as_one_by_one(void **state)
+{
+    running *r = *state;
+    learning_record *questions = malloc(MANY * sizeof *questions);
+    assert_non_null(questions);
+    running_feed(r, 0, 3, BATCH);
+    for (uint32_t i = 0; i < MANY; i++)
+        running_draw(r, &questions[i], &r->rng, i, 0);
+    answers *all = ask(r, questions, MANY, 2, false);
+    for (uint32_t i = 0; i < MANY; i++) {
+        answers *one = ask(r, &questions[i], 1, 2, false);
+        assert_true(fabsf(one->at[0].label[0].score - all->at[i].label[0].score) < 1e-2f);
+        free(one);
+    }
+    free(all);
+    free(questions);
+}
+
+static void what_is_unlike_all_it_knows_is_novel(void **state)
+{
+    running *r = *state;
+    learning_record question;
+    running_feed(r, 0, 10, BATCH); /* the first step of all was novel too */
+    learning_draw_text(&question, &r->rng, 0, 1);
+    answers *known = ask(r, &question, 1, 1, false);
+    question.record.text = (atoll_slice){"xylophone quartz wyvern", 23};
+    answers *unknown = ask(r, &question, 1, 1, false);
+    assert_true(unknown->at[0].novelty > 0.8f);
+    assert_true(known->at[0].novelty < unknown->at[0].novelty);
+    free(known);
+    free(unknown);
+}
+
+static void vectors_are_answered_alone_and_with_text(void **state)
+{
+    running *r = *state;
+    learning_record questions[20];
+    uint32_t right = 0;
+    running_feed(r, 0, 6, BATCH);
+    for (uint32_t i = 0; i < 20; i++) {
+        learning_draw_text(&questions[i], &r->rng, 0, i % 4);
+        learning_add_vector(&questions[i], &r->rng, i % 4);
+        if (i % 2)
+            questions[i].record.text = (atoll_slice){0};
+    }
+    answers *a = ask(r, questions, 20, 1, false);
+    for (uint32_t i = 0; i < 20; i++)
+        right += strcmp(a->at[i].label[0].label, questions[i].label) == 0;
+    assert_true(right >= 17);
+    free(a);
+}
+
+static void one_asker_serves_models_of_any_size(void **state)
+{
+    running *r = *state;
+    running other = *r;
+    learning_record question;
+    running_feed(r, 0, 2, BATCH);
+    strcpy(other.path + strlen(other.path), "2");
+    other.config.embedding_dim = 256;
+    other.config.expert_hidden = 64;
+    running_open(&other);
+    running_feed(&other, 1, 1, BATCH);
+    for (int i = 0; i < 3; i++) {
+        learning_draw_text(&question, &r->rng, 0, 1);
+        answers *a = ask(r, &question, 1, 1, false), *b = ask(&other, &question, 1, 1, false);
+        assert_memory_equal(a->at[0].label[0].label, "d0", 2);
+        assert_memory_equal(b->at[0].label[0].label, "d1", 2);
+        free(a);
+        free(b);
+    }
+    running_close(&other);
+}
+
+static void asking_of_nothing_is_no_failure(void **state)
+{
+    running *r = *state;
+    answers *a = ask(r, NULL, 0, 1, false);
+    assert_int_equal(a->count, 0);
+    free(a);
+    atoll_asker_free(NULL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, running_set_up, running_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_model_that_knows_nothing_abstains),
+        TEST(answers_are_right_ordered_and_carry_their_evidence),
+        TEST(all_labels_are_there_if_asked_for_and_sum_to_one),
+        TEST(many_records_are_answered_as_one_by_one),
+        TEST(what_is_unlike_all_it_knows_is_novel),
+        TEST(vectors_are_answered_alone_and_with_text),
+        TEST(one_asker_serves_models_of_any_size),
+        TEST(asking_of_nothing_is_no_failure),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,432 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/journal.h"
+#include "tests/support/running.h"
+#include "tests/support/server.h"
+
+#ifdef ATOLL_SANITIZE
+enum { BATCH = 40, BATCHES = 3, ASKED = 30 };
+#else
+enum { BATCH = 100, BATCHES = 4, ASKED = 150 };
+#endif
+
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+/* Keeps the folder of the closed model's store ("journal", "state") under another name, or brings it back. */
+static void copy_store(const running *r, const char *store, const char *name, bool back)
+{
+    char from[256], to[256];
+    snprintf(from, sizeof from, "%s/%s", r->path, store);
+    snprintf(to, sizeof to, "%s/%s", r->top, name);
+    if (back)
+        folder_remove(from);
+    assert_true(back ? folder_copy(to, from) : folder_copy(from, to));
+}
+
+static void drop_store(const running *r, const char *store)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", r->path, store);
+    folder_remove(path);
+}
+
+static void check_answers(running *r, const char *expected)
+{
+    running_catch_up(r);
+    char *got = running_answers(r);
+    assert_string_equal(got, expected);
+    free(got);
+}
+
+/* ---- opening ---- */
+
+static void a_model_is_made_once_and_found_again(void **state)
+{
+    running *r = *state;
+    atoll_error error;
+    running_catch_up(r);
+    assert_int_equal(running_stats(r).version, 1); /* its configuration is its first commit */
+    assert_int_equal(running_stats(r).records, 0);
+    running_close(r);
+    assert_int_equal(running_try_open(r, NULL, RUNNING_MAP_BYTES, &error), ATOLL_OK);
+    assert_int_equal(atoll_learner_config(r->learner).embedding_dim, r->config.embedding_dim);
+    running_close(r);
+    /* The model's own configuration counts, not the one it is opened with. */
+    atoll_config other = r->config;
+    other.embedding_dim *= 2;
+    assert_int_equal(running_try_open(r, &other, RUNNING_MAP_BYTES, &error), ATOLL_OK);
+    assert_int_equal(atoll_learner_config(r->learner).embedding_dim, r->config.embedding_dim);
+    running_close(r);
+
+    snprintf(r->path, sizeof r->path, "%s/none", r->top);
+    assert_int_equal(running_try_open(r, NULL, RUNNING_MAP_BYTES, &error), ATOLL_NOT_FOUND);
+    snprintf(r->path, sizeof r->path, "%s/not/there", r->top);
+    assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_IO);
+}
+
+static void a_model_is_open_once(void **state)
+{
+    running *r = *state;
+    atoll_learner *second;
+    assert_int_equal(atoll_learner_open(r->path, NULL, RUNNING_MAP_BYTES, &second, NULL), ATOLL_BUSY);
+}
+
+/* ---- coming back ---- */
+
+static void what_was_learned_is_there_after_a_restart(void **state)
+{
+    running *r = *state;
+    running_feed(r, 0, BATCHES, BATCH);
+    running_feed(r, 1, BATCHES, BATCH);
+    char *expected = running_answers(r);
+    for (int i = 0; i < 2; i++) {
+        running_close(r);
+        running_open(r);
+        assert_int_equal(running_stats(r).checkpoint, running_stats(r).version);
+        check_answers(r, expected);
+    }
+    free(expected);
+}
+
+static void the_journal_alone_or_behind_any_checkpoint_gives_the_same(void **state)
+{
+    running *r = *state;
+    running_feed(r, 0, BATCHES, BATCH);
+    running_close(r);
+    copy_store(r, "state", "early", false);
+    running_open(r);
+    running_feed(r, 1, BATCHES, BATCH);
+    running_feed(r, 0, 1, BATCH);
+    char *expected = running_answers(r);
+    running_close(r);
+
+    drop_store(r, "state");
+    running_open(r);
+    check_answers(r, expected);
+    running_close(r);
+
+    copy_store(r, "state", "early", true);
+    running_open(r);
+    check_answers(r, expected);
+    free(expected);
+}
+
+static void a_journal_that_does_not_reach_the_checkpoint_is_refused(void **state)
+{
+    running *r = *state;
+    atoll_error error;
+    running_close(r);
+    copy_store(r, "journal", "early", false);
+    running_open(r);
+    running_feed(r, 0, 2, BATCH);
+    running_close(r);
+    copy_store(r, "journal", "early", true);
+    assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_DAMAGED);
+    assert_non_null(strstr(error.detail, "before the checkpoint"));
+    /* Nor one that is not there at all. */
+    drop_store(r, "journal");
+    assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_DAMAGED);
+}
+
+/* Waits for a checkpoint of all that is learned, which a running model writes by itself. */
+static void await_checkpoint(running *r)
+{
+    for (int i = 0; i < 600 && running_stats(r).checkpoint < running_stats(r).version; i++)
+        pause_ms(50);
+    assert_int_equal(running_stats(r).checkpoint, running_stats(r).version);
+}
+
+static void a_trimmed_journal_needs_its_checkpoint(void **state)
+{
+    running *r = *state;
+    atoll_error error;
+    atoll_config config = r->config;
+    running_call call;
+    config.journal_keep_bytes = 0;
+    config.checkpoint_every_ms = 1000;
+    running_begin(&call);
+    assert_int_equal(atoll_learner_configure(r->learner, &config, running_waited, &call, NULL), ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+    running_close(r);
+    copy_store(r, "state", "early", false);
+    running_open(r);
+    running_feed(r, 0, 5, 20);
+    await_checkpoint(r);
+    assert_int_equal(running_stats(r).checkpoints, 1);
+    char *expected = running_answers(r);
+    running_close(r);
+    running_open(r);
+    check_answers(r, expected);
+    free(expected);
+    running_close(r);
+
+    copy_store(r, "state", "early", true);
+    assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_DAMAGED);
+    assert_non_null(strstr(error.detail, "the journal begins"));
+    drop_store(r, "state");
+    assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_DAMAGED);
+    assert_non_null(strstr(error.detail, "lacks its beginning"));
+}
+
+/* ---- waiting ---- */
+
+static atoll_status wait_for(running *r, uint64_t version, int64_t timeout_ms)
+{
+    running_call call;
+    running_begin(&call);
+    assert_int_equal(atoll_learner_wait(r->learner, version, timeout_ms, running_waited, &call, NULL), ATOLL_OK);
+    return running_end(&call);
+}
+
+static void versions_are_waited_for(void **state)
+{
+    running *r = *state;
+    running_call call;
+    assert_int_equal(wait_for(r, 0, 0), ATOLL_OK);
+    assert_int_equal(wait_for(r, 1, 0), ATOLL_OK);
+    assert_int_equal(wait_for(r, 2, 30), ATOLL_TIMEOUT);
+    running_begin(&call);
+    assert_int_equal(atoll_learner_wait(r->learner, 3, 30000, running_waited, &call, NULL), ATOLL_OK);
+    running_feed(r, 0, 2, 5);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+    assert_true(running_stats(r).version >= 3);
+}
+
+static void closing_tells_those_who_wait(void **state)
+{
+    running *r = *state;
+    running_call calls[3];
+    for (int i = 0; i < 3; i++) {
+        running_begin(&calls[i]);
+        assert_int_equal(atoll_learner_wait(r->learner, 100, 60000, running_waited, &calls[i], NULL), ATOLL_OK);
+    }
+    running_close(r);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(running_end(&calls[i]), ATOLL_SHUTTING_DOWN);
+}
+
+/* Ingest that waits to be learned while the model closes ends in one of two ways, once. */
+static void closing_amid_learning_loses_nothing_that_was_written(void **state)
+{
+    enum { CALLS = 12 };
+    running *r = *state;
+    running_call calls[CALLS];
+    learning_record records[20];
+    atoll_record views[20];
+    for (int c = 0; c < CALLS; c++) {
+        for (uint32_t i = 0; i < 20; i++) {
+            learning_draw_text(&records[i], &r->rng, 0, i % 4);
+            views[i] = records[i].record;
+        }
+        running_begin(&calls[c]);
+        assert_int_equal(atoll_learner_ingest(r->learner, views, 20, true, running_ingested, &calls[c], NULL),
+                         ATOLL_OK);
+    }
+    running_close(r);
+    for (int c = 0; c < CALLS; c++) {
+        atoll_status status = running_end(&calls[c]);
+        assert_true(status == ATOLL_OK || status == ATOLL_SHUTTING_DOWN);
+    }
+    running_open(r);
+    running_catch_up(r);
+    assert_int_equal(running_stats(r).records, 20 * CALLS);
+}
+
+/* ---- trouble ---- */
+
+static void ignore(void *arg, atoll_status status, const atoll_receipt *receipt, const atoll_error *error)
+{
+    (void)arg;
+    (void)status;
+    (void)receipt;
+    (void)error;
+}
+
+/* Adds an entry to the journal of the closed model. */
+static void add_entry(const running *r, int kind)
+{
+    char path[256];
+    atoll_journal *journal;
+    atoll_journal_options options = {.map_bytes = RUNNING_MAP_BYTES, .pending_bytes = 1 << 20};
+    snprintf(path, sizeof path, "%s/journal", r->path);
+    assert_int_equal(atoll_journal_open(path, &options, &journal, NULL), ATOLL_OK);
+    assert_int_equal(atoll_journal_submit(journal, (atoll_entry_kind)kind, (const uint8_t *)"?", 1, NULL, 0, ignore,
+                                          NULL, NULL), ATOLL_OK);
+    atoll_journal_close(journal);
+}
+
+static void an_entry_of_a_newer_version_is_refused_at_once(void **state)
+{
+    running *r = *state;
+    atoll_error error;
+    running_close(r);
+    add_entry(r, 99);
+    assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_NEWER_FORMAT);
+}
+
+static void a_model_that_cannot_learn_goes_on_answering(void **state)
+{
+    running *r = *state;
+    running_call call;
+    learning_record record;
+    running_feed(r, 0, 2, BATCH);
+    uint64_t before = running_stats(r).version;
+    running_close(r);
+    add_entry(r, ATOLL_ENTRY_RESTORE); /* not as long as it has to be */
+
+    for (int i = 0; i < 2; i++) {
+        running_open(r);
+        running_begin(&call);
+        assert_int_equal(atoll_learner_wait(r->learner, before + 1, 20000, running_waited, &call, NULL), ATOLL_OK);
+        assert_int_equal(running_end(&call), ATOLL_INTERNAL);
+        assert_non_null(strstr(running_stats(r).failure, "restore"));
+        assert_int_equal(running_stats(r).version, before);
+        learning_draw_text(&record, &r->rng, 0, 0);
+        assert_int_equal(running_ingest(r, &record, 1, true, NULL), ATOLL_INTERNAL);
+        assert_int_equal(atoll_learner_restore(r->learner, 1, running_waited, &call, NULL), ATOLL_WRONG_STATE);
+        free(running_answers(r));
+        running_close(r);
+    }
+}
+
+/* ---- many at once ---- */
+
+typedef struct reader {
+    running *r;
+    atomic_bool *stop;
+    pthread_t thread;
+    uint64_t answers, last;
+} reader;
+
+static void check_prediction(void *arg, uint32_t record, const atoll_prediction *p)
+{
+    reader *self = arg;
+    (void)record;
+    float sum = 0;
+    for (uint32_t i = 0; i < p->labels; i++)
+        sum += p->label[i].score;
+    assert_true(sum >= 0 && sum < 1.001f && p->novelty >= 0 && p->novelty <= 1);
+    self->answers++;
+}
+
+static void *ask_on(void *arg)
+{
+    enum { QUESTIONS = 8 };
+    reader *self = arg;
+    atoll_asker *asker = atoll_asker_new();
+    learning_record question[QUESTIONS];
+    atoll_record views[QUESTIONS];
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 1, (uint64_t)(uintptr_t)self);
+    for (uint32_t round = 0; !atomic_load(self->stop) || self->answers < ASKED; round++) {
+        for (uint32_t i = 0; i < QUESTIONS; i++) {
+            running_draw(self->r, &question[i], &rng, i, round % 3);
+            views[i] = question[i].record;
+        }
+        uint64_t version;
+        assert_int_equal(atoll_learner_predict(self->r->learner, asker, views, QUESTIONS, 8, round % 2,
+                                               check_prediction, self, &version, NULL), ATOLL_OK);
+        assert_true(version >= self->last);
+        self->last = version;
+        pause_ms(1); /* leaves the learner some of the processor */
+        if (round % 16 == 0) {
+            atoll_expert_info *experts;
+            uint32_t count;
+            assert_int_equal(atoll_learner_experts(self->r->learner, &experts, &count, NULL), ATOLL_OK);
+            free(experts);
+            running_stats(self->r);
+        }
+    }
+    atoll_asker_free(asker);
+    return NULL;
+}
+
+static void requests_read_while_the_model_learns(void **state)
+{
+    enum { READERS = 4 };
+    running *r = *state;
+    atomic_bool stop = false;
+    reader readers[READERS];
+    for (int i = 0; i < READERS; i++) {
+        readers[i] = (reader){.r = r, .stop = &stop};
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, ask_on, &readers[i]), 0);
+    }
+    for (uint32_t domain = 0; domain < 3; domain++)
+        running_feed(r, domain, BATCHES, BATCH);
+    atomic_store(&stop, true);
+    for (int i = 0; i < READERS; i++) {
+        pthread_join(readers[i].thread, NULL);
+        assert_true(readers[i].answers >= ASKED);
+    }
+
+    /* And what they asked has changed nothing. */
+    char *expected = running_answers(r);
+    running_close(r);
+    drop_store(r, "state");
+    running_open(r);
+    check_answers(r, expected);
+    free(expected);
+}
+
+static void acknowledgements_come_once_each_in_order(void **state)
+{
+    enum { CALLS = 40 };
+    running *r = *state;
+    running_call calls[CALLS];
+    for (int c = 0; c < CALLS; c++) {
+        learning_record record;
+        learning_draw_text(&record, &r->rng, 0, 0);
+        running_begin(&calls[c]);
+        assert_int_equal(atoll_learner_ingest(r->learner, &record.record, 1, c % 2, running_ingested, &calls[c], NULL),
+                         ATOLL_OK);
+    }
+    for (int c = 0; c < CALLS; c++) {
+        assert_int_equal(running_end(&calls[c]), ATOLL_OK);
+        assert_int_equal(calls[c].ingested.first_seq, c + 1);
+        assert_int_equal(calls[c].ingested.last_seq, c + 1);
+        if (c)
+            assert_true(calls[c].ingested.version >= calls[c - 1].ingested.version);
+        if (c % 2)
+            assert_true(running_stats(r).version >= calls[c].ingested.version);
+    }
+    running_catch_up(r);
+    assert_int_equal(running_stats(r).records, CALLS);
+    for (int c = 0; c < CALLS; c++)
+        assert_int_equal(calls[c].done, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, running_set_up, running_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_model_is_made_once_and_found_again),
+        TEST(a_model_is_open_once),
+        TEST(what_was_learned_is_there_after_a_restart),
+        TEST(the_journal_alone_or_behind_any_checkpoint_gives_the_same),
+        TEST(a_journal_that_does_not_reach_the_checkpoint_is_refused),
+        TEST(a_trimmed_journal_needs_its_checkpoint),
+        TEST(versions_are_waited_for),
+        TEST(closing_tells_those_who_wait),
+        TEST(closing_amid_learning_loses_nothing_that_was_written),
+        TEST(an_entry_of_a_newer_version_is_refused_at_once),
+        TEST(a_model_that_cannot_learn_goes_on_answering),
+        TEST(requests_read_while_the_model_learns),
+        TEST(acknowledgements_come_once_each_in_order),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

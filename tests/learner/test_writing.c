@@ -1,0 +1,331 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "learner/inside.h"
+#include "tests/support/running.h"
+#include "tests/support/server.h"
+
+enum { BATCH = 50 };
+
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+/* ---- at the door ---- */
+
+static void what_cannot_be_learned_is_refused_by_name(void **state)
+{
+    running *r = *state;
+    learning_record record;
+    learning_draw_text(&record, &r->rng, 0, 0);
+    assert_int_equal(atoll_learner_check(r->learner, &record.record, true, NULL), ATOLL_OK);
+    record.record.label = (atoll_slice){0};
+    assert_int_equal(atoll_learner_check(r->learner, &record.record, true, NULL), ATOLL_MISSING_LABEL);
+    assert_int_equal(atoll_learner_check(r->learner, &record.record, false, NULL), ATOLL_OK);
+    record.record.text = (atoll_slice){"...", 3};
+    assert_int_equal(atoll_learner_check(r->learner, &record.record, false, NULL), ATOLL_EMPTY_TEXT);
+    record.record.text = (atoll_slice){"\xe2\x98\x83 \xc3\xa9", 6}; /* a snowman, and a letter that is not ASCII */
+    assert_int_equal(atoll_learner_check(r->learner, &record.record, false, NULL), ATOLL_OK);
+    record.record.text = (atoll_slice){0};
+    assert_int_equal(atoll_learner_check(r->learner, &record.record, false, NULL), ATOLL_EMPTY_RECORD);
+}
+
+static void labels_are_let_in_up_to_the_limit(void **state)
+{
+    running *r = *state;
+    char name[32];
+    atoll_error error;
+    learning_record record;
+    for (int i = 0; i < ATOLL_LABELS_MAX; i++) {
+        int bytes = snprintf(name, sizeof name, "label %d", i);
+        assert_int_equal(atoll_learner_admit(r->learner, (atoll_slice){name, (size_t)bytes}, true, NULL), ATOLL_OK);
+    }
+    learning_draw_text(&record, &r->rng, 0, 0);
+    assert_int_equal(atoll_learner_check(r->learner, &record.record, true, &error), ATOLL_TOO_MANY_LABELS);
+    assert_int_equal(running_ingest(r, &record, 1, true, NULL), ATOLL_TOO_MANY_LABELS);
+    record.record.label = (atoll_slice){"label 77", 8};
+    assert_int_equal(atoll_learner_check(r->learner, &record.record, true, NULL), ATOLL_OK);
+    assert_int_equal(running_ingest(r, &record, 1, true, NULL), ATOLL_OK);
+}
+
+static void the_first_vector_settles_the_dimension(void **state)
+{
+    running *r = *state;
+    learning_record records[2];
+    for (int i = 0; i < 2; i++) {
+        learning_draw_text(&records[i], &r->rng, 0, 0);
+        learning_add_vector(&records[i], &r->rng, 0);
+    }
+    records[1].record.vector_dim--;
+    assert_int_equal(running_ingest(r, records, 2, true, NULL), ATOLL_WRONG_DIMENSION);
+    assert_int_equal(atoll_learner_check(r->learner, &records[1].record, true, NULL), ATOLL_WRONG_DIMENSION);
+    assert_int_equal(running_ingest(r, records, 1, true, NULL), ATOLL_OK);
+    assert_int_equal(running_stats(r).records, 1);
+    assert_int_equal(running_stats(r).vector_dim, LEARNING_VECTOR_DIM);
+    assert_int_equal(atoll_learner_check(r->learner, &records[1].record, false, NULL), ATOLL_WRONG_DIMENSION);
+}
+
+/* A journal that is still to be learned counts at the door. */
+static void a_restart_forgets_neither_dimension_nor_labels(void **state)
+{
+    running *r = *state;
+    char path[256];
+    learning_record record;
+    learning_draw_text(&record, &r->rng, 0, 0);
+    learning_add_vector(&record, &r->rng, 0);
+    assert_int_equal(running_ingest(r, &record, 1, false, NULL), ATOLL_OK);
+    running_close(r);
+    snprintf(path, sizeof path, "%s/state", r->path);
+    folder_remove(path);
+    running_open(r);
+    record.record.vector_dim--;
+    assert_int_equal(atoll_learner_check(r->learner, &record.record, true, NULL), ATOLL_WRONG_DIMENSION);
+    assert_int_equal(r->learner->admitted_count, 1);
+}
+
+/* ---- records ---- */
+
+static void acknowledged_records_are_numbered_without_gaps(void **state)
+{
+    running *r = *state;
+    learning_record records[BATCH];
+    atoll_ingested first, second;
+    for (uint32_t i = 0; i < BATCH; i++)
+        learning_draw_text(&records[i], &r->rng, 0, i % 4);
+    assert_int_equal(running_ingest(r, records, BATCH, false, &first), ATOLL_OK);
+    assert_int_equal(first.first_seq, 1);
+    assert_int_equal(first.last_seq, BATCH);
+    assert_int_equal(running_ingest(r, records, 3, true, &second), ATOLL_OK);
+    assert_int_equal(second.first_seq, BATCH + 1);
+    assert_int_equal(second.last_seq, BATCH + 3);
+    assert_true(second.version >= first.version && running_stats(r).version >= second.version);
+    assert_int_equal(running_stats(r).records, BATCH + 3);
+}
+
+static void a_full_map_refuses_ingest_and_answers_go_on(void **state)
+{
+    running *r = *state;
+    learning_record records[BATCH];
+    running_feed(r, 0, 1, BATCH);
+    running_close(r);
+    assert_int_equal(running_try_open(r, &r->config, 8 << 20, NULL), ATOLL_OK);
+    uint64_t taken = running_stats(r).records;
+    /* Long texts, so that little learning fills much of the disk. */
+    enum { TEXT_BYTES = 60000 };
+    char *text = malloc(TEXT_BYTES);
+    assert_non_null(text);
+    memset(text, 'a', TEXT_BYTES);
+    atoll_status status = ATOLL_OK;
+    for (int i = 0; i < 400 && status == ATOLL_OK; i++) {
+        learning_draw_text(&records[0], &r->rng, 0, 0);
+        records[0].record.text = (atoll_slice){text, TEXT_BYTES};
+        status = running_ingest(r, records, 1, false, NULL);
+        taken += status == ATOLL_OK;
+    }
+    free(text);
+    assert_int_equal(status, ATOLL_NO_SPACE);
+    running_catch_up(r);
+    assert_int_equal(running_stats(r).records, taken);
+    assert_string_equal(running_stats(r).failure, "");
+    free(running_answers(r));
+
+    /* With room, it goes on from there. */
+    running_close(r);
+    running_open(r);
+    running_catch_up(r);
+    assert_int_equal(running_stats(r).records, taken);
+    running_feed(r, 1, 1, 5);
+    assert_int_equal(running_stats(r).records, taken + 5);
+}
+
+static void a_model_over_its_budget_takes_no_more(void **state)
+{
+    enum { DIM = 4096 };
+    running *r = *state;
+    float *vector = calloc(DIM, sizeof *vector);
+    learning_record record;
+    assert_non_null(vector);
+    running_close(r);
+    r->config.expert_hidden = 512;
+    r->config.budget_bytes = 16 << 20;
+    snprintf(r->path, sizeof r->path, "%s/large", r->top);
+    running_open(r);
+    learning_draw_text(&record, &r->rng, 0, 0);
+    record.record.vector = vector;
+    record.record.vector_dim = DIM;
+    assert_int_equal(running_ingest(r, &record, 1, true, NULL), ATOLL_OK);
+    assert_true(atoll_learner_bytes(r->learner) > r->config.budget_bytes);
+    assert_int_equal(running_ingest(r, &record, 1, true, NULL), ATOLL_BUSY);
+    assert_int_equal(running_stats(r).records, 1);
+    free(vector);
+}
+
+/* ---- governing ---- */
+
+static atoll_status configure(running *r, const atoll_config *config)
+{
+    running_call call;
+    running_begin(&call);
+    atoll_status status = atoll_learner_configure(r->learner, config, running_waited, &call, NULL);
+    return status ? status : running_end(&call);
+}
+
+static atoll_status restore(running *r, uint32_t id)
+{
+    running_call call;
+    running_begin(&call);
+    atoll_status status = atoll_learner_restore(r->learner, id, running_waited, &call, NULL);
+    return status ? status : running_end(&call);
+}
+
+static void settings_change_live_or_not_at_all(void **state)
+{
+    running *r = *state;
+    atoll_config config = r->config;
+    config.top_k = 5;
+    config.idle_after_ms = 3600000;
+    assert_int_equal(configure(r, &config), ATOLL_OK);
+    assert_int_equal(atoll_learner_config(r->learner).top_k, 5);
+    config.embedding_dim *= 2;
+    assert_int_equal(configure(r, &config), ATOLL_FIXED_SETTING);
+    running_feed(r, 0, 2, BATCH);
+    running_close(r);
+    running_open(r);
+    assert_int_equal(atoll_learner_config(r->learner).top_k, 5);
+    assert_int_equal(atoll_learner_config(r->learner).idle_after_ms, 3600000);
+    assert_int_equal(atoll_learner_config(r->learner).embedding_dim, r->config.embedding_dim);
+}
+
+static uint32_t planned(running *r, uint32_t *id)
+{
+    atoll_pruned *plan;
+    uint32_t count;
+    assert_int_equal(atoll_learner_prune_plan(r->learner, &plan, &count, NULL), ATOLL_OK);
+    if (count)
+        *id = plan[0].id;
+    free(plan);
+    return count;
+}
+
+static atoll_expert_state state_of(running *r, uint32_t id)
+{
+    atoll_expert_info *experts;
+    atoll_expert_state state = ATOLL_EXPERT_GONE;
+    uint32_t count;
+    assert_int_equal(atoll_learner_experts(r->learner, &experts, &count, NULL), ATOLL_OK);
+    for (uint32_t e = 0; e < count; e++)
+        state = experts[e].id == id ? experts[e].state : state;
+    free(experts);
+    return state;
+}
+
+/* A model with an expert that is idle, as a second passes. */
+static uint32_t make_idle(running *r)
+{
+    uint32_t id = 0;
+    atoll_config config = r->config;
+    config.idle_after_ms = 1000;
+    assert_int_equal(configure(r, &config), ATOLL_OK);
+    running_feed(r, 0, 4, BATCH);
+    assert_int_equal(planned(r, &id), 0);
+    for (int i = 0; i < 200 && !planned(r, &id); i++)
+        pause_ms(25);
+    assert_int_equal(planned(r, &id), 1);
+    return id;
+}
+
+static void idle_experts_are_archived_and_brought_back(void **state)
+{
+    running *r = *state;
+    running_call call, bystander;
+    uint32_t id = make_idle(r), other;
+    uint64_t before = running_stats(r).version;
+    assert_int_equal(state_of(r, id), ATOLL_EXPERT_ACTIVE); /* a plan changes nothing */
+    assert_int_equal(restore(r, id), ATOLL_WRONG_STATE);
+    assert_int_equal(restore(r, 900), ATOLL_UNKNOWN_EXPERT);
+
+    /* Somebody who waits for the same version does not take what the pruning led to. */
+    running_begin(&bystander);
+    assert_int_equal(atoll_learner_wait(r->learner, before + 1, 20000, running_waited, &bystander, NULL), ATOLL_OK);
+    running_begin(&call);
+    assert_int_equal(atoll_learner_prune(r->learner, running_pruned, &call, NULL), ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+    assert_int_equal(running_end(&bystander), ATOLL_OK);
+    assert_int_equal(call.count, 1);
+    assert_int_equal(call.pruned[0].id, id);
+    assert_non_null(strstr(call.pruned[0].reason, "idle"));
+    assert_int_equal(call.version, before + 1);
+    assert_int_equal(state_of(r, id), ATOLL_EXPERT_ARCHIVED);
+    assert_int_equal(running_stats(r).experts_archived, 1);
+    assert_int_equal(running_stats(r).pruned, 1);
+
+    /* Again, there is nothing. */
+    running_begin(&call);
+    assert_int_equal(atoll_learner_prune(r->learner, running_pruned, &call, NULL), ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+    assert_int_equal(call.count, 0);
+    assert_int_equal(planned(r, &other), 0);
+
+    running_close(r);
+    running_open(r);
+    assert_int_equal(state_of(r, id), ATOLL_EXPERT_ARCHIVED);
+    assert_int_equal(restore(r, id), ATOLL_OK);
+    assert_int_equal(state_of(r, id), ATOLL_EXPERT_ACTIVE);
+    assert_int_equal(running_stats(r).restored, 1);
+    assert_int_equal(restore(r, id), ATOLL_WRONG_STATE);
+    running_feed(r, 0, 1, BATCH);
+
+    /* The journal alone gives the same again, pruned and restored. */
+    char path[256], *expected = running_answers(r);
+    running_close(r);
+    snprintf(path, sizeof path, "%s/state", r->path);
+    folder_remove(path);
+    running_open(r);
+    running_catch_up(r);
+    char *got = running_answers(r);
+    assert_string_equal(got, expected);
+    free(expected);
+    free(got);
+}
+
+static void requests_keep_an_expert_from_being_pruned(void **state)
+{
+    running *r = *state;
+    running_call call;
+    uint32_t id = make_idle(r);
+    free(running_answers(r));
+    assert_int_equal(planned(r, &id), 0);
+    running_begin(&call);
+    assert_int_equal(atoll_learner_prune(r->learner, running_pruned, &call, NULL), ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+    assert_int_equal(call.count, 0);
+    assert_int_equal(state_of(r, id), ATOLL_EXPERT_ACTIVE);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, running_set_up, running_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_cannot_be_learned_is_refused_by_name),
+        TEST(labels_are_let_in_up_to_the_limit),
+        TEST(the_first_vector_settles_the_dimension),
+        TEST(a_restart_forgets_neither_dimension_nor_labels),
+        TEST(acknowledged_records_are_numbered_without_gaps),
+        TEST(a_full_map_refuses_ingest_and_answers_go_on),
+        TEST(a_model_over_its_budget_takes_no_more),
+        TEST(settings_change_live_or_not_at_all),
+        TEST(idle_experts_are_archived_and_brought_back),
+        TEST(requests_keep_an_expert_from_being_pruned),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

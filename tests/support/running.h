@@ -1,0 +1,65 @@
+/* A running model in a folder of its own, and its calls, waited for. Include cmocka before it. */
+#ifndef ATOLL_TESTS_SUPPORT_RUNNING_H
+#define ATOLL_TESTS_SUPPORT_RUNNING_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "learner/learner.h"
+#include "tests/support/learning.h"
+
+enum { RUNNING_MAP_BYTES = 256 << 20 };
+
+typedef struct running {
+    char top[128], path[160];
+    atoll_config config;
+    atoll_learner *learner; /* NULL while it is closed */
+    atoll_asker *asker;
+    atoll_rng rng;
+    uint32_t number;
+} running;
+
+/* A small model (learning_config), new and open; for cmocka's set-up and tear-down. */
+int running_set_up(void **state);
+int running_tear_down(void **state);
+
+void running_open(running *r);  /* fails the test where it cannot */
+void running_close(running *r);
+atoll_status running_try_open(running *r, const atoll_config *config, size_t map_bytes, atoll_error *error);
+
+/* A call under way: hand it to a callback below, then wait for it. Made by running_begin. */
+typedef struct running_call {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    int done; /* times that the callback came */
+    atoll_status status;
+    atoll_ingested ingested;
+    atoll_pruned pruned[16];
+    uint32_t count;
+    uint64_t version;
+    char detail[ATOLL_ERROR_DETAIL_BYTES];
+} running_call;
+
+void running_begin(running_call *call);
+atoll_status running_end(running_call *call); /* waits for the callback, at most half a minute */
+void running_ingested(void *call, atoll_status status, const atoll_ingested *result, const atoll_error *error);
+void running_waited(void *call, atoll_status status, const atoll_error *error);
+void running_pruned(void *call, atoll_status status, const atoll_pruned *pruned, uint32_t count, uint64_t version,
+                    const atoll_error *error);
+
+/* Ingests and waits; the refusal of the call itself counts as its status. */
+atoll_status running_ingest(running *r, const learning_record *records, uint32_t count, bool trained,
+                            atoll_ingested *ingested);
+/* As learning_draw_any, but only what the model lets in. */
+void running_draw(running *r, learning_record *out, atoll_rng *rng, uint32_t number, uint32_t domain);
+/* Ingests `batches` drawn batches of `batch` records of all kinds, learned; fails the test where that fails. */
+void running_feed(running *r, uint32_t domain, uint32_t batches, uint32_t batch);
+/* Waits until everything in the journal is learned and published. */
+void running_catch_up(running *r);
+atoll_stats running_stats(running *r);
+
+/* Everything the model answers to fixed questions, and what it tells of its experts: text to free(). Restarts and
+ * replays give the same. */
+char *running_answers(running *r);
+
+#endif
