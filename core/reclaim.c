@@ -12,7 +12,7 @@ typedef struct retired {
     uint64_t epoch;
 } retired;
 
-/* A reader's place: 0, or the epoch in which it entered. One cache line each, so that readers do not disturb another. */
+/* A reader's place: 0, or the epoch in which it entered. A cache line each, so that readers do not disturb another. */
 typedef struct place {
     _Alignas(64) _Atomic uint64_t epoch;
 } place;

@@ -411,6 +411,27 @@ static void growth_keeps_the_old_logits(void **state)
     trial_close(&t);
 }
 
+/* Scratch serves networks of all shapes, in any order: it grows, part by part, to the largest of each. */
+static void scratch_fits_any_network(void **state)
+{
+    (void)state;
+    enum { SHAPES = 5 };
+    static const uint32_t rank[SHAPES] = {0, 0, 0, 9, 2}, outputs[SHAPES] = {3, 20, 90, 1, 200};
+    trial t;
+    trial_open(&t, &full, OUTPUTS);
+    atoll_net_scratch_free(&t.scratch); /* it begins with networks without a low-rank path */
+    for (int i = 0; i < 2 * SHAPES; i++) {
+        atoll_net_shape shape = full;
+        shape.rank = rank[i % SHAPES];
+        shape.hidden = 0;
+        atoll_net_clear(&t.pager, &t.net);
+        atoll_net_init(&t.net, &shape);
+        assert_int_equal(atoll_net_grow(&t.pager, &t.net, outputs[i % SHAPES], NULL), ATOLL_OK);
+        new_record_learned(&t);
+    }
+    trial_close(&t);
+}
+
 /* Gradients after the rows were widened under accumulators that are not zero. */
 static void learning_goes_on_after_widening(void **state)
 {
@@ -627,6 +648,7 @@ int main(void)
         cmocka_unit_test(the_hidden_layer_learns_a_batch_at_once),
         cmocka_unit_test(buckets_never_seen_say_nothing),
         cmocka_unit_test(growth_keeps_the_old_logits),
+        cmocka_unit_test(scratch_fits_any_network),
         cmocka_unit_test(learning_goes_on_after_widening),
         cmocka_unit_test(outputs_start_alike_in_any_order_of_growth),
         cmocka_unit_test(a_reset_output_is_as_new),
