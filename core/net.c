@@ -258,6 +258,7 @@ atoll_status atoll_net_admit(atoll_pager *pager, atoll_net *net, atoll_net_scrat
         atoll_status status = atoll_rows_add(pager, &net->sparse, input->bucket[i], &number, error);
         if (status)
             return status;
+        scratch->row[i] = number;
         if (!net->rank)
             continue;
         float *row = atoll_rows_edit(pager, &net->sparse, number);
