@@ -97,8 +97,8 @@ void atoll_net_run(const atoll_net *net, atoll_net_scratch *scratch, const atoll
                    float *logits);
 
 /*
- * One step down the gradient `delta` = dL/dlogits of the same input as the last forward or run with this scratch. Everything
- * but D1 is updated; dL/dh goes to `dh` (hidden floats, already masked by relu) where h is given.
+ * One step down the gradient `delta` = dL/dlogits of the same input as the last forward or run with this scratch.
+ * Everything but D1 is updated; dL/dh goes to `dh` (hidden floats, already masked by relu) where h is given.
  */
 atoll_status atoll_net_backward(atoll_pager *pager, atoll_net *net, atoll_net_scratch *scratch,
                                 const atoll_input *input, const float *h, const float *delta, float *dh,
