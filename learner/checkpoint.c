@@ -487,7 +487,8 @@ atoll_status atoll_checkpoint_load(atoll_store *store, atoll_state *state, uint6
                              error)) ||
         (status = load_model(store, state, &m, error)) || (status = load_memory(store, state, error))) {
         atoll_state_free(state);
-        return status;
+        /* Not found would mean that there is no checkpoint. */
+        return status == ATOLL_NOT_FOUND ? atoll_fail(error, ATOLL_DAMAGED, "the checkpoint is not whole") : status;
     }
     state->growth = m.growth;
     state->tally = m.tally;

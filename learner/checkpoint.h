@@ -28,8 +28,9 @@ uint64_t atoll_checkpoint_commit(const atoll_checkpoint *checkpoint);
 void atoll_checkpoint_end(atoll_checkpoint *checkpoint);
 
 /*
- * Loads the store's checkpoint into *state, which is uninitialised before and belongs to the caller after ATOLL_OK. *since
- * is what the next checkpoint is taken with. ATOLL_NOT_FOUND where none was written, ATOLL_DAMAGED, ATOLL_NO_MEMORY.
+ * Loads the store's checkpoint into *state, which is uninitialised before and belongs to the caller after ATOLL_OK.
+ * *since is what the next checkpoint is taken with. ATOLL_NOT_FOUND where none was written, ATOLL_DAMAGED,
+ * ATOLL_NO_MEMORY.
  */
 atoll_status atoll_checkpoint_load(atoll_store *store, atoll_state *state, uint64_t *since, atoll_error *error);
 

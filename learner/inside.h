@@ -6,8 +6,8 @@
  * lock, no waiting. The journal's own thread makes submissions durable and calls back. A checkpoint thread writes what
  * the learner thread froze, so that learning does not stand still for the disk.
  *
- * Publishing copies no parameters, but the first change of each page after it does. So while there is more to learn, and
- * nobody waits for a version, the learner publishes only every PUBLISH_EVERY_MS.
+ * Publishing copies no parameters, but the first change of each page after it does. So while there is more to learn,
+ * and nobody waits for a version, the learner publishes only every PUBLISH_EVERY_MS.
  *
  * Weighed and not taken: a read-write lock about the model (requests would wait for whole commits), and a copy of the
  * model for each publication (hundreds of megabytes a second).

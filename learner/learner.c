@@ -322,8 +322,8 @@ static void *write_checkpoints(void *arg)
                       ATOLL_TEXT(error.detail), NULL);
         else
             atoll_log(ATOLL_LOG_INFO, "checkpoint", "commit", ATOLL_UINT(atoll_checkpoint_commit(checkpoint)),
-                      "seconds", ATOLL_REAL((double)took * 1e-9), "bytes", ATOLL_UINT(atoll_store_bytes(learner->store)),
-                      NULL);
+                      "seconds", ATOLL_REAL((double)took * 1e-9), "bytes",
+                      ATOLL_UINT(atoll_store_bytes(learner->store)), NULL);
         pthread_mutex_lock(&learner->mutex);
         learner->checkpoint_written = true;
         learner->checkpoint_good = status == ATOLL_OK;

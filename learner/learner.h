@@ -2,8 +2,8 @@
  * A running model: its journal, its state on disk, the thread that learns, and what requests read. This is all that the
  * API needs to know of learning.
  *
- * Calls that must wait for the disk or for learning take a callback and return at once; the callback runs on a thread of
- * the model, exactly once, must not block and must not call back into the same learner. Calls that answer from the
+ * Calls that must wait for the disk or for learning take a callback and return at once; the callback runs on a thread
+ * of the model, exactly once, must not block and must not call back into the same learner. Calls that answer from the
  * published snapshot take no lock and never wait.
  */
 #ifndef ATOLL_LEARNER_LEARNER_H
@@ -97,7 +97,8 @@ void atoll_asker_free(atoll_asker *asker);
 /* Called with each prediction in order. */
 typedef void (*atoll_predicted)(void *arg, uint32_t record, const atoll_prediction *prediction);
 
-/* Predicts `count` checked records with one snapshot, whose version goes to *version; `top` labels each, 1..ATOLL_TOP_MAX. */
+/* Predicts `count` checked records with one snapshot, whose version goes to *version; `top` labels each, from 1 to
+ * ATOLL_TOP_MAX. */
 atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, const atoll_record *records,
                                    uint32_t count, uint32_t top, bool explain, atoll_predicted each, void *arg,
                                    uint64_t *version, atoll_error *error);

@@ -1,9 +1,9 @@
 /*
- * Pruning: which experts are idle, and taking them out. An archived expert keeps its parameters and can be restored; its
- * exemplars leave the memory, and the gate no longer knows it.
+ * Pruning: which experts are idle, and taking them out. An archived expert keeps its parameters and can be restored;
+ * its exemplars leave the memory, and the gate no longer knows it.
  *
  * An active expert is idle if it was routed nothing for idle_after; and if its share of the records learned since its
- * birth is below min_share, once there were ATOLL_PRUNING_LEAST_RECORDS of them. The youngest expert is spared the latter.
+ * birth is below min_share, once there were ATOLL_PRUNING_LEAST_RECORDS of them.
  */
 #ifndef ATOLL_LEARNER_PRUNING_H
 #define ATOLL_LEARNER_PRUNING_H

@@ -5,8 +5,8 @@
  *     encode -> find neighbours -> answer first (prequential) -> assign owners -> learn frequencies and scale
  *     -> draw replays -> fit shared expert, experts, gate -> remember -> review the candidate
  *
- * All randomness is seeded by the commit's number: the same journal gives the same weights. Where two threads work, they
- * touch different networks or different records, so that it does not matter which is first.
+ * All randomness is seeded by the commit's number: the same journal gives the same weights. Where two threads work,
+ * they touch different networks or different records, so that it does not matter which is first.
  */
 #ifndef ATOLL_LEARNER_TRAINER_H
 #define ATOLL_LEARNER_TRAINER_H
@@ -23,8 +23,8 @@ atoll_trainer *atoll_trainer_new(int niceness);
 void atoll_trainer_free(atoll_trainer *trainer);
 
 /*
- * Learns `count` records, each with a label, of one commit. A failure (ATOLL_NO_MEMORY, ATOLL_INTERNAL) leaves the state
- * between two commits: it must not be checkpointed.
+ * Learns `count` records, each with a label, of one commit. A failure (ATOLL_NO_MEMORY, ATOLL_INTERNAL) leaves the
+ * state between two commits: it must not be checkpointed.
  */
 atoll_status atoll_trainer_learn(atoll_trainer *trainer, atoll_state *state, const atoll_record *records,
                                  uint32_t count, uint64_t commit, uint64_t first_seq, int64_t time_ms,

@@ -27,7 +27,7 @@
 
 enum {
     ATOLL_INDEX_FLAT_MAX = 4096,   /* vectors; and it goes back below half of that */
-    ATOLL_INDEX_CANDIDATES = 160   /* of the codes, for each query */
+    ATOLL_INDEX_CANDIDATES = 128   /* of the codes, for each query */
 };
 
 typedef struct atoll_index atoll_index;
