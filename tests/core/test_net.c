@@ -464,7 +464,18 @@ static void learning_goes_on_after_widening(void **state)
     trial_open(&t, &full, 7);
     learn(&t);
     learn(&t);
+    reference before, after;
+    reference_new(&before, &t.net, &t.input, true);
     assert_int_equal(atoll_net_grow(&t.pager, &t.net, 13, NULL), ATOLL_OK);
+    reference_new(&after, &t.net, &t.input, true);
+    for (uint32_t i = 0; i < FEATURES * 13; i++)
+        assert_true(after.v[i] == (i % 13 < 7 ? before.v[i / 13 * 7 + i % 13] : 0));
+    assert_memory_equal(after.w1, before.w1, FEATURES * full.rank * sizeof *after.w1);
+    for (uint32_t i = 0; i < LINEAR * 13; i++)
+        assert_true(after.u[i] == (i % 13 < 7 ? before.u[i / 13 * 7 + i % 13] : 0));
+    assert_true(before.v[0] > 0 && before.w1[0] > 0 && before.u[0] > 0);
+    free(before.all);
+    free(after.all);
     check_step(&t);
     trial_close(&t);
 }
