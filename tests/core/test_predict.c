@@ -354,7 +354,8 @@ static const float *youth_of(trial *t)
 {
     atoll_voices voices;
     atoll_input input = input_of(t);
-    assert_int_equal(atoll_predict_others(&t->model, &t->workspace, &input, &t->context, NULL, &voices, NULL), ATOLL_OK);
+    assert_int_equal(atoll_predict_others(&t->model, &t->workspace, &input, &t->context, NULL, &voices, NULL),
+                     ATOLL_OK);
     const float *odds = voices.says[ATOLL_VOICE_YOUTH];
     assert_ptr_equal(odds, t->workspace.voice[ATOLL_VOICE_YOUTH]);
     for (int y = 0; y < LABELS; y++)
