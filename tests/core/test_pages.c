@@ -439,7 +439,7 @@ static void holds_its_mirror(const atoll_array *array, const uint64_t *mirror)
 static void different_arrays_change_at_once(void **state)
 {
     (void)state;
-    enum { OWNERS = 3, ROUNDS = 24 };
+    enum { OWNERS = 3, ROUNDS = 14 };
     static owner owners[OWNERS];
     static uint64_t then[OWNERS][sizeof owners->mirror / sizeof *owners->mirror];
     static const uint32_t bytes[OWNERS] = {8, 24, 4096};
