@@ -272,8 +272,9 @@ done:
 
 static size_t stored_bytes(const spec *row)
 {
-    static const size_t sizes[] = {[U32] = sizeof(uint32_t), [U64] = sizeof(uint64_t), [REAL] = sizeof(float),
-                                   [WORD] = sizeof(uint32_t), [DURATION] = sizeof(int64_t), [CRON] = ATOLL_CRON_MAX_BYTES};
+    static const size_t sizes[] = {[U32] = sizeof(uint32_t),     [U64] = sizeof(uint64_t),
+                                   [REAL] = sizeof(float),       [WORD] = sizeof(uint32_t),
+                                   [DURATION] = sizeof(int64_t), [CRON] = ATOLL_CRON_MAX_BYTES};
     return is_stored(row) ? sizes[row->kind] : 0;
 }
 
