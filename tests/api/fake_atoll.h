@@ -63,10 +63,7 @@ static inline bool fake_ingest(fake_atoll *atoll, const fake_request *request, i
         atoll_json_object_begin(&out);
         atoll_json_name(&out, "line");
         atoll_json_put_uint(&out, line);
-        atoll_json_name(&out, "code");
-        atoll_json_put_text(&out, "missing_label");
-        atoll_json_name(&out, "error");
-        atoll_json_put_text(&out, "it is bad");
+        atoll_writer_text(&out, ",\"code\":\"missing_label\",\"error\":\"it is bad\"");
         atoll_json_object_end(&out);
     }
     atoll_json_array_end(&out);
@@ -188,8 +185,7 @@ static inline bool fake_atoll_answer(void *arg, const fake_request *request, int
 
 static inline void fake_atoll_start(fake_atoll *atoll)
 {
-    memset(atoll, 0, sizeof *atoll);
-    atoll->parser = atoll_json_parser_new();
+    *atoll = (fake_atoll){.parser = atoll_json_parser_new()};
     assert_non_null(atoll->parser);
     fake_server_start(&atoll->server, fake_atoll_answer, atoll);
 }

@@ -25,11 +25,17 @@ enum {
     KILLS = 56,
     EARLY_EVERY = 7,         /* one kill in so many comes while the server starts */
     EARLY_MOST_US = 60000,
+    ENDING_EVERY = 5,        /* one while it ends, in the midst of its last checkpoint */
+    ENDING_MOST_US = 40000,
+    LATE_EVERY = 9,          /* one about when it writes a checkpoint by itself, a second after its start */
+    LATE_LEAST_US = 950000,
+    LATE_MOST_US = 1150000,
     UNDER_INGEST_MOST_US = 120000,
     BATCH_MOST = 40,
     DOMAINS = 5,
     LABELS_A_DOMAIN = 4,
     WORDS_A_LABEL = 12,
+    VECTOR_DIM = 6,
     QUESTIONS = 80,
     TIMEOUT_MS = 60000
 };
@@ -58,6 +64,16 @@ static void put_text(atoll_writer *out, atoll_rng *rng, uint32_t domain, uint32_
     atoll_json_put_text(out, text);
 }
 
+/* A vector about a place of the label's own. */
+static void put_vector(atoll_writer *out, atoll_rng *rng, uint32_t domain, uint32_t label)
+{
+    atoll_json_name(out, "vector");
+    atoll_json_array_begin(out);
+    for (uint32_t i = 0; i < VECTOR_DIM; i++)
+        atoll_json_put_double(out, (double)((domain * 7 + label * 3 + i * 5) % 11) + 0.5 * atoll_rng_uniform(rng));
+    atoll_json_array_end(out);
+}
+
 static void put_record(atoll_writer *out, atoll_rng *rng, uint64_t number, uint32_t domain)
 {
     char text[64];
@@ -66,7 +82,10 @@ static void put_record(atoll_writer *out, atoll_rng *rng, uint64_t number, uint3
     snprintf(text, sizeof text, "r%" PRIu64, number);
     atoll_json_name(out, "id");
     atoll_json_put_text(out, text);
-    put_text(out, rng, domain, label);
+    if (number % 8 != 3)
+        put_text(out, rng, domain, label);
+    if (number % 4 == 3)
+        put_vector(out, rng, domain, label);
     snprintf(text, sizeof text, "d%u-l%u", domain, label);
     atoll_json_name(out, "label");
     atoll_json_put_text(out, text);
@@ -124,15 +143,15 @@ typedef struct killer {
 static void *kill_later(void *arg)
 {
     const killer *k = arg;
-    struct timespec delay = {.tv_nsec = (long)k->delay_us * 1000};
+    struct timespec delay = {.tv_sec = k->delay_us / 1000000, .tv_nsec = (long)(k->delay_us % 1000000) * 1000};
     nanosleep(&delay, NULL);
     kill(k->pid, SIGKILL);
     return NULL;
 }
 
-static void send_killer(run *r, killer *k, uint32_t most_us)
+static void send_killer(run *r, killer *k, uint32_t least_us, uint32_t most_us)
 {
-    *k = (killer){.pid = r->server.pid, .delay_us = atoll_rng_below(&r->rng, most_us)};
+    *k = (killer){.pid = r->server.pid, .delay_us = least_us + atoll_rng_below(&r->rng, most_us - least_us)};
     assert_int_equal(pthread_create(&k->thread, NULL, kill_later, k), 0);
 }
 
@@ -146,7 +165,7 @@ static void kill_while_it_starts(run *r)
 {
     killer k;
     assert_true(server_spawn(&r->server, r->dir, NULL));
-    send_killer(r, &k, EARLY_MOST_US);
+    send_killer(r, &k, 0, EARLY_MOST_US);
     r->early += !server_await(&r->server);
     bury(r, &k);
 }
@@ -180,16 +199,30 @@ static bool ingest(run *r, uint32_t domain, bool trained)
     return true;
 }
 
-static void kill_under_ingest(run *r, uint32_t round)
+static void kill_under_ingest(run *r, uint32_t round, uint32_t least_us, uint32_t most_us)
 {
     killer k;
     start(r);
     check_nothing_is_lost(r);
-    send_killer(r, &k, UNDER_INGEST_MOST_US);
+    send_killer(r, &k, least_us, most_us);
     for (uint32_t i = 0; ingest(r, round * DOMAINS / KILLS, i % 3 == 2); i++)
         continue;
     bury(r, &k);
     atoll_client_session_close(&r->session);
+}
+
+/* Told to end, it writes a checkpoint. */
+static void kill_while_it_ends(run *r, uint32_t round)
+{
+    killer k;
+    start(r);
+    check_nothing_is_lost(r);
+    for (int i = 0; i < 3; i++)
+        ingest(r, round * DOMAINS / KILLS, false);
+    atoll_client_session_close(&r->session);
+    kill(r->server.pid, SIGTERM);
+    send_killer(r, &k, 0, ENDING_MOST_US);
+    bury(r, &k);
 }
 
 /* ---- what it answers ---- */
@@ -245,6 +278,8 @@ static char *answers(run *r)
     for (uint32_t i = 0; i < QUESTIONS; i++) {
         atoll_json_object_begin(&body);
         put_text(&body, &rng, i % DOMAINS, i % LABELS_A_DOMAIN);
+        if (i % 2)
+            put_vector(&body, &rng, i % DOMAINS, i % LABELS_A_DOMAIN);
         atoll_json_object_end(&body);
     }
     atoll_writer_text(&body, "]}");
@@ -311,8 +346,12 @@ static void nothing_acknowledged_is_lost_and_answers_are_those_of_an_undisturbed
     for (uint32_t round = 1; round < KILLS; round++) {
         if (round % EARLY_EVERY == 0)
             kill_while_it_starts(r);
+        else if (round % ENDING_EVERY == 0)
+            kill_while_it_ends(r, round);
+        else if (round % LATE_EVERY == 0)
+            kill_under_ingest(r, round, LATE_LEAST_US, LATE_MOST_US);
         else
-            kill_under_ingest(r, round);
+            kill_under_ingest(r, round, 0, UNDER_INGEST_MOST_US);
     }
 
     char *expected = answers_of(r, r->dir, &version);

@@ -77,9 +77,10 @@ void learning_draw_any(learning_record *out, atoll_rng *rng, uint32_t number, ui
     if (number % 31 == 7)
         out->record.text.bytes = (size_t)snprintf(out->text, sizeof out->text, "!");
     if (number % 2) {
-        out->record.id = (atoll_slice){out->id, (size_t)snprintf(out->id, sizeof out->id, "r%u", number)};
-        out->record.domain =
-            (atoll_slice){out->domain, (size_t)snprintf(out->domain, sizeof out->domain, "%u", domain)};
+        int id = snprintf(out->id, sizeof out->id, "r%u", number);
+        int hint = snprintf(out->domain, sizeof out->domain, "%u", domain);
+        out->record.id = (atoll_slice){out->id, (size_t)id};
+        out->record.domain = (atoll_slice){out->domain, (size_t)hint};
     }
     out->record.has_time = number % 5 == 0;
     out->record.time_ms = number;
