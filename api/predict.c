@@ -13,6 +13,7 @@
 #include "api/handlers.h"
 #include "api/member.h"
 #include "api/request.h"
+#include "core/hash.h"
 
 enum {
     PART_ROWS = 64,
@@ -301,9 +302,10 @@ static void put_labels(atoll_writer *out, const atoll_prediction *prediction)
 static void put_prediction(const asking *a, atoll_writer *out, const atoll_slice *id,
                            const atoll_prediction *prediction)
 {
-    char number[40];
-    snprintf(number, sizeof number, "%s-%llx", a->request->service->prediction_prefix,
-             (unsigned long long)prediction->prediction);
+    const char *model = a->request->model->name;
+    char number[48];
+    snprintf(number, sizeof number, "%s-%08x-%llx", a->request->service->prediction_prefix,
+             (unsigned)atoll_hash64(model, strlen(model), 0), (unsigned long long)prediction->prediction);
     atoll_json_object_begin(out);
     atoll_json_name(out, "id");
     if (id->data)

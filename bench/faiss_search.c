@@ -187,8 +187,11 @@ int main(int argc, char **argv)
     if (threads < 1 || threads > BENCH_THREADS_MAX || !bench_texts_read(argv[1], &texts))
         return bench_fail("usage: faiss_search STREAM THREADS");
     float *all = malloc(texts.count * DIM * sizeof *all);
-    if (!all || atoll_kernels_init(NULL) || !embed(&texts, all) || !divide(all, texts.count, &held, &queries) ||
-        atoll_index_new(DIM, HELD_MAX, &index, NULL) || !fill(index, &held))
+    if (!all || atoll_kernels_init(NULL) || !embed(&texts, all))
+        return bench_fail("no memory");
+    if (!divide(all, texts.count, &held, &queries))
+        return bench_fail("no memory, or fewer records than make a batch of queries");
+    if (atoll_index_new(DIM, HELD_MAX, &index, NULL) || !fill(index, &held))
         return bench_fail("no memory");
     free(all);
     bench_texts_free(&texts);

@@ -37,7 +37,8 @@ void atoll_combine(const atoll_combiner *combiner, const atoll_voices *voices, f
         atoll_softmax(p, voices->labels);
 }
 
-void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, const float *p, uint32_t label)
+void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, const float *p, uint32_t label,
+                          float importance)
 {
     for (int v = 0; v < ATOLL_VOICES; v++) {
         const float *says = voices->says[v];
@@ -47,7 +48,7 @@ void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, 
         for (uint32_t y = 0; y < voices->labels; y++)
             slope += (p[y] - (y == label)) * logf(says[y] + floor_of[v]);
         bool youth = v == ATOLL_VOICE_YOUTH;
-        slope *= youth ? p[label] : 1;
+        slope *= importance * (youth ? p[label] : 1);
         atoll_adagrad(&combiner->weight[v], &combiner->squares[v], &slope, 1, youth ? rate_youth : rate, 1);
         combiner->weight[v] = fminf(fmaxf(combiner->weight[v], 0), most);
     }

@@ -39,7 +39,9 @@ void atoll_combiner_init(atoll_combiner *combiner);
 /* p[labels]; all zero where every voice is silent. */
 void atoll_combine(const atoll_combiner *combiner, const atoll_voices *voices, float *p);
 
-/* One step for a record whose combination was `p` and whose label is `label`. Silent voices keep their weights. */
-void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, const float *p, uint32_t label);
+/* One step for a record whose combination was `p` and whose label is `label`, its gradient times `importance`. Silent
+ * voices keep their weights. */
+void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, const float *p, uint32_t label,
+                          float importance);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * The one hash of Atoll: features, checksums, seeds. XXH3, 64 bits (Y. Collet, xxHash 0.8): the result for the same
- * bytes and seed is the same on every machine and stays so, because it is stored. Not for keys against an adversary.
+ * The one hash of what is stored or looked up: checksums, names. XXH3, 64 bits (Y. Collet, xxHash 0.8): the result
+ * for the same bytes and seed is the same on every machine and stays so, because it is stored. Not for keys against an
+ * adversary.
  */
 #ifndef ATOLL_CORE_HASH_H
 #define ATOLL_CORE_HASH_H

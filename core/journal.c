@@ -142,7 +142,7 @@ static atoll_status unseal(uint64_t commit, const uint8_t *value, size_t bytes, 
         .bytes = bytes - HEAD_BYTES,
     };
     if (get_le(value + 30, 2) > ENTRY_FORMAT || entry->kind < ATOLL_ENTRY_RECORDS ||
-        entry->kind > ATOLL_ENTRY_SCHEDULE)
+        entry->kind > ATOLL_ENTRY_RESTORE)
         return atoll_fail(error, ATOLL_NEWER_FORMAT, "journal: commit %llu is of an unknown kind",
                           (unsigned long long)commit);
     return ATOLL_OK;

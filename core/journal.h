@@ -21,9 +21,8 @@ typedef struct atoll_journal atoll_journal;
 typedef enum atoll_entry_kind {
     ATOLL_ENTRY_RECORDS = 1, /* payload: records, one encoded after another (core/record.h) */
     ATOLL_ENTRY_CONFIG = 2,  /* payload: the model's whole configuration as JSON text; the first entry of a journal */
-    ATOLL_ENTRY_PRUNE = 3,   /* payload: empty */
-    ATOLL_ENTRY_RESTORE = 4, /* payload: an expert's id, 4 bytes little endian */
-    ATOLL_ENTRY_SCHEDULE = 5 /* payload: the pruning schedule, a cron expression */
+    ATOLL_ENTRY_PRUNE = 3,   /* payload: when each expert was last asked, int64 Unix milliseconds, by id */
+    ATOLL_ENTRY_RESTORE = 4  /* payload: an expert's id, 4 bytes little endian */
 } atoll_entry_kind;
 
 /* One entry as read. `payload` belongs to the reader's buffer. */

@@ -41,18 +41,19 @@ static bool scratch_fit(atoll_net_scratch *scratch, const atoll_net *net, uint32
         scratch->row = row;
         scratch->features = features;
     }
-    if (net->rank > scratch->rank || net->capacity + net->rank > scratch->sums) {
-        uint32_t rank = net->rank > scratch->rank ? net->rank : scratch->rank;
-        uint32_t sums = net->capacity + net->rank > scratch->sums ? net->capacity + net->rank : scratch->sums;
-        float *dlow = realloc(scratch->dlow, rank * sizeof *dlow);
-        if (dlow)
-            scratch->dlow = dlow;
-        float *sum = realloc(scratch->sum, sums * sizeof *sum);
-        if (sum)
-            scratch->sum = sum;
-        if ((rank && !dlow) || !sum)
+    if (net->rank > scratch->rank) {
+        float *dlow = realloc(scratch->dlow, net->rank * sizeof *dlow);
+        if (!dlow)
             return false;
-        scratch->rank = rank;
+        scratch->dlow = dlow;
+        scratch->rank = net->rank;
+    }
+    uint32_t sums = net->capacity + net->rank;
+    if (sums > scratch->sums) {
+        float *sum = realloc(scratch->sum, sums * sizeof *sum);
+        if (!sum)
+            return false;
+        scratch->sum = sum;
         scratch->sums = sums;
     }
     return true;
@@ -257,6 +258,7 @@ atoll_status atoll_net_admit(atoll_pager *pager, atoll_net *net, atoll_net_scrat
         atoll_status status = atoll_rows_add(pager, &net->sparse, input->bucket[i], &number, error);
         if (status)
             return status;
+        scratch->row[i] = number;
         if (!net->rank)
             continue;
         float *row = atoll_rows_edit(pager, &net->sparse, number);

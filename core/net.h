@@ -89,15 +89,16 @@ void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, floa
 atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
                                const float *h, float *logits, atoll_error *error);
 
-/* logits[outputs], from rows found by admit or forward for the same input. `h` is the input's row of atoll_net_hidden,
- * or NULL where it has no dense part. */
+/*
+ * logits[outputs], from rows found by admit or forward for the same input, the network not grown since. `h` is the
+ * input's row of atoll_net_hidden, or NULL where it has no dense part.
+ */
 void atoll_net_run(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input, const float *h,
                    float *logits);
 
-
 /*
- * One step down the gradient `delta` = dL/dlogits of the same input as the last forward with this scratch. Everything
- * but D1 is updated; dL/dh goes to `dh` (hidden floats, already masked by relu) where h is given.
+ * One step down the gradient `delta` = dL/dlogits of the same input as the last forward or run with this scratch.
+ * Everything but D1 is updated; dL/dh goes to `dh` (hidden floats, already masked by relu) where h is given.
  */
 atoll_status atoll_net_backward(atoll_pager *pager, atoll_net *net, atoll_net_scratch *scratch,
                                 const atoll_input *input, const float *h, const float *delta, float *dh,

@@ -25,8 +25,11 @@ void atoll_reclaim_leave(atoll_reclaim *reclaim, int ticket);
 /* Writer only. The epoch starts at 1 and grows by one at each advance. */
 uint64_t atoll_reclaim_epoch(const atoll_reclaim *reclaim);
 
-/* The writer's threads: `release(object)` is called once nobody can hold it. Counts `bytes` as waiting until then.
- * Aborts the process where not even the list's few bytes can be had: forgetting the object would be worse. */
+/*
+ * The writer or a thread that works for it, several at a time but none beside an advance: `release(object)` is called
+ * once nobody can hold it. Counts `bytes` as waiting until then. Aborts the process where not even the list's few bytes
+ * can be had: forgetting the object would be worse.
+ */
 void atoll_reclaim_retire(atoll_reclaim *reclaim, void *object, size_t bytes, void (*release)(void *));
 
 /* Writer only: what was retired so far belongs to the past; frees what no reader can hold any more. */

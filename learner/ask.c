@@ -18,6 +18,8 @@ struct atoll_asker {
     atoll_prediction prediction;
     atoll_encoded encoded[CHUNK];
     atoll_neighbours neighbours[CHUNK];
+    atoll_context context[CHUNK];
+    atoll_route route[CHUNK];
 };
 
 atoll_asker *atoll_asker_new(void)
@@ -157,25 +159,21 @@ static void show_experts(const asking *a, const atoll_route *route, uint64_t spe
 }
 
 static atoll_status answer(const asking *a, const atoll_encoded *encoded, const atoll_context *context,
-                           const float *z, atoll_error *error)
+                           const atoll_route *route, const float *z, atoll_error *error)
 {
     const atoll_model *model = a->published->model;
     atoll_workspace *workspace = &a->asker->workspace;
     atoll_prediction *out = &a->asker->prediction;
     atoll_input input = atoll_predict_input(model, workspace, encoded, context);
     atoll_voices voices;
-    atoll_route route;
-    atoll_route_counts counts = {0};
     atoll_status status = atoll_predict_others(model, workspace, &input, context, z, &voices, error);
-    if (status || (status = atoll_predict_gate(model, workspace, &input, context, error)))
+    if (status)
         return status;
-    atoll_gate_route(workspace->gate, 1, model->experts, model->config.top_k, model->config.capacity_factor,
-                     ATOLL_OVERFLOW_KEEP, workspace->load, &route, &counts);
     int64_t start = atoll_clock_monotonic_ns();
-    if ((status = atoll_predict_experts(model, workspace, &input, &route, false, error)))
+    if ((status = atoll_predict_experts(model, workspace, &input, route, false, error)))
         return status;
     uint64_t spent_ns = (uint64_t)(atoll_clock_monotonic_ns() - start);
-    if (route.count)
+    if (route->count)
         voices.says[ATOLL_VOICE_EXPERTS] = workspace->voice[ATOLL_VOICE_EXPERTS];
     atoll_combine(&model->combiner, &voices, workspace->combined);
     out->prediction = atomic_fetch_add_explicit(&a->learner->predictions, 1, memory_order_relaxed);
@@ -183,9 +181,33 @@ static atoll_status answer(const asking *a, const atoll_encoded *encoded, const 
     out->neighbours = 0;
     choose_labels(a, workspace->combined, out);
     out->abstain = out->labels == 0 || atoll_predict_abstains(out->label[0].score, out->novelty);
-    show_experts(a, &route, spent_ns, out);
+    show_experts(a, route, spent_ns, out);
     if (a->explain)
         show_neighbours(a, context, out);
+    return ATOLL_OK;
+}
+
+/* Routes the chunk's records as one batch. */
+static atoll_status route_chunk(const asking *a, uint32_t count, atoll_error *error)
+{
+    const atoll_model *model = a->published->model;
+    atoll_asker *asker = a->asker;
+    atoll_route_counts counts = {0};
+    float *gate = atoll_arena_take(&asker->arena, (size_t)count * model->experts * sizeof *gate);
+    if (!gate)
+        return no_memory(error);
+    for (uint32_t i = 0; i < count; i++) {
+        atoll_input input = atoll_predict_input(model, &asker->workspace, &asker->encoded[i], &asker->context[i]);
+        atoll_status status = atoll_predict_gate(model, &asker->workspace, &input, &asker->context[i], error);
+        if (status)
+            return status;
+        memcpy(gate + (size_t)i * model->experts, asker->workspace.gate, model->experts * sizeof *gate);
+    }
+    atoll_gate_route(gate, count, model->experts, model->config.top_k, model->config.capacity_factor,
+                     (atoll_overflow)model->config.overflow, asker->workspace.load, asker->route, &counts);
+    atomic_fetch_add_explicit(&a->learner->routed, counts.routed, memory_order_relaxed);
+    atomic_fetch_add_explicit(&a->learner->overflowed, counts.overflowed, memory_order_relaxed);
+    atomic_fetch_add_explicit(&a->learner->dropped, counts.dropped, memory_order_relaxed);
     return ATOLL_OK;
 }
 
@@ -206,8 +228,8 @@ static atoll_status ask_chunk(const asking *a, const atoll_record *records, uint
     const float *z[CHUNK];
     atoll_arena_reset(&asker->arena);
     float *queries = atoll_arena_take(&asker->arena, (size_t)count * dim * sizeof *queries);
-    atoll_context context = {.embedding = atoll_arena_take(&asker->arena, dim * sizeof *queries)};
-    if (!queries || !context.embedding)
+    float *embedding = atoll_arena_take(&asker->arena, (size_t)count * dim * sizeof *embedding);
+    if (!queries || !embedding)
         return no_memory(error);
     atoll_status status = atoll_workspace_fit(&asker->workspace, a->published->model, error);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
@@ -215,9 +237,13 @@ static atoll_status ask_chunk(const asking *a, const atoll_record *records, uint
     if (status || (status = encode_vectors(a, count, z, error)) ||
         (status = find_neighbours(a, queries, count, error)))
         return status;
+    for (uint32_t i = 0; i < count; i++) {
+        asker->context[i].embedding = embedding + (size_t)i * dim;
+        atoll_context_fill(&a->published->memory, &asker->neighbours[i], ATOLL_SLOT_NONE, dim, &asker->context[i]);
+    }
+    status = route_chunk(a, count, error);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
-        atoll_context_fill(&a->published->memory, &asker->neighbours[i], ATOLL_SLOT_NONE, dim, &context);
-        status = answer(a, &asker->encoded[i], &context, z[i], error);
+        status = answer(a, &asker->encoded[i], &asker->context[i], &asker->route[i], z[i], error);
         if (status == ATOLL_OK)
             each(arg, first + i, &asker->prediction);
     }

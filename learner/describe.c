@@ -167,6 +167,9 @@ void atoll_learner_stats(atoll_learner *learner, atoll_stats *out)
     int ticket;
     describe_published(atoll_learner_enter(learner, &ticket), out);
     atoll_learner_leave(learner, ticket);
+    out->routed += atomic_load(&learner->routed);
+    out->overflowed += atomic_load(&learner->overflowed);
+    out->dropped += atomic_load(&learner->dropped);
     out->journal_last = atoll_journal_last(learner->journal);
     out->checkpoint = atomic_load(&learner->checkpoint_commit);
     out->checkpoints = (uint32_t)atomic_load(&learner->checkpoints);

@@ -5,11 +5,14 @@
 
 #include "core/log.h"
 
+static const double loss_rate = 1e-2, least_probability = 1e-6;
+
 static const float novel_stream = 0.62f, surprise_rate = 0.05f;
 
 /* ln(0.8 p_e(y|x) + 0.2 prior) of one expert. */
 static atoll_status responsibility(const atoll_model *model, const atoll_expert *expert, atoll_workspace *workspace,
-                                   const atoll_judged *record, float *log_likelihood, atoll_error *error)
+                                   const atoll_judged *record, float *probability, float *log_likelihood,
+                                   atoll_error *error)
 {
     float p = 0, seen = 0;
     uint32_t output = record->label == UINT32_MAX ? ATOLL_ROW_NONE : atoll_expert_output(expert, record->label);
@@ -21,6 +24,7 @@ static atoll_status responsibility(const atoll_model *model, const atoll_expert 
         seen = (float)atoll_expert_label_at(expert, output)->records;
     }
     float prior = (seen + 0.1f) / ((float)expert->records + 0.1f * (float)(model->labels + 1));
+    *probability = p;
     *log_likelihood = logf(0.8f * p + 0.2f * prior);
     return ATOLL_OK;
 }
@@ -69,27 +73,31 @@ atoll_status atoll_growth_assign(atoll_state *state, atoll_workspace *workspace,
     enum { LEAST_SHARE = 50 }; /* experts with less than 1/50 of votes and of the gate are not asked */
     const atoll_model *model = &state->model;
     atoll_growth *growth = &state->growth;
-    float best = -INFINITY;
+    float best = -INFINITY, chosen_p = 0;
     uint32_t chosen = ATOLL_EXPERT_NONE;
     growth->surprise += surprise_rate * (record->novelty - growth->surprise);
     for (uint32_t e = 1; e < model->experts; e++) {
-        float score, share = fmaxf(workspace->vote[e], workspace->gate[e]);
+        float p, score, share = fmaxf(workspace->vote[e], workspace->gate[e]);
         const atoll_expert *expert = &model->expert[e];
         if ((expert->state != ATOLL_EXPERT_ACTIVE && expert->state != ATOLL_EXPERT_CANDIDATE) ||
             (share * LEAST_SHARE < 1 && e != growth->youngest))
             continue;
-        atoll_status status = responsibility(model, expert, workspace, record, &score, error);
+        atoll_status status = responsibility(model, expert, workspace, record, &p, &score, error);
         if (status)
             return status;
         score += logf(workspace->vote[e] + 0.02f);
         if (score > best) {
             best = score;
             chosen = e;
+            chosen_p = p;
         }
     }
     *owner = chosen;
-    if (model->config.growth_off || (chosen && best >= novelty_score(state, record)))
+    if (model->config.growth_off || (chosen && best >= novelty_score(state, record))) {
+        double *loss = &state->model.expert[chosen].loss;
+        *loss += chosen ? loss_rate * (-log(fmax(chosen_p, least_probability)) - *loss) : 0;
         return ATOLL_OK;
+    }
     atoll_status status = nursery(state, commit, owner, error);
     if (status == ATOLL_OK && *owner == ATOLL_EXPERT_NONE)
         *owner = chosen;
@@ -101,12 +109,11 @@ void atoll_growth_weigh(atoll_state *state, float p_with, float p_without)
     state->growth.evidence += log(0.5 + 0.5 * (double)p_with / fmax((double)p_without, 1e-12));
 }
 
-/* The exemplars of a candidate that is given up go to the owner of most of their neighbours. */
+/* Hands the exemplars of a candidate on to the active expert with the largest share of the stream. */
 static atoll_status disown(atoll_state *state, uint32_t candidate, atoll_error *error)
 {
     atoll_memory_view view = atoll_memory_freeze(state->memory);
     uint32_t heir = ATOLL_EXPERT_NONE;
-    /* The expert that answers most of the stream: its replays will correct what is not its own. */
     for (uint32_t e = 1; e < state->model.experts; e++)
         if (state->model.expert[e].state == ATOLL_EXPERT_ACTIVE &&
             (!heir || state->model.expert[e].share > state->model.expert[heir].share))

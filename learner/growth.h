@@ -17,8 +17,8 @@
  * p_without the truth, this product would be a martingale of mean 1, so that by Ville's inequality it passes that
  * mark ever with probability at most ATOLL_GROWTH_FALSE_ALARM [Ville 1939; Shafer 2021]. The first candidate of a model
  * has nothing to be compared with and is promoted when it has ATOLL_GROWTH_FIRST_RECORDS. One that has learned
- * ATOLL_GROWTH_TRIAL_RECORDS and is still a candidate is given up, and its exemplars go to the experts that the gate
- * prefers.
+ * ATOLL_GROWTH_TRIAL_RECORDS and is still a candidate is given up, and its exemplars go to the expert with the
+ * largest share of the stream, to be corrected by replay.
  */
 #ifndef ATOLL_LEARNER_GROWTH_H
 #define ATOLL_LEARNER_GROWTH_H

@@ -83,6 +83,7 @@ struct atoll_learner {
 
     _Atomic uint32_t vector_dim; /* of the first vector let in; 0 before */
     _Atomic uint64_t checkpoint_commit, checkpoints, checkpoint_ns, learn_ns, predictions;
+    _Atomic uint64_t routed, overflowed, dropped;    /* for requests; the learner's own are in its tally */
     _Atomic int64_t asked_ms[ATOLL_EXPERTS_MAX];     /* when a request was last routed to it */
     _Atomic uint64_t asked_ns[ATOLL_EXPERTS_MAX];    /* spent in it for requests */
     _Atomic uint64_t asked_count[ATOLL_EXPERTS_MAX]; /* requests timed */

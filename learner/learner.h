@@ -81,7 +81,7 @@ typedef struct atoll_shown_neighbour {
 } atoll_shown_neighbour;
 
 typedef struct atoll_prediction {
-    uint64_t prediction; /* unique in this process's life */
+    uint64_t prediction; /* unique among this model's, in this process's life */
     uint32_t labels, experts, neighbours;
     float novelty;       /* 0..1: the quantile of this record among recent ones */
     bool abstain;        /* the answer should not be believed */

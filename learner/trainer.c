@@ -6,9 +6,11 @@
 
 #include "core/arena.h"
 #include "core/half.h"
+#include "core/hash.h"
 #include "core/kernels.h"
 #include "learner/fit.h"
 #include "learner/growth.h"
+#include "learner/tally.h"
 #include "learner/twin.h"
 #include "retrieval/context.h"
 
@@ -16,7 +18,16 @@ enum { GATE_REPLAY_EVERY = 2, SAMPLES_A_RECORD = 1 + ATOLL_REPLAYS };
 
 _Static_assert(ATOLL_STEP_RECORDS * SAMPLES_A_RECORD <= ATOLL_FIT_SAMPLES, "one fit takes a step's samples");
 
-static const double recent_rate = 1e-3, loss_rate = 1e-2, share_rate = 1e-3;
+/*
+ * One exemplar in HELD_OUT is never replayed; every REHEARSE_EVERY records one of those is asked for, for the
+ * combination to learn from. With a rehearsal counting four times a new record, past and present have the same say.
+ * Without, the weights follow the domain of the moment: on split Fashion-MNIST that costs two points.
+ */
+enum { HELD_OUT = 16, REHEARSE_EVERY = 4 };
+
+static const float fresh_importance = 1, rehearsal_importance = 4;
+
+enum { NEWBORN = 8 }; /* room for experts that are born in a step */
 
 /* One record of the step under way. All arrays are the arena's. */
 typedef struct item {
@@ -27,6 +38,9 @@ typedef struct item {
     atoll_encoded encoded; /* as it was before it was learned */
     const float *z;
     atoll_context context;
+    atoll_voices voices;    /* as they were before the step */
+    float *gate, *vote;     /* experts of that time, and NEWBORN zeros */
+    atoll_route route;
     uint32_t label, domain, owner; /* numbers */
     float probability;             /* that was given to its label before it was learned */
 } item;
@@ -46,6 +60,8 @@ struct atoll_trainer {
     atoll_sample *sample[ATOLL_STEP_RECORDS * SAMPLES_A_RECORD]; /* all samples of the step, in order */
     atoll_sample *chosen[ATOLL_STEP_RECORDS * SAMPLES_A_RECORD];
     uint32_t samples;
+    atoll_sample *rehearsed[ATOLL_STEP_RECORDS];
+    uint32_t rehearsals;
 };
 
 static bool hand_init(hand *h)
@@ -158,23 +174,24 @@ static atoll_status encode(hand *h, const atoll_state *state, item *it, atoll_er
     return ATOLL_OK;
 }
 
-/* Random features of the items that have a vector, as one product. */
-static atoll_status encode_vectors(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_error *error)
+/* Random features of those of the items from..to-1 that have a vector, as one product. */
+static atoll_status encode_vectors(hand *h, const atoll_state *state, item *items, uint32_t from, uint32_t to,
+                                   atoll_error *error)
 {
     uint32_t vectors = 0, dim = state->model.encoder.vector_dim;
-    for (uint32_t i = 0; i < count; i++)
-        vectors += trainer->items[i].encoded.has_dense;
+    for (uint32_t i = from; i < to; i++)
+        vectors += items[i].encoded.has_dense;
     if (!vectors)
         return ATOLL_OK;
-    float *v = atoll_arena_take(&trainer->hand[0].arena, (size_t)vectors * dim * sizeof *v);
-    float *z = atoll_arena_take(&trainer->hand[0].arena, (size_t)vectors * ATOLL_RIDGE_FEATURES * sizeof *z);
+    float *v = atoll_arena_take(&h->arena, (size_t)vectors * dim * sizeof *v);
+    float *z = atoll_arena_take(&h->arena, (size_t)vectors * ATOLL_RIDGE_FEATURES * sizeof *z);
     if (!v || !z)
         return no_memory(error);
     vectors = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (trainer->items[i].encoded.has_dense) {
-            memcpy(v + (size_t)vectors * dim, trainer->items[i].encoded.dense, dim * sizeof *v);
-            trainer->items[i].z = z + (size_t)vectors++ * ATOLL_RIDGE_FEATURES;
+    for (uint32_t i = from; i < to; i++)
+        if (items[i].encoded.has_dense) {
+            memcpy(v + (size_t)vectors * dim, items[i].encoded.dense, dim * sizeof *v);
+            items[i].z = z + (size_t)vectors++ * ATOLL_RIDGE_FEATURES;
         }
     atoll_ridge_features(state->ridge->random, dim, v, vectors, z);
     return ATOLL_OK;
@@ -201,67 +218,70 @@ static atoll_status find_contexts(hand *h, const atoll_state *state, float *cons
     return status;
 }
 
-/* Encodes items and finds their contexts. */
+/* A copy of `count` floats, with `more` zeros behind them. */
+static float *keep_floats(hand *h, const float *from, uint32_t count, uint32_t more)
+{
+    float *kept = atoll_arena_take(&h->arena, (count + more + 1) * sizeof *kept);
+    if (!kept)
+        return NULL;
+    memcpy(kept, from, count * sizeof *kept);
+    memset(kept + count, 0, more * sizeof *kept);
+    return kept;
+}
+
+/* Asks voices and gate, and keeps what they say. */
+static atoll_status ask(hand *h, const atoll_state *state, item *it, atoll_error *error)
+{
+    const atoll_model *model = &state->model;
+    atoll_input input = atoll_predict_input(model, &h->workspace, &it->encoded, &it->context);
+    atoll_status status = atoll_predict_others(model, &h->workspace, &input, &it->context, it->z, &it->voices, error);
+    if (status || (status = atoll_predict_gate(model, &h->workspace, &input, &it->context, error)))
+        return status;
+    it->gate = keep_floats(h, h->workspace.gate, model->experts, NEWBORN);
+    it->vote = keep_floats(h, h->workspace.vote, model->experts, NEWBORN);
+    bool whole = it->gate && it->vote;
+    for (int v = 0; v < ATOLL_VOICES && whole; v++)
+        if (it->voices.says[v])
+            whole = (it->voices.says[v] = keep_floats(h, it->voices.says[v], model->labels, 0)) != NULL;
+    return whole ? ATOLL_OK : no_memory(error);
+}
+
+/* What `ask` kept of an item, back in a workspace that fits the model. */
+static void recall(atoll_workspace *workspace, const atoll_model *model, item *it)
+{
+    memcpy(workspace->gate, it->gate, model->experts * sizeof *workspace->gate);
+    memcpy(workspace->vote, it->vote, model->experts * sizeof *workspace->vote);
+    for (int v = 0; v < ATOLL_VOICES; v++)
+        if (it->voices.says[v]) {
+            memcpy(workspace->voice[v], it->voices.says[v], it->voices.labels * sizeof(float));
+            it->voices.says[v] = workspace->voice[v];
+        }
+}
+
+/* Encodes items, finds their contexts, and asks. */
 static void encode_half(void *arg)
 {
     half *w = arg;
+    item *items = w->trainer->items;
     float *embedding[ATOLL_STEP_RECORDS];
     atoll_context *context[ATOLL_STEP_RECORDS];
     uint32_t except[ATOLL_STEP_RECORDS], count = 0;
+    w->status = atoll_workspace_fit(&w->hand->workspace, &w->state->model, &w->error);
     for (uint32_t i = w->from; i < w->to && w->status == ATOLL_OK; i++) {
-        item *it = &w->trainer->items[i];
-        w->status = encode(w->hand, w->state, it, &w->error);
-        embedding[count] = it->encoded.embedding;
-        context[count] = &it->context;
+        w->status = encode(w->hand, w->state, &items[i], &w->error);
+        embedding[count] = items[i].encoded.embedding;
+        context[count] = &items[i].context;
         except[count++] = ATOLL_SLOT_NONE;
     }
-    if (w->status == ATOLL_OK && count)
-        w->status = find_contexts(w->hand, w->state, embedding, except, context, count, &w->error);
+    if (w->status || !count ||
+        (w->status = find_contexts(w->hand, w->state, embedding, except, context, count, &w->error)) ||
+        (w->status = encode_vectors(w->hand, w->state, items, w->from, w->to, &w->error)))
+        return;
+    for (uint32_t i = w->from; i < w->to && w->status == ATOLL_OK; i++)
+        w->status = ask(w->hand, w->state, &items[i], &w->error);
 }
 
 /* ---- answer first ---- */
-
-static void count_route(atoll_state *state, const atoll_workspace *workspace, const atoll_route *route,
-                        int64_t time_ms)
-{
-    atoll_model *model = &state->model;
-    double entropy = 0;
-    for (uint32_t e = 1; e < model->experts; e++) {
-        float p = workspace->gate[e];
-        entropy -= p > 0 ? p * log(p) : 0;
-        model->expert[e].share -= share_rate * model->expert[e].share;
-    }
-    for (uint32_t i = 0; i < route->count; i++) {
-        model->expert[route->expert[i]].share += share_rate;
-        model->expert[route->expert[i]].last_routed_ms = time_ms;
-    }
-    state->tally.entropy += loss_rate * (entropy - state->tally.entropy);
-}
-
-/* Counts whether the answer was right, and lets the combination learn from it. */
-static void count_answer(atoll_state *state, const atoll_voices *voices, const float *p, uint32_t label,
-                         uint32_t domain)
-{
-    atoll_tally *tally = &state->tally;
-    uint32_t best = 0;
-    for (uint32_t y = 1; y < voices->labels; y++)
-        best = p[y] > p[best] ? y : best;
-    bool known = label < voices->labels, right = known && best == label;
-    tally->asked++;
-    tally->right += right;
-    tally->recent += fmax(recent_rate, 1.0 / (double)tally->asked) * (right - tally->recent);
-    if (domain != UINT32_MAX) {
-        state->domain[domain].records++;
-        state->domain[domain].right += right;
-    }
-    if (!known)
-        return;
-    tally->log_loss += loss_rate * (-log(fmax(p[label], 1e-12)) - tally->log_loss);
-    atoll_combiner_learn(&state->model.combiner, voices, p, label);
-    atoll_expert *shared = &state->model.expert[0];
-    if (voices->says[ATOLL_VOICE_SHARED])
-        shared->loss += loss_rate * (-log(fmax(voices->says[ATOLL_VOICE_SHARED][label], 1e-12)) - shared->loss);
-}
 
 /* The combination with the experts on the route, a candidate on `trial` among them. */
 static atoll_status combine(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
@@ -274,35 +294,51 @@ static atoll_status combine(const atoll_model *model, atoll_workspace *workspace
     return status;
 }
 
-/* Predicts, counts, weighs the candidate and names the owner of one record. */
+/* Routes the step's records as one batch. */
+static atoll_status route(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_error *error)
+{
+    const atoll_model *model = &state->model;
+    atoll_arena *arena = &trainer->hand[0].arena;
+    float *gate = atoll_arena_take(arena, ((size_t)count * model->experts + 1) * sizeof *gate);
+    atoll_route *routes = atoll_arena_take(arena, count * sizeof *routes);
+    if (!gate || !routes)
+        return no_memory(error);
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(gate + (size_t)i * model->experts, trainer->items[i].gate, model->experts * sizeof *gate);
+    atoll_gate_route(gate, count, model->experts, model->config.top_k, model->config.capacity_factor,
+                     (atoll_overflow)model->config.overflow, trainer->hand[0].workspace.load, routes,
+                     &state->tally.routes);
+    for (uint32_t i = 0; i < count; i++)
+        trainer->items[i].route = routes[i];
+    return ATOLL_OK;
+}
+
+/* Answers, counts, weighs the candidate and names the owner of one record. */
 static atoll_status judge(atoll_trainer *trainer, atoll_state *state, item *it, uint64_t commit, int64_t time_ms,
                           atoll_error *error)
 {
     atoll_model *model = &state->model;
     atoll_workspace *workspace = &trainer->hand[0].workspace;
     atoll_slice name = it->record->label;
-    atoll_voices voices;
-    atoll_route route;
     atoll_status status = atoll_workspace_fit(workspace, model, error);
     if (status)
         return status;
     uint32_t label = atoll_names_find(&state->labels, name.data, name.bytes);
+    bool known = label < it->voices.labels;
     atoll_input input = atoll_predict_input(model, workspace, &it->encoded, &it->context);
     float novelty = atoll_novelty_of(&model->novelty, it->context.familiarity);
-    if ((status = atoll_predict_others(model, workspace, &input, &it->context, it->z, &voices, error)) ||
-        (status = atoll_predict_gate(model, workspace, &input, &it->context, error)))
+    recall(workspace, model, it);
+    if ((status = combine(model, workspace, &input, &it->route, false, &it->voices, error)))
         return status;
-    atoll_gate_route(workspace->gate, 1, model->experts, model->config.top_k, model->config.capacity_factor,
-                     ATOLL_OVERFLOW_KEEP, workspace->load, &route, &state->tally.routes);
-    if ((status = combine(model, workspace, &input, &route, false, &voices, error)))
-        return status;
-    count_route(state, workspace, &route, time_ms);
-    count_answer(state, &voices, workspace->combined, label, it->domain);
-    it->probability = label < voices.labels ? workspace->combined[label] : 0;
+    atoll_tally_route(state, workspace->gate, &it->route, time_ms);
+    atoll_tally_answer(state, &it->voices, workspace->combined, label, it->domain);
+    if (known)
+        atoll_combiner_learn(&model->combiner, &it->voices, workspace->combined, label, fresh_importance);
+    it->probability = known ? workspace->combined[label] : 0;
     if (state->growth.candidate) {
-        if ((status = combine(model, workspace, &input, &route, true, &voices, error)))
+        if ((status = combine(model, workspace, &input, &it->route, true, &it->voices, error)))
             return status;
-        if (label < voices.labels)
+        if (known)
             atoll_growth_weigh(state, workspace->combined[label], it->probability);
     }
     atoll_novelty_learn(&model->novelty, it->context.familiarity);
@@ -396,23 +432,74 @@ static void encode_samples_half(void *arg)
         w->status = find_contexts(w->hand, w->state, embedding, except, context, gated, &w->error);
 }
 
+/* What the voices say of an exemplar that is never replayed, they would say of any record of its past. */
+static bool held_out(const atoll_slot *held)
+{
+    return atoll_hash64(&held->exemplar->seq, sizeof held->exemplar->seq, 0) % HELD_OUT == 0;
+}
+
+/* Draws exemplars that are held out, or that are not: up to `count`, fewer where they are hard to find. */
+static uint32_t draw(const atoll_state *state, atoll_rng *rng, bool out, uint32_t count, uint32_t *slot)
+{
+    enum { TRIES = 4 * HELD_OUT };
+    atoll_memory_view view = atoll_memory_freeze(state->memory);
+    uint32_t drawn = 0;
+    for (uint32_t tries = 0; drawn < count && tries < TRIES; tries++)
+        if (atoll_memory_draw(state->memory, ATOLL_SLOT_NONE, rng, 1, &slot[drawn]) &&
+            held_out(atoll_memory_at(&view, slot[drawn])) == out)
+            drawn++;
+    return drawn;
+}
+
 /* Each record with its replays behind it; one replay of every second record is also shown to the gate. */
 static atoll_status gather(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_rng *rng,
                            atoll_error *error)
 {
     uint32_t slot[ATOLL_REPLAYS], dim = state->model.encoder.embedding_dim;
     atoll_memory_view view = atoll_memory_freeze(state->memory);
-    trainer->samples = 0;
+    trainer->samples = trainer->rehearsals = 0;
     for (uint32_t i = 0; i < count; i++) {
         atoll_status status = add_fresh(trainer, &trainer->items[i], error);
-        uint32_t drawn = atoll_memory_draw(state->memory, ATOLL_SLOT_NONE, rng, ATOLL_REPLAYS, slot);
+        uint32_t drawn = draw(state, rng, false, ATOLL_REPLAYS, slot);
         for (uint32_t r = 0; r < drawn && status == ATOLL_OK; r++)
             status = add_replay(trainer, atoll_memory_at(&view, slot[r]), slot[r], r == 0 && i % GATE_REPLAY_EVERY == 0,
                                 dim, error);
+        if (status == ATOLL_OK && i % REHEARSE_EVERY == 0 && draw(state, rng, true, 1, slot)) {
+            status = add_replay(trainer, atoll_memory_at(&view, slot[0]), slot[0], true, dim, error);
+            trainer->rehearsed[trainer->rehearsals++] = trainer->sample[--trainer->samples];
+        }
         if (status)
             return status;
     }
-    return in_halves(trainer, state, trainer->samples, encode_samples_half, error);
+    memcpy(trainer->sample + trainer->samples, trainer->rehearsed, trainer->rehearsals * sizeof *trainer->rehearsed);
+    return in_halves(trainer, state, trainer->samples + trainer->rehearsals, encode_samples_half, error);
+}
+
+/* Asks for the exemplars that are held out, and lets the combination learn from what is said. */
+static atoll_status rehearse(atoll_trainer *trainer, atoll_state *state, atoll_error *error)
+{
+    atoll_model *model = &state->model;
+    atoll_workspace *workspace = &trainer->hand[0].workspace;
+    atoll_status status = atoll_workspace_fit(workspace, model, error);
+    for (uint32_t i = 0; i < trainer->rehearsals && status == ATOLL_OK; i++) {
+        const atoll_sample *sample = trainer->rehearsed[i];
+        float z[ATOLL_RIDGE_FEATURES];
+        atoll_voices voices;
+        atoll_route route;
+        atoll_route_counts ignored = {0};
+        if (sample->vector)
+            atoll_ridge_features(state->ridge->random, model->encoder.vector_dim, sample->encoded.dense, 1, z);
+        atoll_input input = atoll_predict_input(model, workspace, &sample->encoded, sample->context);
+        if ((status = atoll_predict_others(model, workspace, &input, sample->context, sample->vector ? z : NULL,
+                                           &voices, error)) ||
+            (status = atoll_predict_gate(model, workspace, &input, sample->context, error)))
+            return status;
+        atoll_gate_route(workspace->gate, 1, model->experts, model->config.top_k, model->config.capacity_factor,
+                         ATOLL_OVERFLOW_KEEP, workspace->load, &route, &ignored);
+        if ((status = combine(model, workspace, &input, &route, false, &voices, error)) == ATOLL_OK)
+            atoll_combiner_learn(&model->combiner, &voices, workspace->combined, sample->label, rehearsal_importance);
+    }
+    return status;
 }
 
 /* ---- fit ---- */
@@ -471,11 +558,12 @@ static atoll_status fit(atoll_trainer *trainer, atoll_state *state, uint64_t com
     return ATOLL_OK;
 }
 
-static atoll_status fit_analytic(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_error *error)
+static atoll_status fit_analytic(atoll_trainer *trainer, atoll_state *state, uint32_t from, uint32_t to,
+                                 atoll_error *error)
 {
     uint32_t label[ATOLL_STEP_RECORDS], vectors = 0;
-    const float *z = NULL; /* the items' features stand one behind another */
-    for (uint32_t i = 0; i < count; i++) {
+    const float *z = NULL; /* the features of one half stand one behind another */
+    for (uint32_t i = from; i < to; i++) {
         const item *it = &trainer->items[i];
         if (it->z) {
             z = z ? z : it->z;
@@ -521,7 +609,7 @@ static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t co
         if (trainer->items[i].record->vector && !state->model.encoder.vector_dim)
             status = atoll_state_set_vector(state, trainer->items[i].record->vector_dim, error);
     if (status || (status = in_halves(trainer, state, count, encode_half, error)) ||
-        (status = encode_vectors(trainer, state, count, error)))
+        (status = route(trainer, state, count, error)))
         return status;
     for (uint32_t i = 0; i < count; i++)
         if ((status = judge(trainer, state, &trainer->items[i], commit, time_ms, error)))
@@ -532,8 +620,10 @@ static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t co
                                           it->record->vector, error)))
             return status;
     }
-    if ((status = gather(trainer, state, count, rng, error)) || (status = fit(trainer, state, commit, error)) ||
-        (status = fit_analytic(trainer, state, count, error)))
+    if ((status = gather(trainer, state, count, rng, error)) ||
+        (status = rehearse(trainer, state, error)) || (status = fit(trainer, state, commit, error)) ||
+        (status = fit_analytic(trainer, state, 0, count / 2, error)) ||
+        (status = fit_analytic(trainer, state, count / 2, count, error)))
         return status;
     for (uint32_t i = 0; i < count; i++)
         if ((status = remember(state, &trainer->items[i], rng, time_ms, error)))

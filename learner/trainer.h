@@ -3,7 +3,8 @@
  * learned hardly depends on how a stream was cut into requests:
  *
  *     encode -> find neighbours -> answer first (prequential) -> assign owners -> learn frequencies and scale
- *     -> draw replays -> fit shared expert, experts, gate -> remember -> review the candidate
+ *     -> draw replays -> rehearse (the combination) -> fit shared expert, experts, gate -> remember
+ *     -> review the candidate
  *
  * All randomness is seeded by the commit's number: the same journal gives the same weights. Where two threads work,
  * they touch different networks or different records, so that it does not matter which is first.

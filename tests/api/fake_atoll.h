@@ -8,7 +8,6 @@
 #include "core/json.h"
 #include "core/writer.h"
 #include "tests/api/fake_server.h"
-
 typedef struct fake_atoll {
     fake_server server;
     _Atomic uint64_t records, batches, trained, predicted;
@@ -196,5 +195,4 @@ static inline void fake_atoll_stop(fake_atoll *atoll)
     fake_server_stop(&atoll->server);
     atoll_json_parser_free(atoll->parser);
 }
-
 #endif

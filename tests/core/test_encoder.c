@@ -113,34 +113,75 @@ static void features_are_of_unit_length(void **state)
     trial_close(&t);
 }
 
+/* First those of ATOLL_COMMON_TEXTS texts, then those of ATOLL_KNOWN_TEXTS, then the rest; each as they came. */
 static void features_stand_in_the_order_of_common_known_and_rare(void **state)
 {
     (void)state;
-    const atoll_term ask[5] = {term(1, 1), term(2, 1), term(3, 1), term(4, 1), term(5, 1)};
-    const atoll_term once[2] = {term(2, 200), term(4, 1)}, often[2] = {term(3, 1), term(4, 1)};
+    enum { C = ATOLL_COMMON_TEXTS, K = ATOLL_KNOWN_TEXTS, ASKED = 9 };
+    static const uint32_t texts[ASKED] = {K - 1, C, K, C + 1, 0, C - 1, 2 * C, K - 1, K};
     static room r;
     trial t;
+    atoll_term ask[ASKED];
+    double weight[ASKED], square = 0;
+    uint32_t place[ASKED] = {0}, at = 0;
     trial_open(&t);
-    learn(&t, once, 2, NULL);
-    for (int i = 0; i < ATOLL_COMMON_TEXTS - 1; i++)
-        learn(&t, often, 2, NULL); /* now 4 is common, 3 is known, 2 in one text, 1 and 5 in none */
-    room_init(&r);
-    atoll_encoder_weigh(&t.encoder, ask, 5, &r.encoded);
-    assert_int_equal(r.encoded.features, 5);
-    assert_int_equal(r.encoded.common, 1);
-    assert_int_equal(r.encoded.known, 2);
-    assert_int_equal(r.bucket[0], 4);
-    assert_int_equal(r.bucket[1], 3);
-    for (int i = 2; i < 5; i++)
-        for (int k = 0; k < i; k++)
-            assert_int_not_equal(r.bucket[i], r.bucket[k]);
-    /* Each with its own weight: the rarer, the more. */
-    for (int i = 0; i < 5; i++) {
-        if (r.bucket[i] == 2)
-            assert_true(r.weight[i] > r.weight[1]);
-        if (r.bucket[i] == 1 || r.bucket[i] == 5)
-            assert_true(r.weight[i] > r.weight[1] && r.weight[1] > r.weight[0]);
+    for (uint32_t i = 0; i < ASKED; i++) {
+        const atoll_term often = term(100 + i, 200); /* within a text: that does not count */
+        ask[i] = term(100 + i, 1 + i);
+        for (uint32_t n = 0; n < texts[i]; n++)
+            learn(&t, &often, 1, NULL);
     }
+    for (uint32_t rank = 0; rank < 3; rank++)
+        for (uint32_t i = 0; i < ASKED; i++)
+            if ((texts[i] >= C ? 0 : texts[i] >= K ? 1 : 2) == rank)
+                place[at++] = i;
+    room_init(&r);
+    atoll_encoder_weigh(&t.encoder, ask, ASKED, &r.encoded);
+    assert_int_equal(r.encoded.features, ASKED);
+    assert_int_equal(r.encoded.common, 3);
+    assert_int_equal(r.encoded.known, 6);
+    for (uint32_t i = 0; i < ASKED; i++) {
+        weight[i] = (1 + log(1.0 + i)) * (1 + log(((double)t.encoder.documents + 1) / (texts[i] + 1)));
+        square += weight[i] * weight[i];
+    }
+    for (uint32_t i = 0; i < ASKED; i++) {
+        assert_int_equal(r.bucket[i], 100 + place[i]);
+        assert_near(r.weight[i], weight[place[i]] / sqrt(square), 1e-5);
+    }
+    atoll_encoder_weigh(&t.encoder, ask, 0, &r.encoded);
+    assert_int_equal(r.encoded.features + r.encoded.known + r.encoded.common, 0);
+    trial_close(&t);
+}
+
+/* The embedding is of all features, in whatever order they stand. */
+static void the_order_is_not_in_the_embedding(void **state)
+{
+    (void)state;
+    enum { TERMS = 60, LEARNED = 2 * ATOLL_COMMON_TEXTS };
+    static room before, after;
+    atoll_term terms[TERMS];
+    trial t;
+    trial_open(&t);
+    for (uint32_t i = 0; i < TERMS; i++)
+        terms[i] = term(i * 900, 1 + i % 3);
+    for (uint32_t n = 0; n < LEARNED; n++) /* the later ones in more texts: they go first */
+        learn(&t, terms + TERMS * n / LEARNED, TERMS - TERMS * n / LEARNED, NULL);
+    room_init(&before);
+    room_init(&after);
+    atoll_encoder_weigh(&t.encoder, terms, TERMS, &after.encoded);
+    assert_true(after.encoded.common > 0 && after.encoded.known > after.encoded.common);
+    assert_true(after.encoded.features > after.encoded.known);
+    for (uint32_t i = 0; i < TERMS; i++) { /* the same features, ascending */
+        before.bucket[i] = i * 900;
+        for (uint32_t k = 0; k < TERMS; k++)
+            if (after.bucket[k] == i * 900)
+                before.weight[i] = after.weight[k];
+    }
+    before.encoded.features = TERMS;
+    atoll_encoder_embed(&t.encoder, &before.encoded);
+    atoll_encoder_embed(&t.encoder, &after.encoded);
+    for (int i = 0; i < DIM; i++)
+        assert_near(after.embedding[i], before.embedding[i], 1e-6);
     trial_close(&t);
 }
 
@@ -370,6 +411,7 @@ int main(void)
         cmocka_unit_test(idf_is_what_was_learned_before),
         cmocka_unit_test(features_are_of_unit_length),
         cmocka_unit_test(features_stand_in_the_order_of_common_known_and_rare),
+        cmocka_unit_test(the_order_is_not_in_the_embedding),
         cmocka_unit_test(vectors_are_scaled_by_the_past),
         cmocka_unit_test(the_scale_settles),
         cmocka_unit_test(alike_texts_lie_near),

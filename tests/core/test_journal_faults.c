@@ -53,8 +53,8 @@ static void test_damage_is_noticed(void **state)
     atoll_receipt receipt;
     atoll_journal *journal = open_journal(f, &plain);
     submit_other(journal, ATOLL_ENTRY_CONFIG, "the-first-of-the-entries", &receipt);
-    submit_other(journal, ATOLL_ENTRY_SCHEDULE, "the-second-of-the-entries", &receipt);
-    submit_other(journal, ATOLL_ENTRY_SCHEDULE, "the-third-of-the-entries", &receipt);
+    submit_other(journal, ATOLL_ENTRY_PRUNE, "the-second-of-the-entries", &receipt);
+    submit_other(journal, ATOLL_ENTRY_PRUNE, "the-third-of-the-entries", &receipt);
     atoll_journal_close(journal);
     folder_file(f, "data.mdb", path);
 

@@ -131,28 +131,50 @@ static float widen(uint16_t upper)
     return value;
 }
 
+/* Each step rounds to the nearest, half a unit of the last of eight bits; weights move as if it did not. */
 static void short_accumulators_are_the_upper_halves_of_floats(void **state)
 {
     (void)state;
-    enum { N = 67 };
+    enum { MOST = 67, GUARD = 0x4321 };
     atoll_rng rng;
-    float w[N], g[N];
-    uint16_t s[N] = {0};
     atoll_rng_seed(&rng, 4, 1);
-    fill_normal(&rng, w, N);
-    for (int step = 0; step < 50; step++) {
-        float was[N], a = atoll_rng_normal(&rng), rate = 0.01f + atoll_rng_uniform(&rng);
-        double square[N];
-        fill_normal(&rng, g, N);
-        for (int i = 0; i < N; i++) {
-            was[i] = w[i];
-            square[i] = widen(s[i]) + (double)a * g[i] * a * g[i];
+    for (size_t n = 0; n <= MOST; n++) {
+        float w[MOST + 1], g[MOST + 1];
+        uint16_t s[MOST + 1] = {0};
+        fill_normal(&rng, w, MOST + 1);
+        s[n] = GUARD;
+        for (int step = 0; step < 50; step++) {
+            float was[MOST + 1], a = atoll_rng_normal(&rng), rate = 0.01f + atoll_rng_uniform(&rng);
+            double square[MOST + 1];
+            fill_normal(&rng, g, MOST + 1);
+            g[step] = 0;
+            memcpy(was, w, sizeof was);
+            for (size_t i = 0; i < n; i++)
+                square[i] = widen(s[i]) + pow((double)a * g[i], 2);
+            atoll_adagrad_short(w, s, g, a, rate, n);
+            for (size_t i = 0; i < n; i++) {
+                assert_true(fabs(widen(s[i]) - square[i]) <= square[i] * (1.0 / 256 + 1e-6));
+                assert_near(w[i], was[i] - rate * a * g[i] / sqrt(square[i] + 1e-8), 1e-5);
+            }
+            assert_true(w[n] == was[n] && s[n] == GUARD);
         }
-        atoll_adagrad_short(w, s, g, a, rate, N);
-        for (int i = 0; i < N; i++) {
-            assert_near(widen(s[i]), square[i], square[i] / 256);
-            assert_near(w[i], was[i] - rate * a * g[i] / sqrt(square[i] + 1e-8), 1e-5);
-        }
+    }
+}
+
+/* 256 (1 + 1/128) is the next above 256: 1 is half way and goes up, less is lost. */
+static void short_accumulators_lose_what_is_far_below_them(void **state)
+{
+    (void)state;
+    static const struct {
+        float gradient, after;
+    } step[] = {{16, 256}, {0, 256}, {0.99f, 256}, {-0.99f, 256}, {1, 258}, {1.7f, 260}, {1e18f, 1e36f}};
+    float w = 0;
+    uint16_t s = 0;
+    for (size_t i = 0; i < sizeof step / sizeof *step; i++) {
+        float was = w;
+        atoll_adagrad_short(&w, &s, &step[i].gradient, 1, 1, 1);
+        assert_true(fabs(widen(s) - step[i].after) <= step[i].after / 300);
+        assert_true(step[i].gradient > 0 ? w < was : step[i].gradient < 0 ? w > was : w == was);
     }
 }
 
@@ -263,6 +285,7 @@ int main(void)
         cmocka_unit_test(softmax_equals_the_definition),
         cmocka_unit_test(adagrad_equals_the_formula),
         cmocka_unit_test(short_accumulators_are_the_upper_halves_of_floats),
+        cmocka_unit_test(short_accumulators_lose_what_is_far_below_them),
         cmocka_unit_test(products_equal_the_plain_loops),
         cmocka_unit_test(syrk_sums_the_upper_triangle),
         cmocka_unit_test(cholesky_solves),

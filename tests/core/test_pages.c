@@ -401,6 +401,87 @@ static void readers_never_see_a_change(void **state)
     pager_close(&s.pager);
 }
 
+/* ---- several threads of one writer ---- */
+
+typedef struct owner {
+    atoll_pager *pager;
+    atoll_array array;
+    atoll_rng rng;
+    uint64_t mirror[6000]; /* what the array should hold */
+    uint32_t round;
+} owner;
+
+/* Grows, edits and now and then clears an array that is its own. */
+static void *live_apart(void *arg)
+{
+    owner *o = arg;
+    const uint32_t most = sizeof o->mirror / sizeof *o->mirror;
+    if (o->round % 7 == 6) {
+        atoll_array_clear(o->pager, &o->array);
+        memset(o->mirror, 0, sizeof o->mirror);
+    }
+    uint32_t want = o->array.count + 1 + atoll_rng_below(&o->rng, 1000);
+    must_grow(o->pager, &o->array, want < most ? want : most);
+    for (int i = 0; i < 300; i++) {
+        uint32_t at = atoll_rng_below(&o->rng, o->array.count);
+        o->mirror[at] = atoll_rng_next(&o->rng);
+        memcpy(must_edit(o->pager, &o->array, at), &o->mirror[at], sizeof o->mirror[at]);
+    }
+    return NULL;
+}
+
+static void holds_its_mirror(const atoll_array *array, const uint64_t *mirror)
+{
+    for (uint32_t i = 0; i < array->count; i++)
+        assert_memory_equal(atoll_array_at(array, i), &mirror[i], sizeof mirror[i]);
+}
+
+static void different_arrays_change_at_once(void **state)
+{
+    (void)state;
+    enum { OWNERS = 3, ROUNDS = 14 };
+    static owner owners[OWNERS];
+    static uint64_t then[OWNERS][sizeof owners->mirror / sizeof *owners->mirror];
+    static const uint32_t bytes[OWNERS] = {8, 24, 4096};
+    atoll_pager pager;
+    pthread_t thread[OWNERS];
+    pager_open(&pager);
+    for (uint32_t o = 0; o < OWNERS; o++) {
+        owners[o] = (owner){.pager = &pager};
+        atoll_rng_seed(&owners[o].rng, 8, o);
+        atoll_array_init(&owners[o].array, bytes[o]);
+    }
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        atoll_array frozen[OWNERS];
+        uint64_t held = 0;
+        int ticket = atoll_reclaim_enter(pager.reclaim);
+        for (int o = 0; o < OWNERS; o++) {
+            frozen[o] = owners[o].array;
+            memcpy(then[o], owners[o].mirror, sizeof then[o]);
+            owners[o].round = round;
+        }
+        atoll_reclaim_advance(pager.reclaim);
+        for (int o = 0; o < OWNERS; o++)
+            assert_int_equal(pthread_create(&thread[o], NULL, live_apart, &owners[o]), 0);
+        for (int o = 0; o < OWNERS; o++) /* the frozen ones are read meanwhile */
+            holds_its_mirror(&frozen[o], then[o]);
+        for (int o = 0; o < OWNERS; o++)
+            assert_int_equal(pthread_join(thread[o], NULL), 0);
+        for (int o = 0; o < OWNERS; o++) {
+            holds_its_mirror(&frozen[o], then[o]);
+            holds_its_mirror(&owners[o].array, owners[o].mirror);
+            held += atoll_array_bytes(&owners[o].array);
+        }
+        assert_int_equal(pager.live_bytes, held);
+        atoll_reclaim_leave(pager.reclaim, ticket);
+    }
+    for (int o = 0; o < OWNERS; o++)
+        atoll_array_clear(&pager, &owners[o].array);
+    atoll_reclaim_advance(pager.reclaim);
+    assert_int_equal(atoll_reclaim_waiting_bytes(pager.reclaim), 0);
+    pager_close(&pager);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +493,7 @@ int main(void)
         cmocka_unit_test(pages_travel_through_a_checkpoint),
         cmocka_unit_test(short_memory_leaves_the_array_usable),
         cmocka_unit_test(readers_never_see_a_change),
+        cmocka_unit_test(different_arrays_change_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 #include "core/predict.h"
 #include "tests/core/paged.h"
 
-enum { DIM = 32, VECTOR = 6, LABELS = 8, EXPERTS = 6, CANDIDATE = 3 };
+enum { DIM = 32, VECTOR = 6, LABELS = 8, EXPERTS = 6, CANDIDATE = 3, FEATURES = 6, KNOWN = 4, COMMON = 2 };
 
 /* The shared expert knows labels 0..5; label 6 only votes know, label 7 the analytic half. */
 static const struct {
@@ -21,8 +21,8 @@ typedef struct trial {
     atoll_pager pager;
     atoll_model model;
     atoll_workspace workspace;
-    uint32_t bucket[4];
-    float weight[4], embedding[DIM], dense[VECTOR], context_embedding[DIM];
+    uint32_t bucket[FEATURES];
+    float weight[FEATURES], embedding[DIM], dense[VECTOR], context_embedding[DIM];
     atoll_encoded encoded;
     atoll_context context;
     atoll_rng rng;
@@ -41,13 +41,13 @@ static void add_expert(trial *t, uint32_t e)
         assert_int_equal(atoll_expert_add_label(&t->pager, expert, makeup[e].first + l, &output, NULL), ATOLL_OK);
     if (makeup[e].labels)
         assert_int_equal(atoll_net_set_dense(&t->pager, &expert->net, VECTOR, NULL), ATOLL_OK);
-    atoll_input input = {.bucket = t->bucket, .weight = t->weight, .features = 4};
+    atoll_input input = {.bucket = t->bucket, .weight = t->weight, .features = FEATURES};
     assert_int_equal(atoll_net_admit(&t->pager, &expert->net, &t->workspace.net, &input, NULL), ATOLL_OK);
 }
 
 static void trial_open(trial *t)
 {
-    *t = (trial){.bucket = {10, 20, 30, 40}, .weight = {0.5f, 0.5f, 0.5f, 0.5f}};
+    *t = (trial){.bucket = {10, 20, 30, 40, 50, 60}, .weight = {0.5f, 0.4f, 0.3f, 0.5f, 0.3f, 0.4f}};
     pager_open(&t->pager);
     atoll_workspace_init(&t->workspace);
     atoll_rng_seed(&t->rng, 3, 0);
@@ -65,9 +65,9 @@ static void trial_open(trial *t)
     fill_normal(&t->rng, t->dense, VECTOR);
     t->encoded = (atoll_encoded){.bucket = t->bucket,
                                  .weight = t->weight,
-                                 .features = 4,
-                                 .common = 4,
-                                 .known = 4,
+                                 .features = FEATURES,
+                                 .common = COMMON,
+                                 .known = KNOWN,
                                  .embedding = t->embedding,
                                  .dense = t->dense,
                                  .has_dense = true};
@@ -109,7 +109,8 @@ static void the_input_is_what_was_encoded(void **state)
     atoll_input input = input_of(&t);
     assert_ptr_equal(input.bucket, t.bucket);
     assert_ptr_equal(input.weight, t.weight);
-    assert_int_equal(input.features, 4);
+    assert_int_equal(input.features, KNOWN); /* networks have nothing to say of rarer ones */
+    assert_int_equal(input.common, COMMON);
     assert_ptr_equal(input.dense, t.dense);
     assert_memory_equal(input.linear, t.embedding, sizeof t.embedding);
     assert_memory_equal(input.linear + DIM, t.context_embedding, sizeof t.context_embedding);
@@ -137,6 +138,40 @@ static void the_gate_is_over_those_that_are_routed_to(void **state)
     t.model.expert[1].state = t.model.expert[2].state = t.model.expert[3].state = ATOLL_EXPERT_ARCHIVED;
     assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
     assert_true(sum_of(gate, EXPERTS) == 0);
+    trial_close(&t);
+}
+
+/* It has rows for them all here, but reads the common ones alone, and leaves the input as it is. */
+static void the_gate_reads_common_features(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_input input = input_of(&t), all = input;
+    float *gate = t.workspace.gate, share[EXPERTS] = {0}, said[3][EXPERTS];
+    all.features = FEATURES;
+    assert_int_equal(atoll_net_admit(&t.pager, &t.model.gate.net, &t.workspace.net, &all, NULL), ATOLL_OK);
+    for (int i = 0; i < 20; i++) { /* all of them come to speak for expert 1 */
+        assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+        assert_int_equal(atoll_gate_score(&t.model.gate, &t.workspace.net, &all, t.workspace.vote, t.workspace.open,
+                                          gate, NULL),
+                         ATOLL_OK);
+        assert_int_equal(atoll_gate_learn(&t.pager, &t.model.gate, &t.workspace.net, &all, t.workspace.vote, share, 1,
+                                          gate, NULL),
+                         ATOLL_OK);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        input.common = 2 * i;
+        assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+        memcpy(said[i], gate, sizeof said[i]);
+        assert_int_equal(input.features, KNOWN);
+        all.features = 2 * i;
+        assert_int_equal(atoll_gate_score(&t.model.gate, &t.workspace.net, &all, t.workspace.vote, t.workspace.open,
+                                          gate, NULL),
+                         ATOLL_OK);
+        assert_memory_equal(said[i], gate, sizeof said[i]);
+        assert_true(i == 0 || said[i][1] > said[i - 1][1]);
+    }
     trial_close(&t);
 }
 
@@ -283,6 +318,85 @@ static void the_route_mixes_its_experts(void **state)
     trial_close(&t);
 }
 
+/* A route of candidates alone is the shared expert's, unless they are on trial; archived ones do not speak either. */
+static void the_shared_expert_answers_for_candidates(void **state)
+{
+    (void)state;
+    static const uint32_t others[] = {CANDIDATE, 4, 5};
+    trial t;
+    atoll_voices voices;
+    trial_open(&t);
+    t.context.count = 0; /* no votes */
+    atoll_input input = input_of(&t);
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, NULL, &voices, NULL), ATOLL_OK);
+    const float *voice = t.workspace.voice[ATOLL_VOICE_EXPERTS], *shared = voices.says[ATOLL_VOICE_SHARED];
+    for (int i = 0; i < 3; i++) {
+        const atoll_route route = {.count = 1, .expert = {others[i]}, .weight = {1}};
+        assert_int_equal(atoll_predict_experts(&t.model, &t.workspace, &input, &route, false, NULL), ATOLL_OK);
+        double part = sum_of(voice, LABELS);
+        assert_true(part > 0.5 && part < 1 + 1e-6); /* all but what the votes would have */
+        for (int y = 0; y < LABELS; y++)
+            assert_near(voice[y], part * shared[y], 1e-6);
+    }
+    const atoll_route route = {.count = 1, .expert = {CANDIDATE}, .weight = {1}};
+    assert_int_equal(atoll_predict_experts(&t.model, &t.workspace, &input, &route, true, NULL), ATOLL_OK);
+    for (uint32_t y = 0; y < LABELS; y++) /* it knows two labels */
+        assert_true((voice[y] > 0) == (y - makeup[CANDIDATE].first < makeup[CANDIDATE].labels));
+    t.model.expert[CANDIDATE].state = ATOLL_EXPERT_ACTIVE;
+    float trial_voice[LABELS];
+    memcpy(trial_voice, voice, sizeof trial_voice);
+    assert_int_equal(atoll_predict_experts(&t.model, &t.workspace, &input, &route, false, NULL), ATOLL_OK);
+    assert_memory_equal(voice, trial_voice, sizeof trial_voice); /* trusted, it says what it said on trial */
+    trial_close(&t);
+}
+
+static const float *youth_of(trial *t)
+{
+    atoll_voices voices;
+    atoll_input input = input_of(t);
+    assert_int_equal(atoll_predict_others(&t->model, &t->workspace, &input, &t->context, NULL, &voices, NULL),
+                     ATOLL_OK);
+    const float *odds = voices.says[ATOLL_VOICE_YOUTH];
+    assert_ptr_equal(odds, t->workspace.voice[ATOLL_VOICE_YOUTH]);
+    for (int y = 0; y < LABELS; y++)
+        assert_true(isfinite(odds[y]) && odds[y] >= 1);
+    return odds;
+}
+
+static void teach(trial *t, uint32_t label, uint32_t records)
+{
+    atoll_expert_label *place = atoll_array_edit(&t->pager, &t->model.expert[0].labels, label);
+    assert_non_null(place);
+    place->records = records;
+}
+
+/* Favour is for labels that have been taught little, but not for those that later ones have overtaken. */
+static void youth_passes(void **state)
+{
+    (void)state;
+    enum { MANY = 1000000, KNOWN_LABELS = 6 };
+    trial t;
+    trial_open(&t);
+    const float *odds = youth_of(&t);
+    for (int y = 0; y < LABELS; y++)
+        assert_true(odds[y] == odds[0] && odds[y] > 1); /* nobody has been taught: none before another */
+    t.model.labels = KNOWN_LABELS;
+    for (uint32_t y = 0; y + 1 < KNOWN_LABELS; y++)
+        teach(&t, y, MANY);
+    youth_of(&t);
+    for (uint32_t y = 0; y < KNOWN_LABELS; y++)
+        assert_true(y + 1 < KNOWN_LABELS ? odds[y] == 1 : odds[y] > 1);
+    float last = odds[KNOWN_LABELS - 1];
+    teach(&t, KNOWN_LABELS - 1, 1);
+    assert_true(youth_of(&t)[KNOWN_LABELS - 1] < last);
+    teach(&t, KNOWN_LABELS - 1, MANY);
+    teach(&t, 0, 0); /* rare for good */
+    youth_of(&t);
+    for (uint32_t y = 0; y < KNOWN_LABELS; y++)
+        assert_true(odds[y] == 1);
+    trial_close(&t);
+}
+
 static void a_workspace_fits_growing_models(void **state)
 {
     (void)state;
@@ -329,11 +443,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_input_is_what_was_encoded),
         cmocka_unit_test(the_gate_is_over_those_that_are_routed_to),
+        cmocka_unit_test(the_gate_reads_common_features),
         cmocka_unit_test(the_gate_may_know_fewer_experts),
         cmocka_unit_test(an_expert_reads_its_dense_part_where_there_is_one),
         cmocka_unit_test(voices_speak_where_they_can),
         cmocka_unit_test(the_analytic_voice_is_sure_of_what_it_learned),
         cmocka_unit_test(the_route_mixes_its_experts),
+        cmocka_unit_test(the_shared_expert_answers_for_candidates),
+        cmocka_unit_test(youth_passes),
         cmocka_unit_test(a_workspace_fits_growing_models),
         cmocka_unit_test(abstains_when_unsure_of_the_new),
     };

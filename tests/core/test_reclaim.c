@@ -174,6 +174,81 @@ static void readers_never_see_what_is_freed(void **state)
     atoll_reclaim_free(t.reclaim);
 }
 
+/* ---- several threads of one writer ---- */
+
+enum { HANDS = 4, ROUNDS = 30, RETIRED = 300 };
+
+typedef struct writers {
+    atoll_reclaim *reclaim;
+    pthread_barrier_t begin, end;
+    int released[HANDS][ROUNDS][RETIRED];
+} writers;
+
+typedef struct hand {
+    writers *writers;
+    pthread_t thread;
+    int number;
+} hand;
+
+static void *retire_always(void *arg)
+{
+    const hand *h = arg;
+    writers *w = h->writers;
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_barrier_wait(&w->begin);
+        for (int i = 0; i < RETIRED; i++)
+            atoll_reclaim_retire(w->reclaim, &w->released[h->number][round][i], (size_t)h->number + 1, count_release);
+        pthread_barrier_wait(&w->end);
+    }
+    return NULL;
+}
+
+/* How often each thing of a round has been released; all alike. */
+static int released_of(const writers *w, int round)
+{
+    int times = w->released[0][round][0];
+    for (int h = 0; h < HANDS; h++)
+        for (int i = 0; i < RETIRED; i++)
+            assert_int_equal(w->released[h][round][i], times);
+    return times;
+}
+
+static void the_writers_threads_retire_at_once(void **state)
+{
+    (void)state;
+    static writers w;
+    hand hands[HANDS];
+    const size_t bytes = RETIRED * HANDS * (HANDS + 1) / 2; /* a round's */
+    w.reclaim = atoll_reclaim_new();
+    assert_non_null(w.reclaim);
+    pthread_barrier_init(&w.begin, NULL, HANDS + 1);
+    pthread_barrier_init(&w.end, NULL, HANDS + 1);
+    for (int h = 0; h < HANDS; h++) {
+        hands[h] = (hand){.writers = &w, .number = h};
+        assert_int_equal(pthread_create(&hands[h].thread, NULL, retire_always, &hands[h]), 0);
+    }
+    int ticket = -1;
+    for (int round = 0; round < ROUNDS; round++) {
+        if (round % 3 == 0)
+            ticket = atoll_reclaim_enter(w.reclaim); /* who enters now keeps this round and what follows */
+        pthread_barrier_wait(&w.begin);
+        pthread_barrier_wait(&w.end);
+        if (round % 3 == 2)
+            atoll_reclaim_leave(w.reclaim, ticket);
+        assert_int_equal(atoll_reclaim_waiting_bytes(w.reclaim), bytes * ((size_t)round % 3 + 1));
+        atoll_reclaim_advance(w.reclaim);
+        assert_int_equal(released_of(&w, round), round % 3 == 2);
+    }
+    assert_int_equal(atoll_reclaim_waiting_bytes(w.reclaim), 0);
+    for (int h = 0; h < HANDS; h++)
+        pthread_join(hands[h].thread, NULL);
+    for (int round = 0; round < ROUNDS; round++)
+        assert_int_equal(released_of(&w, round), 1);
+    pthread_barrier_destroy(&w.begin);
+    pthread_barrier_destroy(&w.end);
+    atoll_reclaim_free(w.reclaim);
+}
+
 /* More readers than places: those without one yield, and all get through. */
 static void *crowd(void *arg)
 {
@@ -215,6 +290,7 @@ int main(void)
         cmocka_unit_test(every_place_can_be_taken),
         cmocka_unit_test(free_releases_what_waits),
         cmocka_unit_test(readers_never_see_what_is_freed),
+        cmocka_unit_test(the_writers_threads_retire_at_once),
         cmocka_unit_test(a_crowd_gets_through),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
