@@ -1,5 +1,6 @@
 #include "retrieval/faiss.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,15 +11,26 @@
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
 #include <faiss/c_api/index_io_c.h>
+#include <faiss/c_api/utils/distances_c.h>
 
 /* libgomp's; its header is not needed for one prototype. The number counts for the calling thread alone. */
 extern void omp_set_num_threads(int count);
 
+/* FAISS takes memory for a whole block of distances, 16 MB at its defaults, however few are asked for. */
+static void small_blocks(void)
+{
+    faiss_set_distance_compute_blas_query_bs(64);
+    faiss_set_distance_compute_blas_database_bs(512);
+}
+
 static void one_thread(void)
 {
     static _Thread_local bool done;
-    if (!done)
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (!done) {
         omp_set_num_threads(1);
+        pthread_once(&once, small_blocks);
+    }
     done = true;
 }
 
