@@ -146,6 +146,7 @@ atoll_status atoll_route_match(const atoll_route *routes, uint32_t count, const 
             continue;
         if (serves(&routes[i], method)) {
             out->route = &routes[i];
+            out->allow[0] = 0; /* for refused methods only */
             return cut_query(query, out, error);
         }
         allow(out, routes[i].method);

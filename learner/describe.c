@@ -152,6 +152,8 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .weight_shared = weight[ATOLL_VOICE_SHARED],
                          .weight_experts = weight[ATOLL_VOICE_EXPERTS],
                          .weight_votes = weight[ATOLL_VOICE_VOTES],
+                         .weight_analytic = weight[ATOLL_VOICE_ANALYTIC],
+                         .weight_youth = weight[ATOLL_VOICE_YOUTH],
                          .routed = p->tally.routes.routed,
                          .overflowed = p->tally.routes.overflowed,
                          .dropped = p->tally.routes.dropped,

@@ -541,8 +541,12 @@ static atoll_status begin_state(atoll_learner *learner, const atoll_config *conf
         status = atoll_fail(error, ATOLL_DAMAGED, "the journal lacks its beginning, and there is no checkpoint");
     if (status == ATOLL_OK)
         status = atoll_config_merge(&first, (const char *)entry.payload, entry.bytes, error);
+    if (status == ATOLL_OK && (status = atoll_state_init(&learner->state, &first, error)) == ATOLL_OK) {
+        learner->state.model.version = entry.commit;
+        learner->state.model.time_ms = entry.time_ms;
+    }
     free(buffer);
-    return status ? status : atoll_state_init(&learner->state, &first, error);
+    return status;
 }
 
 static atoll_status open_stores(atoll_learner *learner, const char *path, size_t map_bytes, atoll_error *error)

@@ -139,7 +139,7 @@ typedef struct atoll_stats {
     double prequential_recent; /* the same over the last 1,000 or so */
     double log_loss;         /* running mean */
     double no_change;        /* share that repeats the label before it: the baseline to print beside it */
-    double weight_shared, weight_experts, weight_votes; /* of the combination */
+    double weight_shared, weight_analytic, weight_experts, weight_votes, weight_youth; /* of the combination */
     uint64_t routed, overflowed, dropped; /* tokens */
     double gate_entropy;     /* running mean, nats */
     uint64_t parameter_bytes, memory_bytes, index_bytes, retired_bytes, journal_bytes, state_bytes;
