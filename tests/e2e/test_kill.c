@@ -21,8 +21,13 @@
 #include "core/writer.h"
 #include "tests/support/server.h"
 
+#ifdef ATOLL_SANITIZE
+enum { KILLS = 20 };
+#else
+enum { KILLS = 56 };
+#endif
+
 enum {
-    KILLS = 56,
     EARLY_EVERY = 7,         /* one kill in so many comes while the server starts */
     EARLY_MOST_US = 60000,
     ENDING_EVERY = 5,        /* one while it ends, in the midst of its last checkpoint */

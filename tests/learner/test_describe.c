@@ -28,7 +28,6 @@ static void a_new_model_tells_of_nothing_learned(void **state)
     atoll_expert_info *experts;
     atoll_domain_stats *domains;
     uint32_t count;
-    running_catch_up(r);
     atoll_stats stats = running_stats(r);
     assert_int_equal(stats.version, 1);
     assert_int_equal(stats.journal_last, 1);

@@ -32,6 +32,7 @@ int running_set_up(void **state)
     r->asker = atoll_asker_new();
     assert_non_null(r->asker);
     running_open(r);
+    running_catch_up(r); /* its first commit, the configuration */
     *state = r;
     return 0;
 }
