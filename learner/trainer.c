@@ -494,6 +494,8 @@ static atoll_status rehearse(atoll_trainer *trainer, atoll_state *state, atoll_e
                                            &voices, error)) ||
             (status = atoll_predict_gate(model, workspace, &input, sample->context, error)))
             return status;
+        /* Labels of the past are old: to them the odds of the young only do harm, and would be unlearned. */
+        voices.says[ATOLL_VOICE_YOUTH] = NULL;
         atoll_gate_route(workspace->gate, 1, model->experts, model->config.top_k, model->config.capacity_factor,
                          ATOLL_OVERFLOW_KEEP, workspace->load, &route, &ignored);
         if ((status = combine(model, workspace, &input, &route, false, &voices, error)) == ATOLL_OK)
