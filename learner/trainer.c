@@ -465,7 +465,8 @@ static atoll_status gather(atoll_trainer *trainer, atoll_state *state, uint32_t 
             status = add_replay(trainer, atoll_memory_at(&view, slot[r]), slot[r], r == 0 && i % GATE_REPLAY_EVERY == 0,
                                 dim, error);
         if (status == ATOLL_OK && i % REHEARSE_EVERY == 0 && draw(state, rng, true, 1, slot)) {
-            status = add_replay(trainer, atoll_memory_at(&view, slot[0]), slot[0], true, dim, error);
+            if ((status = add_replay(trainer, atoll_memory_at(&view, slot[0]), slot[0], true, dim, error)))
+                return status;
             trainer->rehearsed[trainer->rehearsals++] = trainer->sample[--trainer->samples];
         }
         if (status)
