@@ -21,7 +21,7 @@ enum {
     CHECKPOINT_RECORDS = 15000,    /* learned since the last checkpoint: about three seconds of replay */
     PENDING_BYTES = 64 << 20,      /* submissions that wait for the disk */
     TRIM_RECORDS = 1000,           /* learned since the heap was last walked for what can be given back */
-    NICENESS = 5                   /* learning gives way to requests */
+    NICENESS = 15                  /* learning gives way to requests */
 };
 
 /* ---- reading what is published ---- */
@@ -302,6 +302,7 @@ static atoll_status learn_entry(atoll_learner *learner, const atoll_entry *entry
 static void *write_checkpoints(void *arg)
 {
     atoll_learner *learner = arg;
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
     pthread_mutex_lock(&learner->mutex);
     for (;;) {
         while (!learner->checkpoint || learner->checkpoint_written) {
