@@ -466,13 +466,14 @@ static void *learn(void *arg)
     while (!atomic_load(&learner->stopping)) {
         atoll_error error = {0};
         uint64_t last = atoll_journal_wait(learner->journal, learner->state.model.version, WAIT_MS);
+        bool idle = last == learner->state.model.version; /* nothing came for as long as it waited */
         if (!atomic_load(&learner->failed) && catch_up(learner, last, &p, &buffer, &capacity, &error))
             fail_learning(learner, learner->state.model.version + 1, &error);
         serve_waiters(learner, published_version(learner), false);
         if (atomic_load(&learner->failed))
             continue;
         maybe_checkpoint(learner, &p);
-        if (atoll_journal_last(learner->journal) == learner->state.model.version)
+        if (idle)
             rest(learner, &p);
     }
     end_checkpoint(learner, &p, true);
