@@ -14,7 +14,7 @@
 #include "learner/twin.h"
 #include "retrieval/context.h"
 
-enum { GATE_REPLAY_EVERY = 2, SAMPLES_A_RECORD = 1 + ATOLL_REPLAYS };
+enum { GATE_REPLAY_EVERY = 4, SAMPLES_A_RECORD = 1 + ATOLL_REPLAYS };
 
 _Static_assert(ATOLL_STEP_RECORDS * SAMPLES_A_RECORD <= ATOLL_FIT_SAMPLES, "one fit takes a step's samples");
 
@@ -462,7 +462,7 @@ static atoll_status gather(atoll_trainer *trainer, atoll_state *state, uint32_t 
         atoll_status status = add_fresh(trainer, &trainer->items[i], error);
         uint32_t drawn = draw(state, rng, false, ATOLL_REPLAYS, slot);
         for (uint32_t r = 0; r < drawn && status == ATOLL_OK; r++)
-            status = add_replay(trainer, atoll_memory_at(&view, slot[r]), slot[r], r == 0 && i % GATE_REPLAY_EVERY == 0,
+            status = add_replay(trainer, atoll_memory_at(&view, slot[r]), slot[r], r == 0 && i % GATE_REPLAY_EVERY == 1,
                                 dim, error);
         if (status == ATOLL_OK && i % REHEARSE_EVERY == 0 && draw(state, rng, true, 1, slot)) {
             if ((status = add_replay(trainer, atoll_memory_at(&view, slot[0]), slot[0], true, dim, error)))
@@ -540,6 +540,9 @@ static void fit_routed(void *arg)
     for (uint32_t i = 0; i < trainer->samples && w->status == ATOLL_OK; i++)
         if (trainer->sample[i]->context && trainer->sample[i]->owner != ATOLL_EXPERT_NONE)
             w->status = atoll_fit_gate(w->state, &w->hand->workspace, trainer->sample[i], share, &w->error);
+    for (uint32_t i = 0; i < trainer->rehearsals && w->status == ATOLL_OK; i++)
+        if (trainer->rehearsed[i]->owner != ATOLL_EXPERT_NONE)
+            w->status = atoll_fit_gate(w->state, &w->hand->workspace, trainer->rehearsed[i], share, &w->error);
 }
 
 static atoll_status fit(atoll_trainer *trainer, atoll_state *state, uint64_t commit, atoll_error *error)
