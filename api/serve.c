@@ -6,6 +6,7 @@
 #include "api/serve.h"
 
 #include <pthread.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -73,6 +74,17 @@ close:
     return result;
 }
 
+/*
+ * Learning frees and takes back hundreds of megabytes of pages a second; by default the heap would give them to the
+ * system and ask for them again, at the price of a fault a page. Models give memory back when they rest.
+ */
+static void keep_heap(void)
+{
+    enum { KEEP_BYTES = 512 << 20 };
+    mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+}
+
 int atoll_serve_main(int argc, char **argv, FILE *out)
 {
     atoll_options options;
@@ -86,6 +98,8 @@ int atoll_serve_main(int argc, char **argv, FILE *out)
     if (!atoll_options_log_level(options.log_level, &level, &error))
         atoll_log_set_level(level);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is a full disk, not an end */
+    keep_heap();
     sigemptyset(&ends);
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
