@@ -21,8 +21,8 @@ typedef struct atoll_sample {
 enum { ATOLL_FIT_SAMPLES = 512 }; /* most that one fit takes */
 
 /*
- * Cross entropy steps on `count` samples in order, then again on those that stayed hard, a few times. Dense first
- * layers step once for every few samples.
+ * Cross entropy steps on `count` samples in order, then once again on those that were hard. Dense first layers
+ * step once for every few samples.
  */
 atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
                               atoll_sample *const *samples, uint32_t count, atoll_error *error);

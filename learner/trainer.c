@@ -16,7 +16,7 @@
 
 /*
  * Each how many records one replay is also shown to the gate, which needs a search. In a flat index that is cheap; in
- * codes a search takes three times as long, and half as many cost a quarter point of accuracy on CLINC150.
+ * codes a search takes several times as long, and half as many cost a quarter point of accuracy on CLINC150.
  */
 enum { GATE_REPLAY_EVERY = 4, GATE_REPLAY_EVERY_CODED = 8, SAMPLES_A_RECORD = 1 + ATOLL_REPLAYS };
 
