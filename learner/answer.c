@@ -1,0 +1,229 @@
+#include "learner/step.h"
+
+#include <string.h>
+
+#include "core/kernels.h"
+#include "learner/growth.h"
+#include "learner/tally.h"
+#include "retrieval/context.h"
+
+enum { NEWBORN = 8 }; /* room for experts that are born in a step */
+
+static const float fresh_importance = 1;
+
+/* ---- encode ---- */
+
+bool atoll_step_take_encoded(atoll_hand *h, const atoll_encoder *encoder, uint32_t terms, bool vector,
+                             atoll_encoded *encoded)
+{
+    *encoded = (atoll_encoded){0};
+    encoded->bucket = atoll_arena_take(&h->arena, (terms + 1) * sizeof *encoded->bucket);
+    encoded->weight = atoll_arena_take(&h->arena, (terms + 1) * sizeof *encoded->weight);
+    encoded->embedding = atoll_arena_take(&h->arena, encoder->embedding_dim * sizeof *encoded->embedding);
+    if (vector)
+        encoded->dense = atoll_arena_take(&h->arena, encoder->vector_dim * sizeof *encoded->dense);
+    return encoded->bucket && encoded->weight && encoded->embedding && (!vector || encoded->dense);
+}
+
+static atoll_status encode(atoll_hand *h, const atoll_state *state, atoll_step_item *it, atoll_error *error)
+{
+    const atoll_record *record = it->record;
+    const atoll_encoder *encoder = &state->model.encoder;
+    it->terms = 0;
+    /* What cannot be read as words was refused at the door; text without any is learned as none. */
+    if (record->text.data && atoll_terms_extract(h->text, record->text, encoder->buckets, h->term,
+                                                 &it->terms, NULL) != ATOLL_OK)
+        it->terms = 0;
+    it->term = atoll_arena_take(&h->arena, (it->terms + 1) * sizeof *it->term);
+    it->context.embedding = atoll_arena_take(&h->arena, encoder->embedding_dim * sizeof(float));
+    if (!it->term || !it->context.embedding ||
+        !atoll_step_take_encoded(h, encoder, it->terms, record->vector != NULL, &it->encoded))
+        return atoll_step_no_memory(error);
+    memcpy(it->term, h->term, it->terms * sizeof *it->term);
+    atoll_encoder_weigh(encoder, it->term, it->terms, &it->encoded);
+    if (record->vector)
+        atoll_encoder_scale(encoder, record->vector, &it->encoded);
+    atoll_encoder_embed(encoder, &it->encoded);
+    return ATOLL_OK;
+}
+
+/* Random features of those of the items from..to-1 that have a vector, as one product. */
+static atoll_status encode_vectors(atoll_hand *h, const atoll_state *state, atoll_step_item *items, uint32_t from,
+                                   uint32_t to, atoll_error *error)
+{
+    uint32_t vectors = 0, dim = state->model.encoder.vector_dim;
+    for (uint32_t i = from; i < to; i++)
+        vectors += items[i].encoded.has_dense;
+    if (!vectors)
+        return ATOLL_OK;
+    float *v = atoll_arena_take(&h->arena, (size_t)vectors * dim * sizeof *v);
+    float *z = atoll_arena_take(&h->arena, (size_t)vectors * ATOLL_RIDGE_FEATURES * sizeof *z);
+    if (!v || !z)
+        return atoll_step_no_memory(error);
+    vectors = 0;
+    for (uint32_t i = from; i < to; i++)
+        if (items[i].encoded.has_dense) {
+            memcpy(v + (size_t)vectors * dim, items[i].encoded.dense, dim * sizeof *v);
+            items[i].z = z + (size_t)vectors++ * ATOLL_RIDGE_FEATURES;
+        }
+    atoll_ridge_features(state->ridge->random, dim, v, vectors, z);
+    return ATOLL_OK;
+}
+
+/* ---- find neighbours ---- */
+
+atoll_status atoll_step_find_contexts(atoll_hand *h, const atoll_state *state, float *const *embedding,
+                                      const uint32_t *except, atoll_context *const *context, uint32_t count,
+                                      atoll_error *error)
+{
+    uint32_t dim = state->model.encoder.embedding_dim;
+    float *queries = atoll_arena_take(&h->arena, (size_t)count * dim * sizeof *queries);
+    atoll_neighbours *found = atoll_arena_take(&h->arena, count * sizeof *found);
+    if (!queries || !found)
+        return atoll_step_no_memory(error);
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(queries + (size_t)i * dim, embedding[i], dim * sizeof *queries);
+    atoll_status status = atoll_index_search_live(state->index, queries, count, found, error);
+    atoll_memory_view view = atoll_memory_freeze(state->memory);
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
+        atoll_context_fill(&view, &found[i], except[i], dim, context[i]);
+    return status;
+}
+
+/* A copy of `count` floats, with `more` zeros behind them. */
+static float *keep_floats(atoll_hand *h, const float *from, uint32_t count, uint32_t more)
+{
+    float *kept = atoll_arena_take(&h->arena, (count + more + 1) * sizeof *kept);
+    if (!kept)
+        return NULL;
+    memcpy(kept, from, count * sizeof *kept);
+    memset(kept + count, 0, more * sizeof *kept);
+    return kept;
+}
+
+/* Asks voices and gate, and keeps what they say. */
+static atoll_status ask(atoll_hand *h, const atoll_state *state, atoll_step_item *it, atoll_error *error)
+{
+    const atoll_model *model = &state->model;
+    atoll_input input = atoll_predict_input(model, &h->workspace, &it->encoded, &it->context);
+    atoll_status status = atoll_predict_others(model, &h->workspace, &input, &it->context, it->z, &it->voices, error);
+    if (status || (status = atoll_predict_gate(model, &h->workspace, &input, &it->context, error)))
+        return status;
+    it->gate = keep_floats(h, h->workspace.gate, model->experts, NEWBORN);
+    it->vote = keep_floats(h, h->workspace.vote, model->experts, NEWBORN);
+    bool whole = it->gate && it->vote;
+    for (int v = 0; v < ATOLL_VOICES && whole; v++)
+        if (it->voices.says[v])
+            whole = (it->voices.says[v] = keep_floats(h, it->voices.says[v], model->labels, 0)) != NULL;
+    return whole ? ATOLL_OK : atoll_step_no_memory(error);
+}
+
+/* What `ask` kept of an item, back in a workspace that fits the model. */
+static void recall(atoll_workspace *workspace, const atoll_model *model, atoll_step_item *it)
+{
+    memcpy(workspace->gate, it->gate, model->experts * sizeof *workspace->gate);
+    memcpy(workspace->vote, it->vote, model->experts * sizeof *workspace->vote);
+    for (int v = 0; v < ATOLL_VOICES; v++)
+        if (it->voices.says[v]) {
+            memcpy(workspace->voice[v], it->voices.says[v], it->voices.labels * sizeof(float));
+            it->voices.says[v] = workspace->voice[v];
+        }
+}
+
+/* Encodes items, finds their contexts, and asks. */
+static void encode_half(void *arg)
+{
+    atoll_portion *w = arg;
+    atoll_step_item *items = w->trainer->items;
+    float *embedding[ATOLL_STEP_RECORDS];
+    atoll_context *context[ATOLL_STEP_RECORDS];
+    uint32_t except[ATOLL_STEP_RECORDS], count = 0;
+    w->status = atoll_workspace_fit(&w->hand->workspace, &w->state->model, &w->error);
+    for (uint32_t i = w->from; i < w->to && w->status == ATOLL_OK; i++) {
+        w->status = encode(w->hand, w->state, &items[i], &w->error);
+        embedding[count] = items[i].encoded.embedding;
+        context[count] = &items[i].context;
+        except[count++] = ATOLL_SLOT_NONE;
+    }
+    if (w->status || !count ||
+        (w->status = atoll_step_find_contexts(w->hand, w->state, embedding, except, context, count, &w->error)) ||
+        (w->status = encode_vectors(w->hand, w->state, items, w->from, w->to, &w->error)))
+        return;
+    for (uint32_t i = w->from; i < w->to && w->status == ATOLL_OK; i++)
+        w->status = ask(w->hand, w->state, &items[i], &w->error);
+}
+
+/* ---- answer first, assign ---- */
+
+atoll_status atoll_step_combine(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                const atoll_route *route, bool trial, atoll_voices *voices, atoll_error *error)
+{
+    atoll_status status = atoll_predict_experts(model, workspace, input, route, trial, error);
+    voices->says[ATOLL_VOICE_EXPERTS] = route->count ? workspace->voice[ATOLL_VOICE_EXPERTS] : NULL;
+    if (status == ATOLL_OK)
+        atoll_combine(&model->combiner, voices, workspace->combined);
+    return status;
+}
+
+/* Routes the step's records as one batch. */
+static atoll_status route(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_error *error)
+{
+    const atoll_model *model = &state->model;
+    atoll_arena *arena = &trainer->hand[0].arena;
+    float *gate = atoll_arena_take(arena, ((size_t)count * model->experts + 1) * sizeof *gate);
+    atoll_route *routes = atoll_arena_take(arena, count * sizeof *routes);
+    if (!gate || !routes)
+        return atoll_step_no_memory(error);
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(gate + (size_t)i * model->experts, trainer->items[i].gate, model->experts * sizeof *gate);
+    atoll_gate_route(gate, count, model->experts, model->config.top_k, model->config.capacity_factor,
+                     (atoll_overflow)model->config.overflow, trainer->hand[0].workspace.load, routes,
+                     &state->tally.routes);
+    for (uint32_t i = 0; i < count; i++)
+        trainer->items[i].route = routes[i];
+    return ATOLL_OK;
+}
+
+atoll_status atoll_step_ask(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_error *error)
+{
+    atoll_status status = atoll_step_halve(trainer, state, count, encode_half, error);
+    return status ? status : route(trainer, state, count, error);
+}
+
+atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_step_item *it, uint64_t commit,
+                              int64_t time_ms, atoll_error *error)
+{
+    atoll_model *model = &state->model;
+    atoll_workspace *workspace = &trainer->hand[0].workspace;
+    atoll_slice name = it->record->label;
+    atoll_status status = atoll_workspace_fit(workspace, model, error);
+    if (status)
+        return status;
+    uint32_t label = atoll_names_find(&state->labels, name.data, name.bytes);
+    bool known = label < it->voices.labels;
+    atoll_input input = atoll_predict_input(model, workspace, &it->encoded, &it->context);
+    float novelty = atoll_novelty_of(&model->novelty, it->context.familiarity);
+    recall(workspace, model, it);
+    if ((status = atoll_step_combine(model, workspace, &input, &it->route, false, &it->voices, error)))
+        return status;
+    atoll_tally_route(state, workspace->gate, &it->route, time_ms);
+    atoll_tally_answer(state, &it->voices, workspace->combined, label, it->domain);
+    if (known)
+        atoll_combiner_learn(&model->combiner, &it->voices, workspace->combined, label, fresh_importance);
+    it->probability = known ? workspace->combined[label] : 0;
+    if (state->growth.candidate) {
+        if ((status = atoll_step_combine(model, workspace, &input, &it->route, true, &it->voices, error)))
+            return status;
+        if (known)
+            atoll_growth_weigh(state, workspace->combined[label], it->probability);
+    }
+    atoll_novelty_learn(&model->novelty, it->context.familiarity);
+    state->tally.repeated += label == state->tally.last_label;
+    atoll_judged judged = {&input, &it->context, label, novelty};
+    if ((status = atoll_growth_assign(state, workspace, &judged, commit, &it->owner, error)) ||
+        (status = atoll_names_add(&state->labels, name.data, name.bytes, &it->label, error)))
+        return status;
+    state->tally.last_label = it->label;
+    model->labels = state->labels.count;
+    return ATOLL_OK;
+}

@@ -1,0 +1,158 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "learner/step.h"
+#include "tests/support/learning.h"
+
+enum { BATCH = 60 };
+
+/* A model that knows one domain, and a step of `BATCH` further records of it, encoded and asked. */
+typedef struct trial {
+    learning l;
+    atoll_rng rng;
+    learning_record records[BATCH];
+} trial;
+
+static void trial_open(trial *t)
+{
+    atoll_config config;
+    learning_config(&config);
+    learning_open(&t->l, &config);
+    atoll_rng_seed(&t->rng, 1, 0);
+    learning_feed(&t->l, learning_draw_text, &t->rng, 0, 300, 100);
+    for (uint32_t i = 0; i < BATCH; i++) {
+        learning_draw_text(&t->records[i], &t->rng, 0, i % LEARNING_LABELS_A_DOMAIN);
+        t->l.trainer->items[i] =
+            (atoll_step_item){.record = &t->records[i].record, .seq = 301 + i, .domain = UINT32_MAX};
+    }
+}
+
+static void ask(trial *t)
+{
+    assert_int_equal(atoll_step_ask(t->l.trainer, &t->l.state, BATCH, NULL), ATOLL_OK);
+}
+
+static void items_are_encoded_and_asked_as_the_model_would_be(void **state)
+{
+    trial *t = malloc(sizeof *t);
+    (void)state;
+    trial_open(t);
+    atoll_route_counts routes = t->l.state.tally.routes;
+    uint64_t before = learning_digest(&t->l.state);
+    ask(t);
+    const atoll_model *model = &t->l.state.model;
+    uint32_t right = 0;
+    for (uint32_t i = 0; i < BATCH; i++) {
+        const atoll_step_item *it = &t->l.trainer->items[i];
+        assert_true(it->terms > 6 && it->encoded.known > 0);
+        assert_int_equal(it->voices.labels, LEARNING_LABELS_A_DOMAIN);
+        assert_int_equal(it->context.count, ATOLL_NEIGHBOURS);
+        assert_true(it->route.count >= 1);
+        const float *shared = it->voices.says[ATOLL_VOICE_SHARED];
+        assert_null(it->voices.says[ATOLL_VOICE_ANALYTIC]);
+        uint32_t best = 0;
+        float sum = 0;
+        for (uint32_t y = 0; y < model->labels; y++) {
+            sum += shared[y];
+            best = shared[y] > shared[best] ? y : best;
+        }
+        assert_float_equal(sum, 1, 1e-4);
+        right += best == atoll_names_find(&t->l.state.labels, it->record->label.data, it->record->label.bytes);
+    }
+    assert_true(right > BATCH * 3 / 4);
+
+    /* Asking has changed nothing but the count of routes. */
+    assert_true(t->l.state.tally.routes.routed >= routes.routed + BATCH);
+    t->l.state.tally.routes = routes;
+    assert_int_equal(learning_digest(&t->l.state), before);
+    learning_close(&t->l);
+    free(t);
+}
+
+static void judging_counts_and_names_the_owner(void **state)
+{
+    trial *t = malloc(sizeof *t);
+    (void)state;
+    trial_open(t);
+    ask(t);
+    uint64_t asked = t->l.state.tally.asked;
+    for (uint32_t i = 0; i < BATCH; i++) {
+        atoll_step_item *it = &t->l.trainer->items[i];
+        assert_int_equal(atoll_step_judge(t->l.trainer, &t->l.state, it, 4, 0, NULL), ATOLL_OK);
+        assert_int_equal(it->label,
+                         atoll_names_find(&t->l.state.labels, it->record->label.data, it->record->label.bytes));
+        assert_true(it->owner > 0 && it->owner < t->l.state.model.experts);
+        assert_true(it->probability > 0 && it->probability <= 1);
+    }
+    assert_int_equal(t->l.state.tally.asked, asked + BATCH);
+    learning_close(&t->l);
+    free(t);
+}
+
+static void a_new_label_gets_the_next_number(void **state)
+{
+    trial *t = malloc(sizeof *t);
+    (void)state;
+    trial_open(t);
+    t->records[7].record.label = (atoll_slice){"unheard", 7};
+    ask(t);
+    atoll_step_item *it = &t->l.trainer->items[7];
+    assert_int_equal(atoll_step_judge(t->l.trainer, &t->l.state, it, 4, 0, NULL), ATOLL_OK);
+    assert_int_equal(it->label, LEARNING_LABELS_A_DOMAIN);
+    assert_int_equal(t->l.state.model.labels, LEARNING_LABELS_A_DOMAIN + 1);
+    assert_true(it->probability == 0);
+
+    /* The next record of it finds the label, though it was asked when there was none. */
+    t->l.trainer->items[8].record = it->record;
+    it = &t->l.trainer->items[8];
+    assert_int_equal(atoll_step_judge(t->l.trainer, &t->l.state, it, 4, 0, NULL), ATOLL_OK);
+    assert_int_equal(it->label, LEARNING_LABELS_A_DOMAIN);
+    assert_int_equal(t->l.state.model.labels, LEARNING_LABELS_A_DOMAIN + 1);
+    learning_close(&t->l);
+    free(t);
+}
+
+static void a_slot_that_is_excepted_is_not_a_voter(void **state)
+{
+    trial *t = malloc(sizeof *t);
+    atoll_context context[2] = {0}, *of[2] = {&context[0], &context[1]};
+    uint32_t except[2] = {ATOLL_SLOT_NONE, ATOLL_SLOT_NONE};
+    (void)state;
+    trial_open(t);
+    ask(t);
+    atoll_hand *h = &t->l.trainer->hand[0];
+    float *embedding[2] = {t->l.trainer->items[0].encoded.embedding, t->l.trainer->items[0].encoded.embedding};
+    for (int i = 0; i < 2; i++)
+        context[i].embedding = atoll_arena_take(&h->arena, t->l.state.model.encoder.embedding_dim * sizeof(float));
+    except[1] = t->l.trainer->items[0].context.voter[0].slot;
+    assert_int_equal(atoll_step_find_contexts(h, &t->l.state, embedding, except, of, 2, NULL), ATOLL_OK);
+    assert_int_equal(context[0].voter[0].slot, except[1]);
+    for (uint32_t i = 0; i < context[1].count; i++)
+        assert_int_not_equal(context[1].voter[i].slot, except[1]);
+    learning_close(&t->l);
+    free(t);
+}
+
+static int quiet(void **state)
+{
+    (void)state;
+    atoll_log_set_level(ATOLL_LOG_ERROR);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(items_are_encoded_and_asked_as_the_model_would_be),
+        cmocka_unit_test(judging_counts_and_names_the_owner),
+        cmocka_unit_test(a_new_label_gets_the_next_number),
+        cmocka_unit_test(a_slot_that_is_excepted_is_not_a_voter),
+    };
+    return cmocka_run_group_tests(tests, quiet, NULL);
+}

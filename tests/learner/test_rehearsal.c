@@ -1,0 +1,84 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "core/log.h"
+#include "learner/step.h"
+#include "tests/support/learning.h"
+
+enum { BATCH = 60 };
+
+static void open_and_feed(learning *l)
+{
+    atoll_config config;
+    atoll_rng rng;
+    learning_config(&config);
+    learning_open(l, &config);
+    atoll_rng_seed(&rng, 1, 0);
+    learning_feed(l, learning_draw_text, &rng, 0, 300, BATCH);
+    assert_true(l->trainer->rehearsals > 4);
+}
+
+static void rehearsing_changes_the_combination_alone(void **state)
+{
+    learning l;
+    (void)state;
+    open_and_feed(&l);
+    atoll_combiner before = l.state.model.combiner;
+    uint64_t digest = learning_digest(&l.state);
+    assert_int_equal(atoll_step_rehearse(l.trainer, &l.state, NULL), ATOLL_OK);
+    atoll_combiner *after = &l.state.model.combiner;
+    assert_true(after->weight[ATOLL_VOICE_SHARED] != before.weight[ATOLL_VOICE_SHARED]);
+    assert_true(after->weight[ATOLL_VOICE_VOTES] != before.weight[ATOLL_VOICE_VOTES]);
+    assert_true(after->weight[ATOLL_VOICE_ANALYTIC] == before.weight[ATOLL_VOICE_ANALYTIC]); /* silent */
+    assert_true(after->weight[ATOLL_VOICE_YOUTH] == before.weight[ATOLL_VOICE_YOUTH]);
+    *after = before;
+    assert_int_equal(learning_digest(&l.state), digest);
+    learning_close(&l);
+}
+
+static void a_voice_that_errs_loses_its_weight(void **state)
+{
+    learning l;
+    (void)state;
+    open_and_feed(&l);
+    /* Labels other than those that the neighbours will vote for. */
+    for (uint32_t i = 0; i < l.trainer->rehearsals; i++)
+        l.trainer->rehearsed[i]->label = (l.trainer->rehearsed[i]->label + 1) % LEARNING_LABELS_A_DOMAIN;
+    float before = l.state.model.combiner.weight[ATOLL_VOICE_SHARED];
+    for (int times = 0; times < 20; times++)
+        assert_int_equal(atoll_step_rehearse(l.trainer, &l.state, NULL), ATOLL_OK);
+    assert_true(l.state.model.combiner.weight[ATOLL_VOICE_SHARED] < before);
+    learning_close(&l);
+}
+
+static void nothing_to_rehearse_changes_nothing(void **state)
+{
+    learning l;
+    (void)state;
+    open_and_feed(&l);
+    uint64_t digest = learning_digest(&l.state);
+    l.trainer->rehearsals = 0;
+    assert_int_equal(atoll_step_rehearse(l.trainer, &l.state, NULL), ATOLL_OK);
+    assert_int_equal(learning_digest(&l.state), digest);
+    learning_close(&l);
+}
+
+static int quiet(void **state)
+{
+    (void)state;
+    atoll_log_set_level(ATOLL_LOG_ERROR);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rehearsing_changes_the_combination_alone),
+        cmocka_unit_test(a_voice_that_errs_loses_its_weight),
+        cmocka_unit_test(nothing_to_rehearse_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, quiet, NULL);
+}

@@ -1,0 +1,101 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "learner/step.h"
+#include "tests/support/learning.h"
+
+enum { BATCH = 60, COMMITS = 12, SLOTS = 1024 };
+
+static void feed(learning *l, atoll_rng *rng, uint32_t count)
+{
+    learning_feed(l, learning_draw_text, rng, 0, count, count);
+}
+
+static void each_record_is_followed_by_its_replays(void **state)
+{
+    learning l;
+    atoll_config config;
+    atoll_rng rng;
+    (void)state;
+    learning_config(&config);
+    learning_open(&l, &config);
+    atoll_rng_seed(&rng, 1, 0);
+    feed(&l, &rng, BATCH);
+    const atoll_trainer *trainer = l.trainer;
+    assert_int_equal(trainer->samples, BATCH); /* nothing was remembered yet */
+    assert_int_equal(trainer->rehearsals, 0);
+    feed(&l, &rng, BATCH);
+    feed(&l, &rng, BATCH);
+    assert_int_equal(trainer->samples, BATCH * (1 + ATOLL_REPLAYS));
+    uint32_t gated = 0;
+    for (uint32_t i = 0; i < trainer->samples; i++) {
+        const atoll_sample *sample = trainer->sample[i];
+        assert_int_equal(sample->fresh, i % (1 + ATOLL_REPLAYS) == 0);
+        assert_int_equal(sample->slot == ATOLL_SLOT_NONE, sample->fresh);
+        assert_true(sample->label < LEARNING_LABELS_A_DOMAIN && sample->owner != ATOLL_EXPERT_NONE);
+        assert_true(sample->encoded.features == sample->terms && sample->terms > 0);
+        assert_true(!sample->fresh || sample->context);
+        if (!sample->fresh && sample->context) {
+            gated++;
+            for (uint32_t v = 0; v < sample->context->count; v++)
+                assert_int_not_equal(sample->context->voter[v].slot, sample->slot);
+        }
+    }
+    assert_true(gated > 0 && gated < BATCH);
+    learning_close(&l);
+}
+
+static void what_is_rehearsed_is_never_replayed(void **state)
+{
+    learning l;
+    atoll_config config;
+    atoll_rng rng;
+    bool *replayed = calloc(SLOTS, sizeof *replayed), *rehearsed = calloc(SLOTS, sizeof *rehearsed);
+    uint32_t both = 0, any = 0;
+    (void)state;
+    learning_config(&config);
+    config.memory_exemplars = SLOTS;
+    learning_open(&l, &config);
+    atoll_rng_seed(&rng, 2, 0);
+    for (int commit = 0; commit < COMMITS; commit++) {
+        feed(&l, &rng, BATCH); /* below the cap: a slot keeps its exemplar */
+        for (uint32_t i = 0; i < l.trainer->samples; i++)
+            if (!l.trainer->sample[i]->fresh)
+                replayed[l.trainer->sample[i]->slot] = true;
+        for (uint32_t i = 0; i < l.trainer->rehearsals; i++) {
+            assert_non_null(l.trainer->rehearsed[i]->context);
+            rehearsed[l.trainer->rehearsed[i]->slot] = true;
+        }
+    }
+    for (uint32_t slot = 0; slot < SLOTS; slot++) {
+        any += rehearsed[slot];
+        both += rehearsed[slot] && replayed[slot];
+    }
+    assert_true(any > 10);
+    assert_int_equal(both, 0);
+    free(replayed);
+    free(rehearsed);
+    learning_close(&l);
+}
+
+static int quiet(void **state)
+{
+    (void)state;
+    atoll_log_set_level(ATOLL_LOG_ERROR);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_record_is_followed_by_its_replays),
+        cmocka_unit_test(what_is_rehearsed_is_never_replayed),
+    };
+    return cmocka_run_group_tests(tests, quiet, NULL);
+}
