@@ -16,12 +16,16 @@ enum { ATOLL_CRON_MAX_BYTES = 128 };
 typedef struct atoll_config {
     uint32_t feature_buckets;      /* features.buckets: 1048576; a power of two, 1024..16777216; fixed */
     uint32_t embedding_dim;        /* embedding.dim: 256; 16..4096, a multiple of 8; fixed */
+    uint32_t gate;                 /* routing.gate: "topk", "random" or "domain", as atoll_gate_kind (core/gate.h) */
     uint32_t top_k;                /* routing.top_k: 2; 1..16 */
     float capacity_factor;         /* routing.capacity_factor: 1.2; 1..16 */
     uint32_t overflow;             /* routing.overflow: "keep", "next" or "drop", as atoll_overflow (core/gate.h) */
     uint32_t expert_hidden;        /* experts.hidden: 64; 8..1024, a multiple of 8; fixed */
+    uint32_t shared_hidden;        /* experts.shared_hidden: 0 for expert_hidden; 0..4096, a multiple of 8; fixed */
     uint32_t experts_max;          /* experts.max: 256; 1..1024 */
     uint32_t memory_exemplars;     /* memory.exemplars: 50000; 16..16777216; fixed */
+    uint32_t replays;              /* memory.replays: 4; 0..ATOLL_REPLAYS_MAX */
+    uint32_t neighbours;           /* retrieval.neighbours: 16; 0..ATOLL_NEIGHBOURS */
     uint32_t growth_off;           /* growth.mode: "auto" (0) or "off" (1) */
     char prune_schedule[ATOLL_CRON_MAX_BYTES]; /* pruning.schedule: "0 3 * * *", UTC; "" for never */
     int64_t idle_after_ms;         /* pruning.idle_after: "7d"; a number with s, m, h, d or w; 1s..10 years */
@@ -39,7 +43,7 @@ void atoll_config_defaults(atoll_config *config);
  * Merges a JSON object over `config`. ATOLL_INVALID_JSON, ATOLL_INVALID_UTF8, ATOLL_UNKNOWN_KEY, ATOLL_INVALID_VALUE,
  * ATOLL_OUT_OF_RANGE, ATOLL_INVALID_CRON, ATOLL_NO_MEMORY; the error names the setting by its path, and `config` is
  * then as before. Settings that the contract names and that have one value so far (embedding.source "hash",
- * routing.granularity "record", routing.gate "topk") take that value and refuse others with ATOLL_UNSUPPORTED.
+ * routing.granularity "record") take that value and refuse others with ATOLL_UNSUPPORTED.
  */
 atoll_status atoll_config_merge(atoll_config *config, const char *json, size_t bytes, atoll_error *error);
 

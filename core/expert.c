@@ -4,7 +4,7 @@
 
 void atoll_expert_init(atoll_expert *expert, uint32_t id, const atoll_net_shape *shape)
 {
-    *expert = (atoll_expert){.id = id};
+    *expert = (atoll_expert){.id = id, .domain = ATOLL_DOMAIN_NONE};
     atoll_net_init(&expert->net, shape);
     atoll_array_init(&expert->labels, sizeof(atoll_expert_label));
 }

@@ -17,6 +17,8 @@ typedef enum atoll_expert_state {
     ATOLL_EXPERT_GONE       /* a candidate that was given up: only its number remains */
 } atoll_expert_state;
 
+#define ATOLL_DOMAIN_NONE UINT32_MAX /* where a domain's number would be */
+
 /* A label as one expert knows it: output i of its network stands for labels[i].label. */
 typedef struct atoll_expert_label {
     uint32_t label;   /* the model's number */
@@ -29,6 +31,7 @@ typedef struct atoll_expert {
     atoll_expert_state state;
     uint64_t born, version;  /* commits: of its birth, of its last change */
     uint64_t born_records;   /* records that the model had learned at its birth */
+    uint32_t domain;         /* the domain (number) that it was made for, or ATOLL_DOMAIN_NONE */
     atoll_net net;
     atoll_array labels;      /* of atoll_expert_label, as many as net.outputs */
     uint64_t records;        /* learned, replays not counted */

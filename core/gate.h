@@ -14,6 +14,12 @@
 
 #define ATOLL_GATE_VOTE_FLOOR 0.05f
 
+typedef enum atoll_gate_kind {
+    ATOLL_GATE_TOPK,   /* learned */
+    ATOLL_GATE_RANDOM, /* by lot: the baseline that a learned gate has to beat */
+    ATOLL_GATE_DOMAIN  /* the expert of the domain that a record names; learned for records that name none */
+} atoll_gate_kind;
+
 /* Plain data: copy it to freeze it. */
 typedef struct atoll_gate {
     atoll_net net;

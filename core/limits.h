@@ -19,6 +19,7 @@ enum {
     ATOLL_EXPERTS_MAX = 1024,            /* experts of one model, archived ones included */
     ATOLL_TOP_MAX = 256,                 /* labels in one answer */
     ATOLL_NEIGHBOURS = 16,               /* neighbours that retrieval looks at */
+    ATOLL_REPLAYS_MAX = 16,              /* exemplars that are learned again with a new record */
     ATOLL_EXPLAIN_NEIGHBOURS = 8,        /* neighbours in one answer */
     ATOLL_EMBEDDING_MAX_DIM = 4096
 };

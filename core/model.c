@@ -65,6 +65,14 @@ atoll_status atoll_names_add(atoll_names *names, const char *data, size_t bytes,
     return ATOLL_OK;
 }
 
+uint32_t atoll_model_expert_of(const atoll_model *model, uint32_t domain)
+{
+    for (uint32_t e = 1; e < model->experts; e++)
+        if (model->expert[e].domain == domain && model->expert[e].state == ATOLL_EXPERT_ACTIVE)
+            return e;
+    return 0;
+}
+
 atoll_status atoll_model_reserve(atoll_model *model, atoll_error *error)
 {
     if (model->experts < model->capacity)

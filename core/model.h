@@ -50,6 +50,9 @@ typedef struct atoll_model {
     atoll_novelty novelty;
 } atoll_model;
 
+/* The active expert that was made for a domain, or 0. */
+uint32_t atoll_model_expert_of(const atoll_model *model, uint32_t domain);
+
 /* Room for one expert more at model->expert[model->experts]. */
 atoll_status atoll_model_reserve(atoll_model *model, atoll_error *error);
 

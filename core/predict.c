@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/kernels.h"
+#include "core/rng.h"
 
 /* The votes' part in the experts' voice: they speak for labels that the routed experts do not know. */
 static const float votes_among_experts = 0.1f;
@@ -50,7 +52,8 @@ static uint32_t larger(uint32_t a, uint32_t b)
 atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *model, atoll_error *error)
 {
     atoll_workspace *w = workspace;
-    uint32_t linear = 2 * model->encoder.embedding_dim, hidden = model->config.expert_hidden;
+    uint32_t linear = 2 * model->encoder.embedding_dim;
+    uint32_t hidden = larger(model->config.expert_hidden, model->config.shared_hidden);
     if (w->labels >= model->labels && w->experts >= model->experts && w->hidden >= hidden && w->linear >= linear)
         return ATOLL_OK;
     drop_buffers(w);
@@ -90,6 +93,21 @@ atoll_input atoll_predict_input(const atoll_model *model, atoll_workspace *works
                          .linear = workspace->u};
 }
 
+/* What an expert gets follows from the record and its own number alone: the same record is always routed alike. */
+static void draw_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input)
+{
+    size_t bytes = model->encoder.embedding_dim * sizeof *input->linear;
+    float sum = 0;
+    atoll_rng rng;
+    atoll_rng_seed(&rng, model->config.seed, atoll_hash64(input->linear, bytes, 0));
+    for (uint32_t e = 0; e < model->experts; e++) {
+        float drawn = 1 - atoll_rng_uniform(&rng);
+        sum += workspace->gate[e] = workspace->open[e] ? drawn : 0;
+    }
+    for (uint32_t e = 0; e < model->experts && sum > 0; e++)
+        workspace->gate[e] /= sum;
+}
+
 atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                 const atoll_context *context, atoll_error *error)
 {
@@ -98,10 +116,21 @@ atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *works
                              model->expert[e].state == ATOLL_EXPERT_CANDIDATE;
     memset(workspace->gate, 0, model->experts * sizeof *workspace->gate);
     atoll_gate_votes(context, model->experts, workspace->vote);
+    if (model->config.gate == ATOLL_GATE_RANDOM) {
+        draw_gate(model, workspace, input);
+        return ATOLL_OK;
+    }
     atoll_input common = *input;
     common.features = input->common;
     return atoll_gate_score(&model->gate, &workspace->net, &common, workspace->vote, workspace->open, workspace->gate,
                             error);
+}
+
+void atoll_predict_only(const atoll_model *model, atoll_workspace *workspace, uint32_t expert)
+{
+    memset(workspace->gate, 0, model->experts * sizeof *workspace->gate);
+    if (expert)
+        workspace->gate[expert] = 1;
 }
 
 atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,

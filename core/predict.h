@@ -30,9 +30,15 @@ atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *
 atoll_input atoll_predict_input(const atoll_model *model, atoll_workspace *workspace, const atoll_encoded *encoded,
                                 const atoll_context *context);
 
-/* workspace->gate[experts]: the gate's probabilities over active experts and candidates. Leaves ->vote filled. */
+/*
+ * workspace->gate[experts]: the gate's probabilities over active experts and candidates, by lot where the model's gate
+ * is random. Leaves ->vote filled.
+ */
 atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                 const atoll_context *context, atoll_error *error);
+
+/* workspace->gate[experts] for a record whose expert is known: all is `expert`'s; with 0 it is nobody's. */
+void atoll_predict_only(const atoll_model *model, atoll_workspace *workspace, uint32_t expert);
 
 /* p_e over the model's labels, added to `probability` with `scale`. */
 atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,

@@ -13,7 +13,7 @@
  * A value is a checksum of 8 bytes, little endian, and the blob. The checksum is seeded with the key's hash, so that a
  * blob under the wrong key is noticed too. The key is its bytes without the terminating zero.
  */
-enum { STORE_FORMAT = 1, CHECKSUM_BYTES = 8 };
+enum { STORE_FORMAT = 2, CHECKSUM_BYTES = 8 };
 
 enum { LARGE_BYTES = 32 << 20 }; /* a checkpoint of this size leaves holes in the heap that are worth giving back */
 

@@ -187,8 +187,23 @@ static atoll_status answer(const asking *a, const atoll_encoded *encoded, const 
     return ATOLL_OK;
 }
 
+/* The published expert of the domain that a record names. Numbers of names are the learner's to look up, names not. */
+static uint32_t hinted_expert(const asking *a, atoll_slice domain)
+{
+    const atoll_model *model = a->published->model;
+    for (uint32_t e = 1; e < model->experts; e++) {
+        const atoll_expert *expert = &model->expert[e];
+        if (expert->state != ATOLL_EXPERT_ACTIVE || expert->domain == ATOLL_DOMAIN_NONE)
+            continue;
+        const char *name = a->learner->state.domains.name[expert->domain];
+        if (strlen(name) == domain.bytes && memcmp(name, domain.data, domain.bytes) == 0)
+            return e;
+    }
+    return ATOLL_EXPERT_NONE;
+}
+
 /* Routes the chunk's records as one batch. */
-static atoll_status route_chunk(const asking *a, uint32_t count, atoll_error *error)
+static atoll_status route_chunk(const asking *a, const atoll_record *records, uint32_t count, atoll_error *error)
 {
     const atoll_model *model = a->published->model;
     atoll_asker *asker = a->asker;
@@ -201,6 +216,8 @@ static atoll_status route_chunk(const asking *a, uint32_t count, atoll_error *er
         atoll_status status = atoll_predict_gate(model, &asker->workspace, &input, &asker->context[i], error);
         if (status)
             return status;
+        if (model->config.gate == ATOLL_GATE_DOMAIN && records[i].domain.data)
+            atoll_predict_only(model, &asker->workspace, hinted_expert(a, records[i].domain));
         memcpy(gate + (size_t)i * model->experts, asker->workspace.gate, model->experts * sizeof *gate);
     }
     atoll_gate_route(gate, count, model->experts, model->config.top_k, model->config.capacity_factor,
@@ -213,9 +230,15 @@ static atoll_status route_chunk(const asking *a, uint32_t count, atoll_error *er
 
 static atoll_status find_neighbours(const asking *a, const float *queries, uint32_t count, atoll_error *error)
 {
-    const atoll_index_view *view = atoll_index_enter(a->learner->state.index);
-    atoll_status status = atoll_index_search(view, queries, count, a->asker->neighbours, error);
-    atoll_index_leave(view);
+    uint32_t most = a->published->model->config.neighbours;
+    atoll_status status = ATOLL_OK;
+    if (most) {
+        const atoll_index_view *view = atoll_index_enter(a->learner->state.index);
+        status = atoll_index_search(view, queries, count, a->asker->neighbours, error);
+        atoll_index_leave(view);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        atoll_context_limit(&a->asker->neighbours[i], most);
     return status;
 }
 
@@ -241,7 +264,7 @@ static atoll_status ask_chunk(const asking *a, const atoll_record *records, uint
         asker->context[i].embedding = embedding + (size_t)i * dim;
         atoll_context_fill(&a->published->memory, &asker->neighbours[i], ATOLL_SLOT_NONE, dim, &asker->context[i]);
     }
-    status = route_chunk(a, count, error);
+    status = route_chunk(a, records, count, error);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
         status = answer(a, &asker->encoded[i], &asker->context[i], &asker->route[i], z[i], error);
         if (status == ATOLL_OK)

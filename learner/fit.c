@@ -132,6 +132,8 @@ atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, cons
                             const float *share, atoll_error *error)
 {
     atoll_model *model = &state->model;
+    if (model->config.gate == ATOLL_GATE_RANDOM)
+        return ATOLL_OK;
     atoll_input input = atoll_predict_input(model, workspace, &sample->encoded, sample->context);
     input.features = input.common;
     atoll_status status = atoll_net_admit(&state->pager, &model->gate.net, &workspace->net, &input, error);

@@ -18,7 +18,7 @@ typedef struct atoll_sample {
     atoll_context *context; /* NULL where the sample is not one of the gate's */
 } atoll_sample;
 
-enum { ATOLL_FIT_SAMPLES = 512 }; /* most that one fit takes */
+enum { ATOLL_FIT_SAMPLES = 1088 }; /* most that one fit takes */
 
 /*
  * Cross entropy steps on `count` samples in order, then once again on those that were hard. Dense first layers
@@ -27,7 +27,7 @@ enum { ATOLL_FIT_SAMPLES = 512 }; /* most that one fit takes */
 atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
                               atoll_sample *const *samples, uint32_t count, atoll_error *error);
 
-/* One step of the gate towards the sample's owner. */
+/* One step of the gate towards the sample's owner; none where the gate is random. */
 atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, const atoll_sample *sample,
                             const float *share, atoll_error *error);
 

@@ -5,9 +5,10 @@
 
 atoll_net_shape atoll_state_shape(const atoll_config *config, uint32_t id)
 {
+    uint32_t hidden = id == 0 && config->shared_hidden ? config->shared_hidden : config->expert_hidden;
     /* Rank a quarter of the hidden size: on sparse text a wider low-rank path learns no better, and fills memory. */
-    return (atoll_net_shape){.rank = (config->expert_hidden / 4 + 7) / 8 * 8,
-                             .hidden = config->expert_hidden,
+    return (atoll_net_shape){.rank = (hidden / 4 + 7) / 8 * 8,
+                             .hidden = hidden,
                              .rate_wide = id ? 0.1f : 0.2f,
                              .rate_low = id ? 0.1f : 0.05f,
                              .rate_dense = 0.02f,

@@ -15,7 +15,7 @@
 #include "core/record.h"
 #include "learner/state.h"
 
-enum { ATOLL_STEP_RECORDS = 64, ATOLL_REPLAYS = 4 };
+enum { ATOLL_STEP_RECORDS = 64 };
 
 typedef struct atoll_trainer atoll_trainer; /* scratch of learning; holds nothing between commits */
 

@@ -5,6 +5,12 @@
 #include "core/context.h"
 #include "retrieval/memory.h"
 
+/* Keeps at most the `most` nearest. */
+static inline void atoll_context_limit(atoll_neighbours *neighbours, uint32_t most)
+{
+    neighbours->count = neighbours->count < most ? neighbours->count : most;
+}
+
 /*
  * Fills `context`, whose embedding has room for embedding_dim floats, from neighbours found among the slots of `view`.
  * Slots that are empty in the view, and `except` (ATOLL_SLOT_NONE for none), are passed over.
