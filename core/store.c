@@ -13,7 +13,7 @@
  * A value is a checksum of 8 bytes, little endian, and the blob. The checksum is seeded with the key's hash, so that a
  * blob under the wrong key is noticed too. The key is its bytes without the terminating zero.
  */
-enum { STORE_FORMAT = 2, CHECKSUM_BYTES = 8 };
+enum { CHECKSUM_BYTES = 8 };
 
 enum { LARGE_BYTES = 32 << 20 }; /* a checkpoint of this size leaves holes in the heap that are worth giving back */
 
@@ -77,7 +77,7 @@ atoll_status atoll_store_open(const char *path, size_t map_bytes, atoll_store **
     atoll_store *store = calloc(1, sizeof *store);
     if (!store)
         return atoll_fail(error, ATOLL_NO_MEMORY, "store: opening");
-    atoll_status status = atoll_lmdb_open(path, store_kind, STORE_FORMAT, map_bytes, &store->db, error);
+    atoll_status status = atoll_lmdb_open(path, store_kind, ATOLL_STORE_FORMAT, map_bytes, &store->db, error);
     if (status) {
         free(store);
         return status;

@@ -4,10 +4,11 @@
 
 #include "core/kernels.h"
 #include "learner/growth.h"
+#include "learner/hint.h"
 #include "learner/tally.h"
 #include "retrieval/context.h"
 
-enum { NEWBORN = 8 }; /* room for experts that are born in a step */
+enum { NEWBORN = ATOLL_STEP_RECORDS }; /* most experts that are born in a step */
 
 static const float fresh_importance = 1;
 
@@ -83,10 +84,13 @@ atoll_status atoll_step_find_contexts(atoll_hand *h, const atoll_state *state, f
         return atoll_step_no_memory(error);
     for (uint32_t i = 0; i < count; i++)
         memcpy(queries + (size_t)i * dim, embedding[i], dim * sizeof *queries);
-    atoll_status status = atoll_index_search_live(state->index, queries, count, found, error);
+    uint32_t most = state->model.config.neighbours;
+    atoll_status status = most ? atoll_index_search_live(state->index, queries, count, found, error) : ATOLL_OK;
     atoll_memory_view view = atoll_memory_freeze(state->memory);
-    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
+        atoll_context_limit(&found[i], most);
         atoll_context_fill(&view, &found[i], except[i], dim, context[i]);
+    }
     return status;
 }
 
@@ -101,6 +105,12 @@ static float *keep_floats(atoll_hand *h, const float *from, uint32_t count, uint
     return kept;
 }
 
+/* Whether the record's expert follows from the domain that it names. */
+static bool hinted(const atoll_model *model, const atoll_step_item *it)
+{
+    return model->config.gate == ATOLL_GATE_DOMAIN && it->domain != ATOLL_DOMAIN_NONE;
+}
+
 /* Asks voices and gate, and keeps what they say. */
 static atoll_status ask(atoll_hand *h, const atoll_state *state, atoll_step_item *it, atoll_error *error)
 {
@@ -109,6 +119,8 @@ static atoll_status ask(atoll_hand *h, const atoll_state *state, atoll_step_item
     atoll_status status = atoll_predict_others(model, &h->workspace, &input, &it->context, it->z, &it->voices, error);
     if (status || (status = atoll_predict_gate(model, &h->workspace, &input, &it->context, error)))
         return status;
+    if (hinted(model, it))
+        atoll_predict_only(model, &h->workspace, atoll_model_expert_of(model, it->domain));
     it->gate = keep_floats(h, h->workspace.gate, model->experts, NEWBORN);
     it->vote = keep_floats(h, h->workspace.vote, model->experts, NEWBORN);
     bool whole = it->gate && it->vote;
@@ -220,7 +232,8 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
     atoll_novelty_learn(&model->novelty, it->context.familiarity);
     state->tally.repeated += label == state->tally.last_label;
     atoll_judged judged = {&input, &it->context, label, novelty};
-    if ((status = atoll_growth_assign(state, workspace, &judged, commit, &it->owner, error)) ||
+    if ((status = hinted(model, it) ? atoll_hint_assign(state, it->domain, commit, &it->owner, error)
+                                    : atoll_growth_assign(state, workspace, &judged, commit, &it->owner, error)) ||
         (status = atoll_names_add(&state->labels, name.data, name.bytes, &it->label, error)))
         return status;
     state->tally.last_label = it->label;

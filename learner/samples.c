@@ -113,18 +113,18 @@ static uint32_t draw(const atoll_state *state, atoll_rng *rng, bool out, uint32_
 atoll_status atoll_step_gather(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_rng *rng,
                                atoll_error *error)
 {
-    uint32_t slot[ATOLL_REPLAYS], dim = state->model.encoder.embedding_dim;
+    uint32_t slot[ATOLL_REPLAYS_MAX], dim = state->model.encoder.embedding_dim, replays = state->model.config.replays;
     bool coded = atoll_index_count(state->index) > ATOLL_INDEX_FLAT_MAX;
     uint32_t every = coded ? GATE_REPLAY_EVERY_CODED : GATE_REPLAY_EVERY;
     atoll_memory_view view = atoll_memory_freeze(state->memory);
     trainer->samples = trainer->rehearsals = 0;
     for (uint32_t i = 0; i < count; i++) {
         atoll_status status = add_fresh(trainer, &trainer->items[i], error);
-        uint32_t drawn = draw(state, rng, false, ATOLL_REPLAYS, slot);
+        uint32_t drawn = draw(state, rng, false, replays, slot);
         for (uint32_t r = 0; r < drawn && status == ATOLL_OK; r++)
             status = add_replay(trainer, atoll_memory_at(&view, slot[r]), slot[r], r == 0 && i % every == 1,
                                 dim, error);
-        if (status == ATOLL_OK && i % ATOLL_REHEARSE_EVERY == 0 && draw(state, rng, true, 1, slot)) {
+        if (status == ATOLL_OK && replays && i % ATOLL_REHEARSE_EVERY == 0 && draw(state, rng, true, 1, slot)) {
             if ((status = add_replay(trainer, atoll_memory_at(&view, slot[0]), slot[0], true, dim, error)))
                 return status;
             trainer->rehearsed[trainer->rehearsals++] = trainer->sample[--trainer->samples];

@@ -14,7 +14,7 @@
 /* Every ATOLL_REHEARSE_EVERY records one exemplar that is never replayed is asked for, for the combination. */
 enum { ATOLL_REHEARSE_EVERY = 4, ATOLL_REHEARSALS = ATOLL_STEP_RECORDS / ATOLL_REHEARSE_EVERY };
 
-enum { ATOLL_STEP_SAMPLES = ATOLL_STEP_RECORDS * (1 + ATOLL_REPLAYS) };
+enum { ATOLL_STEP_SAMPLES = ATOLL_STEP_RECORDS * (1 + ATOLL_REPLAYS_MAX) };
 
 _Static_assert((int)ATOLL_STEP_SAMPLES <= (int)ATOLL_FIT_SAMPLES, "one fit takes a step's samples");
 

@@ -23,12 +23,16 @@ static void has_the_defaults_of_the_contract(void **state)
     atoll_config config = defaults();
     assert_int_equal(config.feature_buckets, 1048576);
     assert_int_equal(config.embedding_dim, 256);
+    assert_int_equal(config.gate, 0);
     assert_int_equal(config.top_k, 2);
     assert_true(config.capacity_factor == 1.2f);
     assert_int_equal(config.overflow, 0);
     assert_int_equal(config.expert_hidden, 64);
+    assert_int_equal(config.shared_hidden, 0);
     assert_int_equal(config.experts_max, 256);
     assert_int_equal(config.memory_exemplars, 50000);
+    assert_int_equal(config.replays, 4);
+    assert_int_equal(config.neighbours, 16);
     assert_int_equal(config.growth_off, 0);
     assert_string_equal(config.prune_schedule, "0 3 * * *");
     assert_int_equal(config.idle_after_ms, INT64_C(7) * 86400000);
@@ -41,8 +45,9 @@ static void has_the_defaults_of_the_contract(void **state)
 
 static const char all_changed[] =
     "{\"features\":{\"buckets\":4096},\"embedding\":{\"source\":\"hash\",\"dim\":64},"
-    "\"routing\":{\"granularity\":\"record\",\"gate\":\"topk\",\"top_k\":3,\"capacity_factor\":1.75,"
-    "\"overflow\":\"drop\"},\"experts\":{\"hidden\":32,\"max\":7},\"memory\":{\"exemplars\":3000},"
+    "\"routing\":{\"granularity\":\"record\",\"gate\":\"domain\",\"top_k\":3,\"capacity_factor\":1.75,"
+    "\"overflow\":\"drop\"},\"experts\":{\"hidden\":32,\"shared_hidden\":96,\"max\":7},"
+    "\"memory\":{\"exemplars\":3000,\"replays\":0},\"retrieval\":{\"neighbours\":5},"
     "\"growth\":{\"mode\":\"off\"},\"pruning\":{\"schedule\":\"\",\"idle_after\":\"90s\",\"min_share\":0.25},"
     "\"checkpoint\":{\"every\":\"5m\"},\"journal\":{\"keep_bytes\":0},\"budget_bytes\":33554432,\"seed\":42}";
 
@@ -54,12 +59,16 @@ static void merges_every_setting(void **state)
     assert_int_equal(atoll_config_merge(&config, all_changed, strlen(all_changed), &error), ATOLL_OK);
     assert_int_equal(config.feature_buckets, 4096);
     assert_int_equal(config.embedding_dim, 64);
+    assert_int_equal(config.gate, 2);
     assert_int_equal(config.top_k, 3);
     assert_true(config.capacity_factor == 1.75f);
     assert_int_equal(config.overflow, 2);
     assert_int_equal(config.expert_hidden, 32);
+    assert_int_equal(config.shared_hidden, 96);
     assert_int_equal(config.experts_max, 7);
     assert_int_equal(config.memory_exemplars, 3000);
+    assert_int_equal(config.replays, 0);
+    assert_int_equal(config.neighbours, 5);
     assert_int_equal(config.growth_off, 1);
     assert_string_equal(config.prune_schedule, "");
     assert_int_equal(config.idle_after_ms, 90000);
@@ -132,7 +141,10 @@ static void refuses_and_names_what_is_wrong(void **state)
         {"{\"routing\":{\"overflow\":true}}", ATOLL_INVALID_VALUE, "routing.overflow"},
         {"{\"routing\":{\"overflow\":1}}", ATOLL_INVALID_VALUE, "routing.overflow"},
         {"{\"routing\":{\"overflow\":\"next\\u0000\"}}", ATOLL_INVALID_VALUE, "routing.overflow"},
-        {"{\"routing\":{\"gate\":\"soft\"}}", ATOLL_UNSUPPORTED, "routing.gate"},
+        {"{\"routing\":{\"gate\":\"soft\"}}", ATOLL_INVALID_VALUE, "routing.gate"},
+        {"{\"memory\":{\"replays\":17}}", ATOLL_OUT_OF_RANGE, "memory.replays"},
+        {"{\"retrieval\":{\"neighbours\":17}}", ATOLL_OUT_OF_RANGE, "retrieval.neighbours"},
+        {"{\"experts\":{\"shared_hidden\":4}}", ATOLL_OUT_OF_RANGE, "experts.shared_hidden"},
         {"{\"routing\":{\"granularity\":\"word\"}}", ATOLL_UNSUPPORTED, "routing.granularity"},
         {"{\"embedding\":{\"source\":\"vector\"}}", ATOLL_UNSUPPORTED, "embedding.source"},
         {"{\"embedding\":{\"dim\":100}}", ATOLL_OUT_OF_RANGE, "embedding.dim"},
@@ -188,6 +200,8 @@ static void fixed_settings_stay(void **state)
         {"{\"experts\":{\"hidden\":8}}", "experts.hidden"},
         {"{\"memory\":{\"exemplars\":16}}", "memory.exemplars"},
         {"{\"seed\":2}", "seed"},
+        {"{\"experts\":{\"shared_hidden\":8}}", "experts.shared_hidden"},
+        {"{\"routing\":{\"gate\":\"random\"},\"memory\":{\"replays\":0},\"retrieval\":{\"neighbours\":0}}", NULL},
         {"{\"routing\":{\"top_k\":1,\"capacity_factor\":2,\"overflow\":\"drop\"},\"experts\":{\"max\":2}}", NULL},
         {"{\"growth\":{\"mode\":\"off\"},\"pruning\":{\"schedule\":\"\",\"idle_after\":\"1w\",\"min_share\":0}}", NULL},
         {"{\"checkpoint\":{\"every\":\"1s\"},\"journal\":{\"keep_bytes\":1},\"budget_bytes\":16777216}", NULL},

@@ -141,6 +141,50 @@ static void the_gate_is_over_those_that_are_routed_to(void **state)
     trial_close(&t);
 }
 
+static void a_random_gate_draws_from_the_record_alone(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    t.model.config.gate = ATOLL_GATE_RANDOM;
+    float *gate = t.workspace.gate, said[EXPERTS];
+    atoll_input input = input_of(&t);
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+    assert_near(sum_of(gate, EXPERTS), 1, 1e-5);
+    assert_true(gate[0] == 0 && gate[4] == 0 && gate[5] == 0);
+    assert_true(gate[1] > 0 && gate[2] > 0 && gate[3] > 0);
+    assert_near(t.workspace.vote[2], 0.5, 1e-6);
+    memcpy(said, gate, sizeof said);
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+    assert_memory_equal(gate, said, sizeof said);
+    uint32_t most[EXPERTS] = {0};
+    for (int i = 0; i < 300; i++) { /* the context has no part in it, the embedding has */
+        t.embedding[0] = (float)i;
+        input = input_of(&t);
+        assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+        most[gate[1] > gate[2] && gate[1] > gate[3] ? 1 : gate[2] > gate[3] ? 2 : 3]++;
+    }
+    for (uint32_t e = 1; e <= 3; e++)
+        assert_in_range(most[e], 60, 140);
+    for (uint32_t e = 1; e <= 3; e++)
+        t.model.expert[e].state = ATOLL_EXPERT_ARCHIVED;
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+    assert_true(sum_of(gate, EXPERTS) == 0);
+    trial_close(&t);
+}
+
+static void a_known_expert_has_the_gate_to_itself(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_predict_only(&t.model, &t.workspace, 2);
+    assert_true(t.workspace.gate[2] == 1 && sum_of(t.workspace.gate, EXPERTS) == 1);
+    atoll_predict_only(&t.model, &t.workspace, 0);
+    assert_true(sum_of(t.workspace.gate, EXPERTS) == 0);
+    trial_close(&t);
+}
+
 /* It has rows for them all here, but reads the common ones alone, and leaves the input as it is. */
 static void the_gate_reads_common_features(void **state)
 {
@@ -443,6 +487,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_input_is_what_was_encoded),
         cmocka_unit_test(the_gate_is_over_those_that_are_routed_to),
+        cmocka_unit_test(a_random_gate_draws_from_the_record_alone),
+        cmocka_unit_test(a_known_expert_has_the_gate_to_itself),
         cmocka_unit_test(the_gate_reads_common_features),
         cmocka_unit_test(the_gate_may_know_fewer_experts),
         cmocka_unit_test(an_expert_reads_its_dense_part_where_there_is_one),

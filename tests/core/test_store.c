@@ -272,7 +272,7 @@ static void test_swapped_blobs_are_noticed(void **state)
     atoll_lmdb_bytes value;
     char copy[100];
     void *space;
-    assert_int_equal(atoll_lmdb_open(f->path, "atollsto", 1, MAP_BYTES, &db, NULL), ATOLL_OK);
+    assert_int_equal(atoll_lmdb_open(f->path, "atollsto", ATOLL_STORE_FORMAT, MAP_BYTES, &db, NULL), ATOLL_OK);
     assert_int_equal(atoll_lmdb_begin(db, true, &txn, NULL), ATOLL_OK);
     assert_int_equal(atoll_lmdb_get(txn, "a", 1, &value, NULL), ATOLL_OK);
     assert_true(value.bytes < sizeof copy);

@@ -183,6 +183,58 @@ static void one_asker_serves_models_of_any_size(void **state)
     running_close(&other);
 }
 
+/* Changes the settings and waits until they hold. */
+static void configure(running *r, uint32_t gate, uint32_t neighbours)
+{
+    running_call call;
+    atoll_config config = atoll_learner_config(r->learner);
+    config.gate = gate;
+    config.neighbours = neighbours;
+    running_begin(&call);
+    assert_int_equal(atoll_learner_configure(r->learner, &config, running_waited, &call, NULL), ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+}
+
+static void a_named_domain_is_answered_by_its_expert(void **state)
+{
+    running *r = *state;
+    learning_record records[BATCH];
+    configure(r, ATOLL_GATE_DOMAIN, ATOLL_NEIGHBOURS);
+    for (int batch = 0; batch < 4; batch++) {
+        for (uint32_t i = 0; i < BATCH; i++) {
+            learning_draw_contrary(&records[i], &r->rng, i % 2, i / 2 % LEARNING_LABELS_A_DOMAIN);
+            records[i].record.domain = (atoll_slice){i % 2 ? "odd" : "even", i % 2 ? 3 : 4};
+        }
+        assert_int_equal(running_ingest(r, records, BATCH, true, NULL), ATOLL_OK);
+    }
+    records[2].record.domain = (atoll_slice){"eve", 3};
+    records[3].record.domain = (atoll_slice){0};
+    answers *a = ask(r, records, 4, 1, false);
+    assert_int_equal(a->at[0].experts, 1);
+    assert_int_equal(a->at[1].experts, 1);
+    assert_true(a->at[0].expert[0].id && a->at[1].expert[0].id);
+    assert_int_not_equal(a->at[0].expert[0].id, a->at[1].expert[0].id);
+    assert_int_equal(a->at[2].experts, 0); /* nobody's */
+    assert_int_equal(a->at[3].experts, 2); /* as the gate has it */
+    free(a);
+}
+
+static void neighbours_can_be_fewer_or_none(void **state)
+{
+    running *r = *state;
+    learning_record question;
+    running_feed(r, 0, 2, BATCH);
+    learning_draw_text(&question, &r->rng, 0, 0);
+    for (uint32_t most = 0; most < 3; most++) {
+        configure(r, ATOLL_GATE_TOPK, most);
+        answers *a = ask(r, &question, 1, 1, true);
+        assert_int_equal(a->at[0].neighbours, most);
+        assert_int_equal(a->at[0].labels, 1);
+        free(a);
+    }
+    running_feed(r, 0, 1, BATCH); /* and learning goes on with few */
+}
+
 static void asking_of_nothing_is_no_failure(void **state)
 {
     running *r = *state;
@@ -204,6 +256,8 @@ int main(void)
         TEST(what_is_unlike_all_it_knows_is_novel),
         TEST(vectors_are_answered_alone_and_with_text),
         TEST(one_asker_serves_models_of_any_size),
+        TEST(a_named_domain_is_answered_by_its_expert),
+        TEST(neighbours_can_be_fewer_or_none),
         TEST(asking_of_nothing_is_no_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

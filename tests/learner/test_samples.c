@@ -32,11 +32,11 @@ static void each_record_is_followed_by_its_replays(void **state)
     assert_int_equal(trainer->rehearsals, 0);
     feed(&l, &rng, BATCH);
     feed(&l, &rng, BATCH);
-    assert_int_equal(trainer->samples, BATCH * (1 + ATOLL_REPLAYS));
+    assert_int_equal(trainer->samples, BATCH * (1 + config.replays));
     uint32_t gated = 0;
     for (uint32_t i = 0; i < trainer->samples; i++) {
         const atoll_sample *sample = trainer->sample[i];
-        assert_int_equal(sample->fresh, i % (1 + ATOLL_REPLAYS) == 0);
+        assert_int_equal(sample->fresh, i % (1 + config.replays) == 0);
         assert_int_equal(sample->slot == ATOLL_SLOT_NONE, sample->fresh);
         assert_true(sample->label < LEARNING_LABELS_A_DOMAIN && sample->owner != ATOLL_EXPERT_NONE);
         assert_true(sample->encoded.features == sample->terms && sample->terms > 0);
@@ -48,6 +48,26 @@ static void each_record_is_followed_by_its_replays(void **state)
         }
     }
     assert_true(gated > 0 && gated < BATCH);
+    learning_close(&l);
+}
+
+static void without_replays_nothing_remembered_is_learned_again(void **state)
+{
+    learning l;
+    atoll_config config;
+    atoll_rng rng;
+    (void)state;
+    learning_config(&config);
+    config.replays = 0;
+    learning_open(&l, &config);
+    atoll_rng_seed(&rng, 1, 0);
+    for (int commit = 0; commit < COMMITS; commit++)
+        feed(&l, &rng, BATCH);
+    assert_int_equal(l.trainer->samples, BATCH);
+    assert_int_equal(l.trainer->rehearsals, 0);
+    config.replays = l.state.model.config.replays = ATOLL_REPLAYS_MAX;
+    feed(&l, &rng, BATCH);
+    assert_int_equal(l.trainer->samples, BATCH * (1 + ATOLL_REPLAYS_MAX));
     learning_close(&l);
 }
 
@@ -95,6 +115,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_record_is_followed_by_its_replays),
+        cmocka_unit_test(without_replays_nothing_remembered_is_learned_again),
         cmocka_unit_test(what_is_rehearsed_is_never_replayed),
     };
     return cmocka_run_group_tests(tests, quiet, NULL);

@@ -95,6 +95,10 @@ static void experts_start_from_weights_of_their_own(void **unused)
     assert_true(shared.rate_low < first.rate_low);
     assert_int_equal(shared.hidden, config.expert_hidden);
     assert_int_equal(shared.rank % 8, 0);
+    config.shared_hidden = 128;
+    assert_int_equal(atoll_state_shape(&config, 0).hidden, 128);
+    assert_int_equal(atoll_state_shape(&config, 0).rank, 32);
+    assert_int_equal(atoll_state_shape(&config, 1).hidden, config.expert_hidden);
     config.seed++;
     assert_int_not_equal(atoll_state_shape(&config, 1).seed, first.seed);
 }

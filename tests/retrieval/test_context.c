@@ -55,6 +55,19 @@ static void trial_close(trial *t)
     atoll_reclaim_free(t->pager.reclaim);
 }
 
+static void a_limit_keeps_the_nearest(void **state)
+{
+    (void)state;
+    atoll_neighbours found = {.count = 3, .at = {{7, 0.9f}, {5, 0.8f}, {6, 0.1f}}};
+    atoll_context_limit(&found, ATOLL_NEIGHBOURS);
+    assert_int_equal(found.count, 3);
+    atoll_context_limit(&found, 2);
+    assert_int_equal(found.count, 2);
+    assert_int_equal(found.at[1].slot, 5);
+    atoll_context_limit(&found, 0);
+    assert_int_equal(found.count, 0);
+}
+
 static void fill(trial *t, const atoll_neighbours *neighbours, uint32_t except)
 {
     atoll_context_fill(&t->view, neighbours, except, DIM, &t->context);
@@ -177,6 +190,7 @@ static void owners_are_those_of_the_view(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_limit_keeps_the_nearest),
         cmocka_unit_test(neighbours_vote_by_their_nearness),
         cmocka_unit_test(the_record_itself_and_empty_slots_are_passed_over),
         cmocka_unit_test(nothing_near_is_all_zeros),

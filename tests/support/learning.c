@@ -172,6 +172,7 @@ static void add_expert(uint64_t *hash, const atoll_expert *expert)
     ADD(hash, expert->born);
     ADD(hash, expert->version);
     ADD(hash, expert->born_records);
+    ADD(hash, expert->domain);
     ADD(hash, expert->records);
     ADD(hash, expert->last_routed_ms);
     ADD(hash, expert->share);
