@@ -104,7 +104,7 @@ static uint32_t draw(const atoll_state *state, atoll_rng *rng, bool out, uint32_
     atoll_memory_view view = atoll_memory_freeze(state->memory);
     uint32_t drawn = 0;
     for (uint32_t tries = 0; drawn < count && tries < TRIES; tries++)
-        if (atoll_memory_draw(state->memory, ATOLL_SLOT_NONE, rng, 1, &slot[drawn]) &&
+        if (atoll_memory_draw(state->memory, rng, 1, &slot[drawn]) &&
             held_out(atoll_memory_at(&view, slot[drawn])) == out)
             drawn++;
     return drawn;

@@ -240,10 +240,15 @@ atoll_status atoll_memory_reassign(atoll_memory *memory, uint32_t slot, uint32_t
     return ATOLL_OK;
 }
 
-uint32_t atoll_memory_draw(const atoll_memory *memory, uint32_t owner, atoll_rng *rng, uint32_t count,
-                           uint32_t *slots)
+uint32_t atoll_memory_draw(const atoll_memory *memory, atoll_rng *rng, uint32_t count, uint32_t *slots)
 {
-    return atoll_cells_draw(memory->cells, owner, rng, count, slots);
+    if (!memory->count)
+        return 0;
+    for (uint32_t i = 0; i < count; i++)
+        do
+            slots[i] = atoll_rng_below(rng, memory->used);
+        while (!slot_at(memory, slots[i])->exemplar);
+    return count;
 }
 
 uint32_t atoll_memory_count(const atoll_memory *memory)

@@ -77,11 +77,10 @@ atoll_status atoll_memory_drop(atoll_memory *memory, uint32_t slot);
 atoll_status atoll_memory_reassign(atoll_memory *memory, uint32_t slot, uint32_t owner, atoll_error *error);
 
 /*
- * Draws `count` exemplars for replay, cells uniformly, then members uniformly; `owner` restricts to one owner's cells
- * unless ATOLL_SLOT_NONE. Returns how many were drawn: 0 where there is nothing, else `count` (with repetition).
+ * Draws `count` exemplars for replay, all equally likely, so that labels keep the shares that they have in the memory.
+ * Returns how many were drawn: 0 where there is nothing, else `count` (with repetition).
  */
-uint32_t atoll_memory_draw(const atoll_memory *memory, uint32_t owner, atoll_rng *rng, uint32_t count,
-                           uint32_t *slots);
+uint32_t atoll_memory_draw(const atoll_memory *memory, atoll_rng *rng, uint32_t count, uint32_t *slots);
 
 uint32_t atoll_memory_count(const atoll_memory *memory);
 uint32_t atoll_memory_owned(const atoll_memory *memory, uint32_t owner); /* exemplars of one owner */
