@@ -48,12 +48,26 @@ static void put_storage(atoll_writer *out, const atoll_stats *s)
     atoll_member_uint(out, "checkpoint", s->checkpoint);
     atoll_member_uint(out, "checkpoints", s->checkpoints);
     atoll_member_double(out, "checkpoint_seconds", s->checkpoint_seconds);
-    atoll_member_uint(out, "parameter_bytes", s->parameter_bytes);
-    atoll_member_uint(out, "memory_bytes", s->memory_bytes);
-    atoll_member_uint(out, "index_bytes", s->index_bytes);
-    atoll_member_uint(out, "retired_bytes", s->retired_bytes);
     atoll_member_uint(out, "journal_bytes", s->journal_bytes);
     atoll_member_uint(out, "state_bytes", s->state_bytes);
+}
+
+static void put_footprint(atoll_writer *out, const atoll_stats *s)
+{
+    const atoll_footprint *f = &s->footprint;
+    atoll_member_uint(out, "budget_bytes", s->budget_bytes);
+    atoll_member_uint(out, "counted_bytes", s->counted_bytes);
+    atoll_member_uint(out, "parameter_bytes", s->parameter_bytes);
+    atoll_member_uint(out, "expert_bytes", f->experts);
+    atoll_member_uint(out, "gate_bytes", f->gate);
+    atoll_member_uint(out, "encoder_bytes", f->encoder);
+    atoll_member_uint(out, "analytic_bytes", f->analytic);
+    atoll_member_uint(out, "memory_bytes", f->memory);
+    atoll_member_uint(out, "index_bytes", f->index);
+    atoll_member_uint(out, "table_bytes", f->tables);
+    atoll_member_uint(out, "learning_bytes", f->learning);
+    atoll_member_uint(out, "retired_bytes", f->retired);
+    atoll_member_uint(out, "writing_bytes", f->writing);
 }
 
 static void put_domains(atoll_writer *out, const atoll_domain_stats *domains, uint32_t count)
@@ -89,6 +103,7 @@ atoll_outcome atoll_handle_stats(atoll_request *request, atoll_worker *worker)
     put_learning(&out, &stats);
     put_experts(&out, &stats);
     put_storage(&out, &stats);
+    put_footprint(&out, &stats);
     put_domains(&out, domains, count);
     atoll_json_object_end(&out);
     free(domains);

@@ -52,6 +52,14 @@ void *atoll_arena_take(atoll_arena *arena, size_t bytes)
     return piece;
 }
 
+size_t atoll_arena_bytes(const atoll_arena *arena)
+{
+    size_t bytes = 0;
+    for (const atoll_arena_chunk *chunk = arena->first; chunk; chunk = chunk->next)
+        bytes += sizeof *chunk + chunk->capacity;
+    return bytes;
+}
+
 void atoll_arena_reset(atoll_arena *arena)
 {
     for (atoll_arena_chunk *chunk = arena->first; chunk; chunk = chunk->next)

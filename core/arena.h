@@ -14,6 +14,9 @@ void atoll_arena_free(atoll_arena *arena);
 /* `bytes` aligned to 16, uninitialised; NULL where memory is short. */
 void *atoll_arena_take(atoll_arena *arena, size_t bytes);
 
+/* Bytes of all chunks. */
+size_t atoll_arena_bytes(const atoll_arena *arena);
+
 /* Takes everything back. */
 void atoll_arena_reset(atoll_arena *arena);
 

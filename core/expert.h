@@ -13,7 +13,7 @@ typedef enum atoll_expert_state {
     ATOLL_EXPERT_SHARED,    /* the dense fallback; id 0 */
     ATOLL_EXPERT_CANDIDATE, /* in the nursery: learns, is not routed to */
     ATOLL_EXPERT_ACTIVE,
-    ATOLL_EXPERT_ARCHIVED,  /* keeps its parameters, is neither trained nor routed to */
+    ATOLL_EXPERT_ARCHIVED,  /* keeps its parameters, on disk in the end; is neither trained nor routed to */
     ATOLL_EXPERT_GONE       /* a candidate that was given up: only its number remains */
 } atoll_expert_state;
 
@@ -29,6 +29,7 @@ typedef struct atoll_expert_label {
 typedef struct atoll_expert {
     uint32_t id;
     atoll_expert_state state;
+    bool unloaded;           /* archived, and the parameters of `net` are on disk alone */
     uint64_t born, version;  /* commits: of its birth, of its last change */
     uint64_t born_records;   /* records that the model had learned at its birth */
     uint32_t domain;         /* the domain (number) that it was made for, or ATOLL_DOMAIN_NONE */

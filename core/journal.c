@@ -519,6 +519,14 @@ atoll_status atoll_journal_submit(atoll_journal *journal, atoll_entry_kind kind,
     return ATOLL_OK;
 }
 
+size_t atoll_journal_waiting_bytes(atoll_journal *journal)
+{
+    pthread_mutex_lock(&journal->mutex);
+    size_t bytes = journal->pending_bytes;
+    pthread_mutex_unlock(&journal->mutex);
+    return bytes;
+}
+
 void atoll_journal_trim(atoll_journal *journal, uint64_t commit)
 {
     pthread_mutex_lock(&journal->mutex);

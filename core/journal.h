@@ -84,6 +84,9 @@ uint64_t atoll_journal_first(atoll_journal *journal);
 /* Bytes of the pages that hold something; the file keeps what trimming frees, for entries to come. */
 uint64_t atoll_journal_bytes(atoll_journal *journal);
 
+/* Bytes in memory that wait for the disk. */
+size_t atoll_journal_waiting_bytes(atoll_journal *journal);
+
 /* For one waiting thread: waits until a commit after `commit` is durable, at most `timeout_ms`, or until
  * atoll_journal_wake; returns the newest commit. A wake that finds nobody waiting ends the next wait at once. */
 uint64_t atoll_journal_wait(atoll_journal *journal, uint64_t commit, int64_t timeout_ms);

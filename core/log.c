@@ -11,11 +11,18 @@
 
 static _Atomic int least_level = ATOLL_LOG_INFO;
 
+static _Thread_local const char *about;
+
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 void atoll_log_set_level(atoll_log_level least)
 {
     atomic_store_explicit(&least_level, (int)least, memory_order_relaxed);
+}
+
+void atoll_log_about(const char *model)
+{
+    about = model;
 }
 
 static void put_value(atoll_writer *line, const atoll_log_value *value)
@@ -46,6 +53,10 @@ void atoll_log(atoll_log_level level, const char *event, ...)
     atoll_json_put_text(&line, level_names[level]);
     atoll_json_name(&line, "event");
     atoll_json_put_text(&line, event);
+    if (about) {
+        atoll_json_name(&line, "model");
+        atoll_json_put_text(&line, about);
+    }
     va_start(args, event);
     for (const char *name; (name = va_arg(args, const char *));) {
         atoll_json_name(&line, name);

@@ -24,6 +24,9 @@ typedef struct atoll_log_value {
     double real;
 } atoll_log_value;
 
+/* What this thread writes from now on carries `"model":name`, NULL for none. The name must outlive that. */
+void atoll_log_about(const char *model);
+
 #define ATOLL_TEXT(x) (&(atoll_log_value){.kind = ATOLL_LOG_TEXT, .text = (x)})
 #define ATOLL_UINT(x) (&(atoll_log_value){.kind = ATOLL_LOG_UINT, .uint = (x)})
 #define ATOLL_REAL(x) (&(atoll_log_value){.kind = ATOLL_LOG_REAL, .real = (x)})

@@ -27,6 +27,11 @@ void atoll_names_free(atoll_names *names)
     *names = (atoll_names){0};
 }
 
+uint64_t atoll_names_bytes(const atoll_names *names)
+{
+    return names->text_bytes + names->limit * sizeof *names->name + names->places * sizeof *names->table;
+}
+
 /* The place of the name, or the empty one where it belongs. */
 static uint32_t place_of(const atoll_names *names, const char *data, size_t bytes)
 {
@@ -59,6 +64,7 @@ atoll_status atoll_names_add(atoll_names *names, const char *data, size_t bytes,
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a name");
     memcpy(name, data, bytes);
     name[bytes] = '\0';
+    names->text_bytes += bytes + 1;
     *number = names->count;
     names->name[names->count++] = name;
     names->table[place] = names->count;

@@ -22,6 +22,7 @@
  */
 typedef struct atoll_names {
     uint32_t count, limit;
+    uint64_t text_bytes; /* of the strings */
     char **name;       /* `limit` places, terminated strings */
     uint32_t *table;   /* open addressing: number + 1, or 0 */
     uint32_t places;   /* a power of two */
@@ -29,6 +30,7 @@ typedef struct atoll_names {
 
 atoll_status atoll_names_init(atoll_names *names, uint32_t limit, atoll_error *error);
 void atoll_names_free(atoll_names *names);
+uint64_t atoll_names_bytes(const atoll_names *names);
 /* The number of a name, or UINT32_MAX. */
 uint32_t atoll_names_find(const atoll_names *names, const char *data, size_t bytes);
 /* The same, adding it where it is new; ATOLL_TOO_MANY_LABELS at the limit. */

@@ -127,6 +127,22 @@ void atoll_net_clear(atoll_pager *pager, atoll_net *net)
     net->outputs = net->dense_dim = 0;
 }
 
+static void unload(atoll_pager *pager, atoll_array *array)
+{
+    uint32_t count = array->count;
+    atoll_array_clear(pager, array);
+    array->count = count;
+}
+
+void atoll_net_unload(atoll_pager *pager, atoll_net *net)
+{
+    unload(pager, &net->sparse.table);
+    unload(pager, &net->sparse.rows);
+    unload(pager, &net->head);
+    unload(pager, &net->first);
+    unload(pager, &net->linear);
+}
+
 /* ---- growth ---- */
 
 /* From one row layout to a wider one. */

@@ -69,6 +69,10 @@ void atoll_net_scratch_free(atoll_net_scratch *scratch);
 void atoll_net_init(atoll_net *net, const atoll_net_shape *shape);
 void atoll_net_clear(atoll_pager *pager, atoll_net *net);
 
+/* Lets go of all parameters but keeps their counts, by which they can be loaded again; until then nothing but clear may
+ * be called. */
+void atoll_net_unload(atoll_pager *pager, atoll_net *net);
+
 /* Grows to `outputs` logits. ATOLL_NO_MEMORY leaves the network usable as it was. */
 atoll_status atoll_net_grow(atoll_pager *pager, atoll_net *net, uint32_t outputs, atoll_error *error);
 

@@ -22,7 +22,8 @@ struct atoll_reclaim {
     _Atomic uint64_t epoch;
     pthread_mutex_t mutex; /* over the list */
     retired *list; /* ascending by epoch */
-    size_t count, capacity, waiting_bytes;
+    size_t count, capacity;
+    _Atomic size_t waiting_bytes;
 };
 
 atoll_reclaim *atoll_reclaim_new(void)
@@ -35,7 +36,8 @@ atoll_reclaim *atoll_reclaim_new(void)
     atomic_init(&reclaim->epoch, 1);
     pthread_mutex_init(&reclaim->mutex, NULL);
     reclaim->list = NULL;
-    reclaim->count = reclaim->capacity = reclaim->waiting_bytes = 0;
+    reclaim->count = reclaim->capacity = 0;
+    atomic_init(&reclaim->waiting_bytes, 0);
     return reclaim;
 }
 
@@ -115,5 +117,5 @@ void atoll_reclaim_advance(atoll_reclaim *reclaim)
 
 size_t atoll_reclaim_waiting_bytes(const atoll_reclaim *reclaim)
 {
-    return reclaim->waiting_bytes;
+    return atomic_load(&reclaim->waiting_bytes);
 }

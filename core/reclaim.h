@@ -35,7 +35,7 @@ void atoll_reclaim_retire(atoll_reclaim *reclaim, void *object, size_t bytes, vo
 /* Writer only: what was retired so far belongs to the past; frees what no reader can hold any more. */
 void atoll_reclaim_advance(atoll_reclaim *reclaim);
 
-/* Writer only: bytes retired and not yet freed. */
+/* Any thread: bytes retired and not yet freed. */
 size_t atoll_reclaim_waiting_bytes(const atoll_reclaim *reclaim);
 
 #endif

@@ -123,3 +123,8 @@ uint64_t atoll_ridge_bytes(const atoll_ridge *ridge)
     return ridge ? ((uint64_t)ridge->vector_dim * M + (uint64_t)M * M + (uint64_t)ridge->capacity * M) * sizeof(float)
                  : 0;
 }
+
+uint64_t atoll_ridge_weights_bytes(const atoll_ridge_weights *weights)
+{
+    return weights ? sizeof *weights + (uint64_t)ATOLL_RIDGE_FEATURES * weights->labels * sizeof(float) : 0;
+}

@@ -48,6 +48,8 @@ atoll_status atoll_ridge_solve(const atoll_ridge *ridge, atoll_ridge_weights **o
 /* score[labels] = z W of one record: near 1 for its label, near 0 for the others. */
 void atoll_ridge_score(const atoll_ridge_weights *weights, const float *z, float *score);
 
+/* 0 for NULL. */
 uint64_t atoll_ridge_bytes(const atoll_ridge *ridge);
+uint64_t atoll_ridge_weights_bytes(const atoll_ridge_weights *weights);
 
 #endif

@@ -1,5 +1,6 @@
 #include "core/store.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef __GLIBC__
@@ -21,11 +22,20 @@ static const char store_kind[] = "atollsto";
 
 struct atoll_store {
     atoll_lmdb *db;
+    _Atomic size_t held; /* see atoll_store_held_bytes */
+    size_t kept;         /* pages that LMDB keeps from former writes */
 };
 
+/*
+ * A value that shares a page with others makes LMDB keep that page, once written, for writes to come; what has pages of
+ * its own is freed by the commit. So the most small ones of any write stay in memory.
+ */
+enum { LEAF_BYTES = 4096, LEAF_ROOM = 4080, NODE_HEAD_BYTES = 8, NODE_MOST_BYTES = LEAF_ROOM / 2 };
+
 struct atoll_store_write {
+    atoll_store *store;
     atoll_lmdb_txn *txn;
-    size_t bytes;        /* put so far */
+    size_t bytes, shared; /* put so far; the pages of those that share one */
     atoll_error failure; /* of the first put or drop that failed */
 };
 
@@ -107,6 +117,7 @@ atoll_status atoll_store_begin(atoll_store *store, atoll_store_write **out, atol
         free(write);
         return status;
     }
+    write->store = store;
     *out = write;
     return ATOLL_OK;
 }
@@ -120,6 +131,21 @@ static atoll_status settle(atoll_store_write *write, atoll_status status, const 
     if (status && error)
         *error = *failure;
     return status;
+}
+
+static void note_put(atoll_store_write *write, size_t key_bytes, size_t bytes)
+{
+    atoll_store *store = write->store;
+    size_t node = NODE_HEAD_BYTES + key_bytes + CHECKSUM_BYTES + bytes;
+    write->bytes += bytes;
+    if (node <= NODE_MOST_BYTES)
+        write->shared += LEAF_BYTES / (LEAF_ROOM / node);
+    else
+        atomic_fetch_add(&store->held, bytes);
+    if (write->shared > store->kept) {
+        atomic_fetch_add(&store->held, write->shared - store->kept);
+        store->kept = write->shared;
+    }
 }
 
 atoll_status atoll_store_put(atoll_store_write *write, const char *key, const void *data, size_t bytes,
@@ -137,7 +163,7 @@ atoll_status atoll_store_put(atoll_store_write *write, const char *key, const vo
         put_le64(space, checksum(key, key_bytes, data, bytes));
         if (bytes)
             memcpy((uint8_t *)space + CHECKSUM_BYTES, data, bytes);
-        write->bytes += bytes;
+        note_put(write, key_bytes, bytes);
     }
     return settle(write, status, &failure, error);
 }
@@ -211,6 +237,7 @@ static void release(atoll_store_write *write)
     if (write->bytes >= LARGE_BYTES)
         malloc_trim(0);
 #endif
+    atomic_store(&write->store->held, write->store->kept);
     free(write);
 }
 
@@ -299,6 +326,11 @@ atoll_status atoll_store_each(atoll_store *store, const char *prefix, atoll_stor
     }
     atoll_lmdb_abort(txn);
     return status;
+}
+
+size_t atoll_store_held_bytes(atoll_store *store)
+{
+    return atomic_load(&store->held);
 }
 
 uint64_t atoll_store_bytes(atoll_store *store)

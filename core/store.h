@@ -57,6 +57,9 @@ typedef atoll_status (*atoll_store_visit)(void *arg, const char *key, const void
 atoll_status atoll_store_each(atoll_store *store, const char *prefix, atoll_store_visit visit, void *arg,
                               atoll_error *error);
 
+/* Any thread: bytes in memory for the write under way, and what is kept of former ones. */
+size_t atoll_store_held_bytes(atoll_store *store);
+
 /* Bytes of the pages that hold something; the file keeps what is freed, for checkpoints to come. */
 uint64_t atoll_store_bytes(atoll_store *store);
 

@@ -125,6 +125,12 @@ uint64_t atoll_checkpoint_epoch(const atoll_checkpoint *checkpoint)
     return checkpoint->epoch;
 }
 
+uint64_t atoll_checkpoint_bytes(const atoll_checkpoint *c)
+{
+    return c->cells_bytes + c->index_bytes + c->names_bytes + c->domain_names_bytes + c->domains_bytes +
+           c->ridge_bytes + c->analytic_bytes;
+}
+
 uint64_t atoll_checkpoint_commit(const atoll_checkpoint *checkpoint)
 {
     return checkpoint->meta.model.version;
@@ -189,6 +195,18 @@ static atoll_status write_net(atoll_store_write *write, const char *name, const 
     return status;
 }
 
+/* Of an expert that is gone: what an earlier checkpoint wrote. */
+static atoll_status drop_arrays(atoll_store_write *write, const char *name, atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    for (int i = 0; i <= NET_ARRAYS && status == ATOLL_OK; i++) {
+        char key[KEY_BYTES];
+        snprintf(key, sizeof key, "%s/%s/", name, i < NET_ARRAYS ? net_arrays[i].name : "labels");
+        status = atoll_store_drop_prefix(write, key, error);
+    }
+    return status;
+}
+
 static atoll_status write_expert(atoll_store_write *write, const atoll_expert *expert, uint64_t since,
                                  atoll_error *error)
 {
@@ -196,7 +214,9 @@ static atoll_status write_expert(atoll_store_write *write, const atoll_expert *e
     snprintf(name, sizeof name, "expert/%04u", expert->id);
     snprintf(key, sizeof key, "expert/%04u/meta", expert->id);
     atoll_status status = atoll_store_put(write, key, expert, sizeof *expert, error);
-    if (status || (status = write_net(write, name, &expert->net, since, error)))
+    if (status == ATOLL_OK && expert->state == ATOLL_EXPERT_GONE)
+        return drop_arrays(write, name, error);
+    if (status || (!expert->unloaded && (status = write_net(write, name, &expert->net, since, error))))
         return status;
     snprintf(key, sizeof key, "expert/%04u/labels", expert->id);
     return write_array(write, key, &expert->labels, since, error);
@@ -344,10 +364,27 @@ static atoll_status load_expert(atoll_store *store, atoll_state *state, uint32_t
     forget_arrays(&expert->net);
     expert->labels.root = NULL;
     state->model.experts = id + 1; /* from here on freeing the state frees what is loaded of it */
-    if ((status = load_net(store, &state->pager, name, &expert->net, error)))
+    expert->unloaded = expert->state == ATOLL_EXPERT_ARCHIVED;
+    if (!expert->unloaded && (status = load_net(store, &state->pager, name, &expert->net, error)))
         return status;
     snprintf(key, sizeof key, "expert/%04u/labels", id);
     return load_array(store, &state->pager, key, &expert->labels, error);
+}
+
+atoll_status atoll_checkpoint_load_expert(atoll_store *store, atoll_state *state, uint32_t id, atoll_error *error)
+{
+    char name[KEY_BYTES / 2];
+    atoll_expert *expert = &state->model.expert[id];
+    atoll_net net = expert->net; /* of which a failure may leave a part */
+    snprintf(name, sizeof name, "expert/%04u", id);
+    atoll_status status = load_net(store, &state->pager, name, &net, error);
+    if (status) {
+        atoll_net_clear(&state->pager, &net);
+        return status;
+    }
+    expert->net = net;
+    expert->unloaded = false;
+    return ATOLL_OK;
 }
 
 static atoll_status load_slot(void *arg, const char *key, const void *data, size_t bytes, atoll_error *error)

@@ -20,6 +20,12 @@ atoll_status atoll_checkpoint_take(atoll_state *state, uint64_t since, atoll_che
 /* Writes what changed after the epoch `since` that it was taken with. ATOLL_NO_SPACE, ATOLL_IO. */
 atoll_status atoll_checkpoint_write(atoll_checkpoint *checkpoint, atoll_store *store, atoll_error *error);
 
+/* Brings the parameters of an unloaded expert back. ATOLL_DAMAGED, ATOLL_NO_MEMORY; then it is still unloaded. */
+atoll_status atoll_checkpoint_load_expert(atoll_store *store, atoll_state *state, uint32_t id, atoll_error *error);
+
+/* Bytes of what was copied when it was taken; the frozen pages are counted elsewhere. */
+uint64_t atoll_checkpoint_bytes(const atoll_checkpoint *checkpoint);
+
 /* What a later checkpoint is to be taken with, once this one is written. */
 uint64_t atoll_checkpoint_epoch(const atoll_checkpoint *checkpoint);
 uint64_t atoll_checkpoint_commit(const atoll_checkpoint *checkpoint);

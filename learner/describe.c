@@ -158,17 +158,18 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .overflowed = p->tally.routes.overflowed,
                          .dropped = p->tally.routes.dropped,
                          .gate_entropy = p->tally.entropy,
-                         .parameter_bytes = p->parameter_bytes,
-                         .memory_bytes = p->memory_bytes,
-                         .index_bytes = p->index_bytes,
-                         .retired_bytes = p->retired_bytes};
+                         .budget_bytes = model->config.budget_bytes};
 }
 
 void atoll_learner_stats(atoll_learner *learner, atoll_stats *out)
 {
     int ticket;
-    describe_published(atoll_learner_enter(learner, &ticket), out);
+    const atoll_published *p = atoll_learner_enter(learner, &ticket);
+    describe_published(p, out);
+    atoll_footprint f = out->footprint = atoll_learner_footprint(learner, p);
     atoll_learner_leave(learner, ticket);
+    out->parameter_bytes = f.experts + f.gate + f.encoder + f.analytic;
+    out->counted_bytes = atoll_footprint_sum(&f);
     out->routed += atomic_load(&learner->routed);
     out->overflowed += atomic_load(&learner->overflowed);
     out->dropped += atomic_load(&learner->dropped);
@@ -209,11 +210,19 @@ atoll_config atoll_learner_config(atoll_learner *learner)
     return config;
 }
 
+atoll_footprint atoll_learner_footprint(const atoll_learner *learner, const atoll_published *published)
+{
+    atoll_footprint f = published->footprint;
+    f.retired = atoll_reclaim_waiting_bytes(learner->state.reclaim);
+    f.writing = atoll_journal_waiting_bytes(learner->journal) + atoll_store_held_bytes(learner->store) +
+                atomic_load(&learner->checkpoint_bytes);
+    return f;
+}
+
 uint64_t atoll_learner_bytes(atoll_learner *learner)
 {
     int ticket;
-    const atoll_published *p = atoll_learner_enter(learner, &ticket);
-    uint64_t bytes = p->parameter_bytes + p->memory_bytes + p->index_bytes;
+    atoll_footprint f = atoll_learner_footprint(learner, atoll_learner_enter(learner, &ticket));
     atoll_learner_leave(learner, ticket);
-    return bytes;
+    return atoll_footprint_sum(&f);
 }

@@ -33,7 +33,8 @@ typedef struct atoll_published {
     atoll_tally tally;
     uint32_t exemplars, domains;
     atoll_domain_tally *domain;   /* `domains` of them */
-    uint64_t parameter_bytes, memory_bytes, index_bytes, retired_bytes;
+    atoll_footprint footprint;    /* but for what changes without a publication: retired, writing */
+    double growth_bytes;          /* that a record adds to it lately */
 } atoll_published;
 
 /* What a governing entry led to, kept for the call that waits for it. */
@@ -60,6 +61,7 @@ typedef struct atoll_waiter {
 enum { ATOLL_OUTCOMES = 64 };
 
 struct atoll_learner {
+    char name[ATOLL_NAME_MAX_BYTES + 1]; /* the model's, for the log */
     atoll_state state; /* the learner thread's */
     atoll_trainer *trainer;
     atoll_journal *journal;
@@ -83,11 +85,16 @@ struct atoll_learner {
 
     _Atomic uint32_t vector_dim; /* of the first vector let in; 0 before */
     _Atomic uint64_t checkpoint_commit, checkpoints, checkpoint_ns, learn_ns, predictions;
+    _Atomic uint64_t taken;            /* records let in, learned or not */
+    _Atomic uint64_t checkpoint_bytes; /* copied for the one under way */
     _Atomic uint64_t routed, overflowed, dropped;    /* for requests; the learner's own are in its tally */
     _Atomic int64_t asked_ms[ATOLL_EXPERTS_MAX];     /* when a request was last routed to it */
     _Atomic uint64_t asked_ns[ATOLL_EXPERTS_MAX];    /* spent in it for requests */
     _Atomic uint64_t asked_count[ATOLL_EXPERTS_MAX]; /* requests timed */
 };
+
+/* What is held now, by a published state that was entered. */
+atoll_footprint atoll_learner_footprint(const atoll_learner *learner, const atoll_published *published);
 
 /* The published state, entered; leave with the ticket. */
 const atoll_published *atoll_learner_enter(atoll_learner *learner, int *ticket);

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "learner/inside.h"
 #include "learner/pruning.h"
+#include "learner/publish.h"
 
 enum {
     PUBLISH_EVERY_MS = 50,
@@ -35,58 +36,6 @@ const atoll_published *atoll_learner_enter(atoll_learner *learner, int *ticket)
 void atoll_learner_leave(atoll_learner *learner, int ticket)
 {
     atoll_reclaim_leave(learner->state.reclaim, ticket);
-}
-
-/* ---- publishing ---- */
-
-static void published_free(void *object)
-{
-    atoll_published *published = object;
-    free(published->model);
-    free(published->domain);
-    free(published);
-}
-
-static atoll_published *published_new(atoll_state *state)
-{
-    atoll_published *p = calloc(1, sizeof *p);
-    if (!p)
-        return NULL;
-    *p = (atoll_published){.memory = atoll_memory_freeze(state->memory),
-                           .growth = state->growth,
-                           .tally = state->tally,
-                           .exemplars = atoll_memory_count(state->memory),
-                           .domains = state->domains.count,
-                           .parameter_bytes = atoll_model_bytes(&state->model) + atoll_ridge_bytes(state->ridge),
-                           .memory_bytes = atoll_memory_bytes(state->memory),
-                           .index_bytes = atoll_index_bytes(state->index),
-                           .retired_bytes = atoll_reclaim_waiting_bytes(state->reclaim)};
-    p->model = atoll_model_freeze(&state->model);
-    p->domain = malloc((p->domains + 1) * sizeof *p->domain);
-    if (!p->model || !p->domain) {
-        published_free(p);
-        return NULL;
-    }
-    memcpy(p->domain, state->domain, p->domains * sizeof *p->domain);
-    return p;
-}
-
-static atoll_status publish(atoll_learner *learner, atoll_error *error)
-{
-    atoll_state *state = &learner->state;
-    atoll_published *fresh = published_new(state);
-    if (!fresh)
-        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to publish a version");
-    atoll_status status = atoll_index_publish(state->index, error);
-    if (status) {
-        published_free(fresh);
-        return status;
-    }
-    atoll_published *old = atomic_exchange(&learner->published, fresh);
-    if (old)
-        atoll_reclaim_retire(state->reclaim, old, 0, published_free);
-    atoll_reclaim_advance(state->reclaim);
-    return ATOLL_OK;
 }
 
 /* ---- waiters ---- */
@@ -264,6 +213,11 @@ static atoll_status learn_restore(atoll_learner *learner, const atoll_entry *ent
     if (entry->bytes != sizeof id)
         return atoll_fail(error, ATOLL_DAMAGED, "a restore entry has %zu bytes", entry->bytes);
     memcpy(&id, entry->payload, sizeof id);
+    atoll_status status = ATOLL_OK;
+    if (id < learner->state.model.experts && learner->state.model.expert[id].unloaded)
+        status = atoll_checkpoint_load_expert(learner->store, &learner->state, id, error);
+    if (status)
+        return status;
     atoll_outcome outcome = {.commit = entry->commit};
     outcome.error.status =
         atoll_pruning_restore(&learner->state, id, entry->commit, entry->time_ms, &outcome.error);
@@ -303,6 +257,7 @@ static void *write_checkpoints(void *arg)
 {
     atoll_learner *learner = arg;
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+    atoll_log_about(learner->name);
     pthread_mutex_lock(&learner->mutex);
     for (;;) {
         while (!learner->checkpoint || learner->checkpoint_written) {
@@ -366,6 +321,7 @@ static void end_checkpoint(atoll_learner *learner, pace *p, bool wait)
             atoll_journal_trim(learner->journal, commit);
     }
     atoll_checkpoint_end(done);
+    atomic_store(&learner->checkpoint_bytes, 0);
     p->trimmed = 0; /* what it kept can go now */
 }
 
@@ -377,15 +333,27 @@ static void take_checkpoint(atoll_learner *learner, pace *p)
     atoll_checkpoint *checkpoint;
     p->taken_ns = atoll_clock_monotonic_ns();
     p->records = learner->state.model.records;
-    if ((published_version(learner) < learner->state.model.version && publish(learner, &error)) ||
+    if ((published_version(learner) < learner->state.model.version && atoll_publish(learner, &error)) ||
         atoll_checkpoint_take(&learner->state, p->since, &checkpoint, &error)) {
         atoll_log(ATOLL_LOG_ERROR, "checkpoint_failed", "error", ATOLL_TEXT(error.detail), NULL);
         return;
     }
     pthread_mutex_lock(&learner->mutex);
     learner->checkpoint = checkpoint;
+    atomic_store(&learner->checkpoint_bytes, atoll_checkpoint_bytes(checkpoint));
     pthread_cond_broadcast(&learner->changed);
     pthread_mutex_unlock(&learner->mutex);
+}
+
+/* Whether an expert was archived whose parameters only wait to be on disk. */
+static bool archived_since(const atoll_learner *learner)
+{
+    const atoll_model *model = &learner->state.model;
+    for (uint32_t e = 1; e < model->experts; e++)
+        if (model->expert[e].state == ATOLL_EXPERT_ARCHIVED && !model->expert[e].unloaded &&
+            model->expert[e].version > atomic_load(&learner->checkpoint_commit))
+            return true;
+    return false;
 }
 
 static void maybe_checkpoint(atoll_learner *learner, pace *p)
@@ -396,7 +364,7 @@ static void maybe_checkpoint(atoll_learner *learner, pace *p)
     bool busy = learner->checkpoint != NULL;
     pthread_mutex_unlock(&learner->mutex);
     bool due = atoll_clock_monotonic_ns() - p->taken_ns >= model->config.checkpoint_every_ms * 1000000 ||
-               model->records - p->records >= CHECKPOINT_RECORDS;
+               model->records - p->records >= CHECKPOINT_RECORDS || archived_since(learner);
     if (!busy && due && model->version > atomic_load(&learner->checkpoint_commit))
         take_checkpoint(learner, p);
 }
@@ -418,7 +386,12 @@ static void fail_learning(atoll_learner *learner, uint64_t commit, const atoll_e
 /* While there is nothing to learn: frees what the last commits replaced, and gives memory back to the system. */
 static void rest(atoll_learner *learner, pace *p)
 {
+    atoll_error error = {0};
     uint64_t records = learner->state.model.records;
+    if (atoll_publish_unloads(learner) && atoll_publish(learner, &error)) {
+        fail_learning(learner, learner->state.model.version, &error);
+        return;
+    }
     /* Nothing has changed since the version that is published, so nothing retired is part of it. */
     if (published_version(learner) == learner->state.model.version)
         atoll_reclaim_advance(learner->state.reclaim);
@@ -444,7 +417,7 @@ static atoll_status catch_up(atoll_learner *learner, uint64_t last, pace *p, uin
         atomic_fetch_add(&learner->learn_ns, (uint64_t)(now - start));
         if (state->model.version == last || awaited(learner, state->model.version) ||
             now - p->published_ns > PUBLISH_EVERY_MS * 1000000LL) {
-            if ((status = publish(learner, error)))
+            if ((status = atoll_publish(learner, error)))
                 return status;
             p->published_ns = now;
             serve_waiters(learner, state->model.version, false);
@@ -463,6 +436,7 @@ static void *learn(void *arg)
               .records = learner->state.model.records,
               .taken_ns = atoll_clock_monotonic_ns()};
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+    atoll_log_about(learner->name);
     while (!atomic_load(&learner->stopping)) {
         atoll_error error = {0};
         uint64_t last = atoll_journal_wait(learner->journal, learner->state.model.version, WAIT_MS);
@@ -557,6 +531,8 @@ static atoll_status open_stores(atoll_learner *learner, const char *path, size_t
     atoll_status status;
     if (mkdir(path, 0777) == -1 && access(path, W_OK) == -1)
         return atoll_fail(error, ATOLL_IO, "the model's folder cannot be written");
+    const char *name = strrchr(path, '/');
+    snprintf(learner->name, sizeof learner->name, "%.*s", ATOLL_NAME_MAX_BYTES, name ? name + 1 : path);
     snprintf(folder, sizeof folder, "%s/state", path);
     if ((status = atoll_store_open(folder, map_bytes, &learner->store, error)))
         return status;
@@ -592,7 +568,7 @@ static atoll_status prepare(atoll_learner *learner, const char *path, const atol
     learner->trainer = atoll_trainer_new(NICENESS);
     if (!learner->trainer)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn with");
-    return publish(learner, error);
+    return atoll_publish(learner, error);
 }
 
 static void dismantle(atoll_learner *learner)
@@ -600,7 +576,7 @@ static void dismantle(atoll_learner *learner)
     atoll_journal_close(learner->journal);
     atoll_store_close(learner->store);
     if (atomic_load(&learner->published))
-        published_free(atomic_load(&learner->published));
+        atoll_published_free(atomic_load(&learner->published));
     atoll_state_free(&learner->state);
     atoll_trainer_free(learner->trainer);
     for (int i = 0; i < ATOLL_OUTCOMES; i++)

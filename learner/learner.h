@@ -18,6 +18,7 @@
 #include "core/limits.h"
 #include "core/record.h"
 #include "core/status.h"
+#include "learner/footprint.h"
 
 typedef struct atoll_learner atoll_learner;
 
@@ -142,7 +143,10 @@ typedef struct atoll_stats {
     double weight_shared, weight_analytic, weight_experts, weight_votes, weight_youth; /* of the combination */
     uint64_t routed, overflowed, dropped; /* tokens */
     double gate_entropy;     /* running mean, nats */
-    uint64_t parameter_bytes, memory_bytes, index_bytes, retired_bytes, journal_bytes, state_bytes;
+    atoll_footprint footprint; /* in memory */
+    uint64_t parameter_bytes;  /* experts, gate, encoder and analytic half of it */
+    uint64_t counted_bytes, budget_bytes; /* the footprint's sum, and what bounds it */
+    uint64_t journal_bytes, state_bytes;  /* on disk */
     uint32_t checkpoints;
     double checkpoint_seconds; /* the last one took */
     double learn_seconds;    /* spent learning, in sum */
@@ -161,7 +165,7 @@ atoll_status atoll_learner_domains(atoll_learner *learner, atoll_domain_stats **
                                    atoll_error *error);
 
 atoll_config atoll_learner_config(atoll_learner *learner);
-uint64_t atoll_learner_bytes(atoll_learner *learner); /* parameters, memory, index */
+uint64_t atoll_learner_bytes(atoll_learner *learner); /* the sum of its footprint */
 
 /* ---- governing: each is one journal entry, so that replay repeats it ---- */
 

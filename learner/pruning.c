@@ -59,11 +59,16 @@ atoll_status atoll_pruning_archive(atoll_state *state, uint32_t id, uint64_t com
 atoll_status atoll_pruning_restore(atoll_state *state, uint32_t id, uint64_t commit, int64_t now_ms,
                                    atoll_error *error)
 {
+    atoll_status status;
     if (id == 0 || id >= state->model.experts || state->model.expert[id].state == ATOLL_EXPERT_GONE)
         return atoll_fail(error, ATOLL_UNKNOWN_EXPERT, "the model has no expert %u", id);
     atoll_expert *expert = &state->model.expert[id];
     if (expert->state != ATOLL_EXPERT_ARCHIVED)
         return atoll_fail(error, ATOLL_WRONG_STATE, "expert %u is not archived", id);
+    /* Vectors may have come since it was archived. */
+    uint32_t dim = state->model.encoder.vector_dim;
+    if (dim && (status = atoll_net_set_dense(&state->pager, &expert->net, dim, error)))
+        return status;
     expert->state = ATOLL_EXPERT_ACTIVE;
     expert->version = commit;
     expert->last_routed_ms = now_ms;

@@ -78,7 +78,7 @@ atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, ato
     if (!state->ridge)
         status = atoll_ridge_new(vector_dim, model->config.seed, &state->ridge, error);
     for (uint32_t e = 0; e < model->experts && status == ATOLL_OK; e++)
-        if (model->expert[e].state != ATOLL_EXPERT_GONE)
+        if (model->expert[e].state != ATOLL_EXPERT_GONE && model->expert[e].state != ATOLL_EXPERT_ARCHIVED)
             status = atoll_net_set_dense(&state->pager, &model->expert[e].net, vector_dim, error);
     if (status == ATOLL_OK)
         status = atoll_encoder_set_vector(&state->pager, &model->encoder, vector_dim, error);

@@ -52,7 +52,7 @@ typedef struct atoll_state {
 atoll_status atoll_state_init(atoll_state *state, const atoll_config *config, atoll_error *error);
 void atoll_state_free(atoll_state *state);
 
-/* The first vector's dimension: scale, analytic expert, dense paths of all experts. */
+/* The first vector's dimension: scale, analytic expert, dense paths of all experts but archived ones. */
 atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, atoll_error *error);
 
 /* A new expert (candidate) in a free place; *id is its number. ATOLL_BUSY where the model may hold no more. */

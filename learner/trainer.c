@@ -46,6 +46,12 @@ void atoll_trainer_free(atoll_trainer *trainer)
     free(trainer);
 }
 
+uint64_t atoll_trainer_bytes(const atoll_trainer *trainer)
+{
+    return sizeof *trainer + 2 * ATOLL_FEATURES_MAX * sizeof *trainer->hand[0].term +
+           atoll_arena_bytes(&trainer->hand[0].arena) + atoll_arena_bytes(&trainer->hand[1].arena);
+}
+
 atoll_status atoll_step_halve(atoll_trainer *trainer, atoll_state *state, uint32_t count, void (*work)(void *),
                               atoll_error *error)
 {

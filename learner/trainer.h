@@ -22,6 +22,7 @@ typedef struct atoll_trainer atoll_trainer; /* scratch of learning; holds nothin
 /* With a second thread (learner/twin.h) of that niceness. NULL where there is no memory or no thread. */
 atoll_trainer *atoll_trainer_new(int niceness);
 void atoll_trainer_free(atoll_trainer *trainer);
+uint64_t atoll_trainer_bytes(const atoll_trainer *trainer); /* of its scratch, but for some kilobytes */
 
 /*
  * Learns `count` records, each with a label, of one commit. A failure (ATOLL_NO_MEMORY, ATOLL_INTERNAL) leaves the

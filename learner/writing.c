@@ -53,6 +53,7 @@ static atoll_status admit_entry(atoll_learner *learner, const atoll_entry *entry
     size_t at = 0;
     if (entry->kind != ATOLL_ENTRY_RECORDS)
         return ATOLL_OK;
+    atomic_fetch_add(&learner->taken, entry->records);
     for (uint32_t i = 0; i < entry->records && status == ATOLL_OK; i++) {
         atoll_record record;
         size_t used = 0;
@@ -78,6 +79,7 @@ atoll_status atoll_learner_admit_known(atoll_learner *learner, atoll_error *erro
     for (uint32_t i = 0; i < labels->count && status == ATOLL_OK; i++)
         status = atoll_learner_admit(learner, (atoll_slice){labels->name[i], strlen(labels->name[i])}, true, error);
     atomic_store(&learner->vector_dim, learner->state.model.encoder.vector_dim);
+    atomic_store(&learner->taken, learner->state.model.records);
     uint64_t last = atoll_journal_last(learner->journal);
     for (uint64_t commit = learner->state.model.version + 1; commit <= last && status == ATOLL_OK; commit++) {
         atoll_entry entry;
@@ -127,6 +129,7 @@ atoll_status atoll_learner_check(atoll_learner *learner, const atoll_record *rec
 
 typedef struct submission {
     atoll_learner *learner;
+    uint32_t count;
     bool trained;
     atoll_ingest_done done;
     void *arg;
@@ -137,6 +140,8 @@ static void written(void *arg, atoll_status status, const atoll_receipt *receipt
     submission *s = arg;
     atoll_ingested ingested = {0};
     atoll_error lost;
+    if (status)
+        atomic_fetch_sub(&s->learner->taken, s->count);
     if (receipt)
         ingested = (atoll_ingested){receipt->first_seq, receipt->last_seq, receipt->last_commit};
     if (status || !s->trained) {
@@ -153,7 +158,12 @@ static void written(void *arg, atoll_status status, const atoll_receipt *receipt
     free(s);
 }
 
-static atoll_status check_room(atoll_learner *learner, atoll_error *error)
+/*
+ * Whether `count` records more may come. Under the budget a request finds room if, with all that waits to be learned,
+ * the model would stay under it at its present growth; one that finds nothing waiting is let in all the same, so that
+ * a guess never stops a model that has room. So the budget is passed by what one request brings, at most.
+ */
+static atoll_status check_room(atoll_learner *learner, uint32_t count, atoll_error *error)
 {
     int ticket;
     if (atomic_load(&learner->stopping))
@@ -162,20 +172,27 @@ static atoll_status check_room(atoll_learner *learner, atoll_error *error)
         return atoll_fail(error, ATOLL_INTERNAL, "learning has stopped; see the model's stats");
     const atoll_published *p = atoll_learner_enter(learner, &ticket);
     uint64_t behind = atoll_journal_last(learner->journal) - p->model->version;
-    uint64_t bytes = p->parameter_bytes + p->memory_bytes + p->index_bytes, budget = p->model->config.budget_bytes;
+    atoll_footprint held = atoll_learner_footprint(learner, p);
+    uint64_t bytes = atoll_footprint_sum(&held), budget = p->model->config.budget_bytes;
+    uint64_t taken = atomic_load(&learner->taken), learned = p->model->records;
+    double growth_bytes = p->growth_bytes;
     atoll_learner_leave(learner, ticket);
+    uint64_t waiting = taken > learned ? taken - learned : 0;
     if (behind > BACKLOG_COMMITS)
         return atoll_fail(error, ATOLL_BUSY, "%llu commits wait to be learned", (unsigned long long)behind);
     if (bytes > budget)
         return atoll_fail(error, ATOLL_BUSY, "the model holds %llu bytes of its budget_bytes %llu",
                           (unsigned long long)bytes, (unsigned long long)budget);
+    if (waiting && (double)bytes + growth_bytes * (double)(waiting + count) > (double)budget)
+        return atoll_fail(error, ATOLL_BUSY, "%llu records wait to be learned and may fill budget_bytes %llu",
+                          (unsigned long long)waiting, (unsigned long long)budget);
     return ATOLL_OK;
 }
 
 atoll_status atoll_learner_ingest(atoll_learner *learner, const atoll_record *records, uint32_t count, bool trained,
                                   atoll_ingest_done done, void *arg, atoll_error *error)
 {
-    atoll_status status = check_room(learner, error);
+    atoll_status status = check_room(learner, count, error);
     if (status || (status = settle_dimension(learner, records, count, error)))
         return status;
     size_t bytes = 0;
@@ -188,16 +205,20 @@ atoll_status atoll_learner_ingest(atoll_learner *learner, const atoll_record *re
         status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for %u records", count);
         goto fail;
     }
-    *s = (submission){learner, trained, done, arg};
+    *s = (submission){learner, count, trained, done, arg};
     offsets[0] = 0;
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
         offsets[i + 1] = offsets[i] + atoll_record_encode(&records[i], payload + offsets[i]);
         status = atoll_learner_admit(learner, records[i].label, true, error);
     }
-    if (status == ATOLL_OK)
-        status = atoll_journal_submit(learner->journal, ATOLL_ENTRY_RECORDS, payload, bytes, offsets, count, written,
-                                      s, error);
-    if (status == ATOLL_OK)
+    if (status)
+        goto fail;
+    atomic_fetch_add(&learner->taken, count);
+    status = atoll_journal_submit(learner->journal, ATOLL_ENTRY_RECORDS, payload, bytes, offsets, count, written, s,
+                                  error);
+    if (status)
+        atomic_fetch_sub(&learner->taken, count);
+    else
         s = NULL; /* `written` frees it */
 fail:
     free(s);

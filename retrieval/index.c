@@ -506,6 +506,15 @@ uint32_t atoll_index_count(const atoll_index *index)
     return index->count;
 }
 
+/* FAISS's arrays double when they are full. */
+static uint64_t room_for(uint32_t count)
+{
+    uint64_t room = count ? 1 : 0;
+    while (room < count)
+        room *= 2;
+    return room;
+}
+
 uint64_t atoll_index_bytes(const atoll_index *index)
 {
     uint64_t bytes = sizeof *index + index->trained_bytes + atoll_vectors_bytes(index->rows) +
@@ -513,7 +522,7 @@ uint64_t atoll_index_bytes(const atoll_index *index)
     for (int i = 0; i < 2; i++) {
         const side *s = &index->side[i];
         uint64_t each = s->coded ? atoll_faiss_codes(index->dim) / 2 : index->dim * sizeof(float);
-        bytes += s->count * each + s->room * sizeof(uint32_t) + (s->coded ? index->trained_bytes : 0);
+        bytes += room_for(s->count) * each + s->room * sizeof(uint32_t) + (s->coded ? index->trained_bytes : 0);
         if (s->rows && s->rows != index->rows)
             bytes += atoll_vectors_bytes(s->rows);
     }

@@ -52,6 +52,20 @@ static void writes_json_lines(void **state)
                         "\"expert\":18446744073709551615,\"share\":0.25,\"none\":null}\n");
 }
 
+static void one_line_about_a_model(void)
+{
+    atoll_log_about("m");
+    atoll_log(ATOLL_LOG_INFO, "checkpoint", "commit", ATOLL_UINT(3), NULL);
+    atoll_log_about(NULL);
+}
+
+static void names_the_model_that_a_thread_works_for(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(caught(one_line_about_a_model), "\"event\":\"checkpoint\",\"model\":\"m\",\"commit\":3}"));
+    assert_null(strstr(caught(one_line), "\"model\":\"m\""));
+}
+
 static void all_levels(void)
 {
     atoll_log(ATOLL_LOG_DEBUG, "one", NULL);
@@ -119,6 +133,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_json_lines),
+        cmocka_unit_test(names_the_model_that_a_thread_works_for),
         cmocka_unit_test(leaves_out_what_is_below_the_level),
         cmocka_unit_test(lines_of_threads_stay_whole),
     };

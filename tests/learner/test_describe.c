@@ -68,7 +68,10 @@ static void stats_follow_what_was_learned(void **state)
     assert_true(stats.routed > 0);
     assert_true(stats.learn_seconds > 0);
     assert_true(stats.journal_bytes > 0 && stats.state_bytes > 0);
-    assert_int_equal(atoll_learner_bytes(r->learner), stats.parameter_bytes + stats.memory_bytes + stats.index_bytes);
+    assert_int_equal(stats.counted_bytes, atoll_footprint_sum(&stats.footprint));
+    assert_int_equal(stats.budget_bytes, r->config.budget_bytes);
+    assert_true(stats.footprint.experts && stats.footprint.gate && stats.footprint.analytic && stats.footprint.memory &&
+                stats.footprint.index && stats.footprint.tables && stats.footprint.learning);
     assert_int_equal(atoll_learner_config(r->learner).memory_exemplars, r->config.memory_exemplars);
 }
 

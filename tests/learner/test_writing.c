@@ -169,8 +169,6 @@ static void a_model_over_its_budget_takes_no_more(void **state)
     free(vector);
 }
 
-/* ---- governing ---- */
-
 static atoll_status configure(running *r, const atoll_config *config)
 {
     running_call call;
@@ -178,6 +176,57 @@ static atoll_status configure(running *r, const atoll_config *config)
     atoll_status status = atoll_learner_configure(r->learner, config, running_waited, &call, NULL);
     return status ? status : running_end(&call);
 }
+
+/* A stream into a model that has little room ends in refusals, which lose nothing and end with more room. */
+static void a_stream_fills_its_budget_and_goes_on_with_a_larger_one(void **state)
+{
+    running *r = *state;
+    learning_record records[BATCH];
+    atoll_config config = r->config;
+    uint64_t taken = 0;
+    atoll_status status = ATOLL_OK;
+    running_close(r);
+    r->config.budget_bytes = config.budget_bytes = 16 << 20;
+    r->config.memory_exemplars = 50000;
+    r->config.expert_hidden = config.expert_hidden = 256;
+    config.memory_exemplars = 50000;
+    snprintf(r->path, sizeof r->path, "%s/small", r->top);
+    running_open(r);
+    for (uint32_t b = 0; b < 2000 && status == ATOLL_OK; b++) {
+        for (uint32_t i = 0; i < BATCH; i++)
+            learning_draw_text(&records[i], &r->rng, b % 50, i % 4);
+        status = running_ingest(r, records, BATCH, b % 8 == 7, NULL);
+        taken += status == ATOLL_OK ? BATCH : 0;
+        /* Records that wait may be what there is no room for. */
+        if (status == ATOLL_BUSY && running_stats(r).journal_last > running_stats(r).version) {
+            running_catch_up(r);
+            status = ATOLL_OK;
+        }
+    }
+    assert_int_equal(status, ATOLL_BUSY);
+    running_catch_up(r);
+    atoll_stats stats = running_stats(r);
+    assert_int_equal(stats.records, taken);
+    assert_string_equal(stats.failure, "");
+    assert_true(stats.counted_bytes > config.budget_bytes && stats.counted_bytes < config.budget_bytes * 5 / 4);
+    char *answers = running_answers(r);
+
+    running_close(r);
+    running_open(r);
+    running_catch_up(r);
+    char *again = running_answers(r);
+    assert_string_equal(again, answers);
+    free(answers);
+    free(again);
+    assert_int_equal(running_stats(r).records, taken);
+
+    config.budget_bytes = 64 << 20;
+    assert_int_equal(configure(r, &config), ATOLL_OK);
+    assert_int_equal(running_ingest(r, records, BATCH, true, NULL), ATOLL_OK);
+    assert_int_equal(running_stats(r).records, taken + BATCH);
+}
+
+/* ---- governing ---- */
 
 static atoll_status restore(running *r, uint32_t id)
 {
@@ -323,6 +372,7 @@ int main(void)
         TEST(acknowledged_records_are_numbered_without_gaps),
         TEST(a_full_map_refuses_ingest_and_answers_go_on),
         TEST(a_model_over_its_budget_takes_no_more),
+        TEST(a_stream_fills_its_budget_and_goes_on_with_a_larger_one),
         TEST(settings_change_live_or_not_at_all),
         TEST(idle_experts_are_archived_and_brought_back),
         TEST(requests_keep_an_expert_from_being_pruned),

@@ -1,0 +1,30 @@
+/*
+ * What a model holds in memory, part by part: everything that grows with what it learns, and what waits to be freed or
+ * written. The sum is what `budget_bytes` bounds. Blocks are counted as asked for; the allocator's own share (some
+ * bytes a block) and what it keeps for later are not.
+ */
+#ifndef ATOLL_LEARNER_FOOTPRINT_H
+#define ATOLL_LEARNER_FOOTPRINT_H
+
+#include <stdint.h>
+
+typedef struct atoll_footprint {
+    uint64_t experts;  /* all networks: weights, optimiser state, tables of rows, labels */
+    uint64_t gate;
+    uint64_t encoder;  /* document frequencies, scale of vectors */
+    uint64_t analytic; /* random features, sums and solution of the analytic half */
+    uint64_t memory;   /* exemplars, slots, cells */
+    uint64_t index;    /* both instances, codes, vectors */
+    uint64_t tables;   /* names of labels and domains, and what is kept for each */
+    uint64_t learning; /* scratch of the threads that learn */
+    uint64_t retired;  /* replaced, but perhaps still read by a request or a checkpoint */
+    uint64_t writing;  /* waits for the disk: submissions, a checkpoint under way, and what is kept for the next */
+} atoll_footprint;
+
+static inline uint64_t atoll_footprint_sum(const atoll_footprint *f)
+{
+    return f->experts + f->gate + f->encoder + f->analytic + f->memory + f->index + f->tables + f->learning +
+           f->retired + f->writing;
+}
+
+#endif

@@ -1,0 +1,116 @@
+#include "learner/publish.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* How fast the growth a record follows what was measured between two publications. */
+static const double growth_rate = 0.2;
+
+void atoll_published_free(void *published)
+{
+    atoll_published *p = published;
+    free(p->model);
+    free(p->domain);
+    free(p);
+}
+
+/* ---- what it holds ---- */
+
+static atoll_footprint measure(const atoll_learner *learner)
+{
+    const atoll_state *state = &learner->state;
+    const atoll_model *model = &state->model;
+    atoll_footprint f = {.gate = atoll_net_bytes(&model->gate.net),
+                         .encoder = atoll_array_bytes(&model->encoder.frequency) +
+                                    atoll_array_bytes(&model->encoder.moments),
+                         .analytic = atoll_ridge_bytes(state->ridge) + atoll_ridge_weights_bytes(model->analytic),
+                         .memory = atoll_memory_bytes(state->memory),
+                         .index = atoll_index_bytes(state->index),
+                         .tables = atoll_names_bytes(&state->labels) + atoll_names_bytes(&state->domains) +
+                                   state->domains.limit * sizeof *state->domain +
+                                   learner->admitted_places * sizeof *learner->admitted,
+                         .learning = atoll_trainer_bytes(learner->trainer)};
+    for (uint32_t e = 0; e < model->experts; e++)
+        f.experts += atoll_expert_bytes(&model->expert[e]);
+    return f;
+}
+
+/* What a record adds to the parts that last; running mean. */
+static double growth_a_record(const atoll_published *before, const atoll_published *now)
+{
+    if (!before || now->model->records <= before->model->records)
+        return before ? before->growth_bytes : 0;
+    double from = (double)atoll_footprint_sum(&before->footprint), to = (double)atoll_footprint_sum(&now->footprint);
+    double records = (double)(now->model->records - before->model->records);
+    double measured = to > from ? (to - from) / records : 0;
+    return before->growth_bytes + growth_rate * (measured - before->growth_bytes);
+}
+
+/* ---- publishing ---- */
+
+static bool can_go(const atoll_learner *learner, const atoll_expert *expert)
+{
+    return expert->state == ATOLL_EXPERT_ARCHIVED && !expert->unloaded &&
+           expert->version <= atomic_load(&learner->checkpoint_commit);
+}
+
+bool atoll_publish_unloads(const atoll_learner *learner)
+{
+    const atoll_model *model = &learner->state.model;
+    for (uint32_t e = 1; e < model->experts; e++)
+        if (can_go(learner, &model->expert[e]))
+            return true;
+    return false;
+}
+
+static void unload(atoll_learner *learner)
+{
+    atoll_state *state = &learner->state;
+    for (uint32_t e = 1; e < state->model.experts; e++) {
+        atoll_expert *expert = &state->model.expert[e];
+        if (!can_go(learner, expert))
+            continue;
+        atoll_net_unload(&state->pager, &expert->net);
+        expert->unloaded = true;
+    }
+}
+
+static atoll_published *published_new(const atoll_learner *learner)
+{
+    const atoll_state *state = &learner->state;
+    atoll_published *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    *p = (atoll_published){.memory = atoll_memory_freeze(state->memory),
+                           .growth = state->growth,
+                           .tally = state->tally,
+                           .exemplars = atoll_memory_count(state->memory),
+                           .domains = state->domains.count,
+                           .footprint = measure(learner)};
+    p->model = atoll_model_freeze(&state->model);
+    p->domain = malloc((p->domains + 1) * sizeof *p->domain);
+    if (!p->model || !p->domain) {
+        atoll_published_free(p);
+        return NULL;
+    }
+    memcpy(p->domain, state->domain, p->domains * sizeof *p->domain);
+    p->growth_bytes = growth_a_record(atomic_load(&learner->published), p);
+    return p;
+}
+
+atoll_status atoll_publish(atoll_learner *learner, atoll_error *error)
+{
+    atoll_state *state = &learner->state;
+    unload(learner);
+    atoll_status status = atoll_index_publish(state->index, error);
+    if (status)
+        return status;
+    atoll_published *fresh = published_new(learner);
+    if (!fresh)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to publish a version");
+    atoll_published *old = atomic_exchange(&learner->published, fresh);
+    if (old)
+        atoll_reclaim_retire(state->reclaim, old, 0, atoll_published_free);
+    atoll_reclaim_advance(state->reclaim);
+    return ATOLL_OK;
+}

@@ -1,0 +1,192 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "learner/publish.h"
+#include "tests/support/running.h"
+#include "tests/support/server.h"
+
+enum { BATCH = 50, LABEL_PAGE_BYTES = 20000 };
+
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+static uint64_t heap_bytes(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+/* What the heap gained since the model was opened is what it counts since then. */
+static void what_is_counted_is_what_the_heap_holds(void **state)
+{
+    running *r = *state;
+    const char *sanitize = getenv("ATOLL_SANITIZE");
+    if (sanitize && *sanitize)
+        skip(); /* the sanitizers' heap is not malloc's */
+    running_close(r);
+    r->config.memory_exemplars = 3000;
+    r->config.expert_hidden = 64;
+    snprintf(r->path, sizeof r->path, "%s/counted", r->top);
+    running_open(r);
+    uint64_t heap = heap_bytes(), counted = running_stats(r).counted_bytes;
+    for (uint32_t d = 0; d < 30; d++)
+        running_feed(r, d, 2, 2 * BATCH);
+    double ratio = 0;
+    for (int i = 0; i < 200 && !(ratio > 0.95 && ratio < 1.05); i++) {
+        pause_ms(25); /* the last journal transaction ends, and what was replaced goes */
+        ratio = (double)(running_stats(r).counted_bytes - counted) / (double)(heap_bytes() - heap);
+    }
+    if (!(ratio > 0.95 && ratio < 1.05))
+        print_error("counted / held: %.3f\n", ratio);
+    assert_true(ratio > 0.95 && ratio < 1.05);
+    assert_true(heap_bytes() - heap > 4 << 20);
+}
+
+/* ---- archived experts leave memory ---- */
+
+static atoll_expert_info info_of(running *r, uint32_t id)
+{
+    atoll_expert_info *experts, found = {0};
+    uint32_t count;
+    assert_int_equal(atoll_learner_experts(r->learner, &experts, &count, NULL), ATOLL_OK);
+    for (uint32_t e = 0; e < count; e++)
+        found = experts[e].id == id ? experts[e] : found;
+    free(experts);
+    return found;
+}
+
+static void prune(running *r)
+{
+    running_call call;
+    running_begin(&call);
+    assert_int_equal(atoll_learner_prune(r->learner, running_pruned, &call, NULL), ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+    assert_int_equal(call.count, 1);
+    assert_int_equal(call.pruned[0].id, 1);
+}
+
+static void restore(running *r)
+{
+    running_call call;
+    running_begin(&call);
+    assert_int_equal(atoll_learner_restore(r->learner, 1, running_waited, &call, NULL), ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+}
+
+/* Expert 1, active and then archived. */
+static void make_archived(running *r)
+{
+    running_call call;
+    atoll_pruned *plan;
+    uint32_t planned = 0;
+    atoll_config config = r->config;
+    config.idle_after_ms = 1000;
+    running_begin(&call);
+    assert_int_equal(atoll_learner_configure(r->learner, &config, running_waited, &call, NULL), ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+    running_feed(r, 0, 4, BATCH);
+    assert_int_equal(info_of(r, 1).state, ATOLL_EXPERT_ACTIVE);
+    for (int i = 0; i < 200 && !planned; i++) {
+        pause_ms(25);
+        assert_int_equal(atoll_learner_prune_plan(r->learner, &plan, &planned, NULL), ATOLL_OK);
+        free(plan);
+    }
+    prune(r);
+}
+
+/* What is left is a page of labels. */
+static void wait_until_unloaded(running *r)
+{
+    for (int i = 0; i < 400 && info_of(r, 1).bytes > LABEL_PAGE_BYTES; i++)
+        pause_ms(25);
+    assert_true(info_of(r, 1).bytes <= LABEL_PAGE_BYTES);
+}
+
+static void an_archived_expert_leaves_memory_and_comes_back_as_it_was(void **state)
+{
+    running *r = *state;
+    make_archived(r);
+    atoll_expert_info before = info_of(r, 1);
+    uint64_t experts = running_stats(r).footprint.experts;
+    assert_int_equal(before.state, ATOLL_EXPERT_ARCHIVED);
+    wait_until_unloaded(r);
+    assert_int_equal(info_of(r, 1).parameters, before.parameters);
+    assert_true(running_stats(r).footprint.experts < experts);
+    free(running_answers(r));
+
+    /* It is not loaded by a restart either; and what is learned meanwhile does not depend on it. */
+    running_close(r);
+    running_open(r);
+    wait_until_unloaded(r);
+    assert_int_equal(info_of(r, 1).parameters, before.parameters);
+    running_feed(r, 1, 4, BATCH);
+    restore(r);
+    assert_int_equal(info_of(r, 1).state, ATOLL_EXPERT_ACTIVE);
+    assert_true(info_of(r, 1).bytes >= 5 * LABEL_PAGE_BYTES);
+    running_feed(r, 0, 2, BATCH);
+    char *expected = running_answers(r);
+
+    /* The journal alone, which never unloads, gives the same. */
+    char path[256];
+    running_close(r);
+    snprintf(path, sizeof path, "%s/state", r->path);
+    folder_remove(path);
+    running_open(r);
+    running_catch_up(r);
+    char *got = running_answers(r);
+    assert_string_equal(got, expected);
+    free(expected);
+    free(got);
+}
+
+static void a_first_vector_reaches_an_expert_that_was_away(void **state)
+{
+    running *r = *state;
+    learning_record records[BATCH];
+    for (int b = 0; b < 4; b++) {
+        for (uint32_t i = 0; i < BATCH; i++)
+            learning_draw_text(&records[i], &r->rng, 0, i % 4);
+        assert_int_equal(running_ingest(r, records, BATCH, true, NULL), ATOLL_OK);
+    }
+    atoll_config config = r->config;
+    running_call call;
+    config.idle_after_ms = 1000;
+    running_begin(&call);
+    assert_int_equal(atoll_learner_configure(r->learner, &config, running_waited, &call, NULL), ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+    pause_ms(1100);
+    prune(r);
+    wait_until_unloaded(r);
+    uint64_t parameters = info_of(r, 1).parameters;
+    for (uint32_t i = 0; i < BATCH; i++) {
+        learning_draw_text(&records[i], &r->rng, 1, i % 4);
+        learning_add_vector(&records[i], &r->rng, i % 4);
+    }
+    assert_int_equal(running_ingest(r, records, BATCH, true, NULL), ATOLL_OK);
+    restore(r);
+    assert_int_equal(info_of(r, 1).parameters, parameters + (LEARNING_VECTOR_DIM + 1) * r->config.expert_hidden);
+    free(running_answers(r));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, running_set_up, running_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_counted_is_what_the_heap_holds),
+        TEST(an_archived_expert_leaves_memory_and_comes_back_as_it_was),
+        TEST(a_first_vector_reaches_an_expert_that_was_away),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
