@@ -108,6 +108,13 @@ static void check_loads_as(trial *t, uint64_t digest)
 {
     learning copy;
     load(t, &copy);
+    for (uint32_t e = 1; e < copy.state.model.experts; e++) {
+        const atoll_expert *expert = &copy.state.model.expert[e];
+        assert_int_equal(expert->unloaded, expert->state == ATOLL_EXPERT_ARCHIVED);
+        if (expert->unloaded)
+            assert_int_equal(atoll_checkpoint_load_expert(t->store, &copy.state, e, NULL), ATOLL_OK);
+        assert_false(expert->unloaded);
+    }
     assert_int_equal(learning_digest(&copy.state), digest);
     assert_int_equal(atoll_memory_verify(copy.state.memory, NULL), ATOLL_OK);
     learning_close(&copy);
@@ -152,6 +159,26 @@ static void each_checkpoint_adds_what_changed(void **state)
     }
 }
 
+static atoll_status count_key(void *arg, const char *key, const void *data, size_t bytes, atoll_error *error)
+{
+    (void)key;
+    (void)data;
+    (void)bytes;
+    (void)error;
+    ++*(uint32_t *)arg;
+    return ATOLL_OK;
+}
+
+/* How much the store holds of an expert. */
+static uint32_t keys_of(trial *t, uint32_t id)
+{
+    char prefix[32];
+    uint32_t count = 0;
+    snprintf(prefix, sizeof prefix, "expert/%04u/", id);
+    assert_int_equal(atoll_store_each(t->store, prefix, count_key, &count, NULL), ATOLL_OK);
+    return count;
+}
+
 static void experts_that_went_are_not_brought_back(void **state)
 {
     trial *t = *state;
@@ -159,7 +186,10 @@ static void experts_that_went_are_not_brought_back(void **state)
     uint32_t id;
     learn_some(t, 4, 0);
     assert_int_equal(atoll_state_add_expert(s, &id, NULL), ATOLL_OK);
+    uint32_t output;
+    assert_int_equal(atoll_expert_add_label(&s->pager, &s->model.expert[id], 0, &output, NULL), ATOLL_OK);
     write_and_end(t, take(t));
+    assert_true(keys_of(t, id) > 1);
     atoll_expert_clear(&s->pager, &s->model.expert[id]);
     s->model.expert[id].state = ATOLL_EXPERT_GONE;
     for (uint32_t e = 1; e < s->model.experts; e++)
@@ -168,6 +198,7 @@ static void experts_that_went_are_not_brought_back(void **state)
     assert_true(atoll_model_count(&s->model, ATOLL_EXPERT_ARCHIVED) > 0);
     write_and_end(t, take(t));
     check_loads_as(t, learning_digest(s));
+    assert_int_equal(keys_of(t, id), 1); /* that it is gone */
     /* The place is taken again by a smaller network than stood there: what is left of the older is not read. */
     learn_some(t, 3, 1);
     write_and_end(t, take(t));
