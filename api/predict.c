@@ -281,6 +281,17 @@ static void put_neighbours(atoll_writer *out, const atoll_prediction *prediction
     atoll_json_array_end(out);
 }
 
+/* Under the name of each voice that spoke, what it alone would have answered. */
+static void put_voices(atoll_writer *out, const atoll_prediction *prediction)
+{
+    atoll_json_name(out, "voices");
+    atoll_json_object_begin(out);
+    for (int v = 0; v < ATOLL_VOICES; v++)
+        if (prediction->voice[v])
+            atoll_member_text(out, atoll_voice_name((atoll_voice)v), prediction->voice[v]);
+    atoll_json_object_end(out);
+}
+
 static void put_labels(atoll_writer *out, const atoll_prediction *prediction)
 {
     atoll_member_text(out, "label", prediction->labels ? prediction->label[0].label : NULL);
@@ -318,6 +329,8 @@ static void put_prediction(const asking *a, atoll_writer *out, const atoll_slice
     atoll_member_bool(out, "abstain", prediction->abstain);
     put_experts(out, prediction);
     put_neighbours(out, prediction);
+    if (a->explain)
+        put_voices(out, prediction);
     atoll_json_object_end(out);
 }
 

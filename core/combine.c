@@ -15,6 +15,16 @@ static const float initial_weight[ATOLL_VOICES] = {0.5f, 0.8f, 0.5f, 0.1f, 0.5f}
 
 static const float rate = 0.01f, rate_youth = 0.1f, most = 2;
 
+const char *atoll_voice_name(atoll_voice voice)
+{
+    static const char *const name[ATOLL_VOICES] = {[ATOLL_VOICE_SHARED] = "shared",
+                                                   [ATOLL_VOICE_ANALYTIC] = "analytic",
+                                                   [ATOLL_VOICE_EXPERTS] = "experts",
+                                                   [ATOLL_VOICE_VOTES] = "votes",
+                                                   [ATOLL_VOICE_YOUTH] = "youth"};
+    return name[voice];
+}
+
 void atoll_combiner_init(atoll_combiner *combiner)
 {
     for (int v = 0; v < ATOLL_VOICES; v++) {

@@ -24,6 +24,9 @@ typedef enum atoll_voice {
     ATOLL_VOICES
 } atoll_voice;
 
+/* "shared", "analytic", "experts", "votes", "youth". */
+const char *atoll_voice_name(atoll_voice voice);
+
 /* What each voice says of one record: `labels` probabilities (youth: odds), or NULL where it is silent. */
 typedef struct atoll_voices {
     uint32_t labels;

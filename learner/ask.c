@@ -144,6 +144,18 @@ static void show_neighbours(const asking *a, const atoll_context *context, atoll
     }
 }
 
+/* What each voice holds most likely. The odds of the young are no answer by themselves. */
+static void show_voices(const asking *a, const atoll_voices *voices, atoll_prediction *out)
+{
+    for (int v = 0; v < ATOLL_VOICES; v++) {
+        const float *says = v == ATOLL_VOICE_YOUTH ? NULL : voices->says[v];
+        uint32_t best = 0;
+        for (uint32_t y = 1; says && y < voices->labels; y++)
+            best = says[y] > says[best] ? y : best;
+        out->voice[v] = says && voices->labels ? a->published->model->names->name[best] : NULL;
+    }
+}
+
 static void show_experts(const asking *a, const atoll_route *route, uint64_t spent_ns, atoll_prediction *out)
 {
     out->experts = route->count;
@@ -182,8 +194,10 @@ static atoll_status answer(const asking *a, const atoll_encoded *encoded, const 
     choose_labels(a, workspace->combined, out);
     out->abstain = out->labels == 0 || atoll_predict_abstains(out->label[0].score, out->novelty);
     show_experts(a, route, spent_ns, out);
-    if (a->explain)
+    if (a->explain) {
         show_neighbours(a, context, out);
+        show_voices(a, &voices, out);
+    }
     return ATOLL_OK;
 }
 

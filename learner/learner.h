@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/combine.h"
 #include "core/config.h"
 #include "core/expert.h"
 #include "core/limits.h"
@@ -89,6 +90,7 @@ typedef struct atoll_prediction {
     atoll_scored_label label[ATOLL_TOP_MAX]; /* best first; none while the model knows no label */
     atoll_used_expert expert[16];            /* best first */
     atoll_shown_neighbour neighbour[ATOLL_EXPLAIN_NEIGHBOURS]; /* most similar first; filled only to explain */
+    const char *voice[ATOLL_VOICES]; /* what each voice alone would have answered, or NULL; filled only to explain */
 } atoll_prediction;
 
 typedef struct atoll_asker atoll_asker; /* scratch of one thread for asking; serves any model */

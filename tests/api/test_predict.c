@@ -49,6 +49,7 @@ static void explain_shows_neighbours(void **state)
                               200);
     assert_has(&reply, "\"neighbours\":[{\"id\":");
     assert_has(&reply, "\"similarity\":");
+    assert_has(&reply, "\"voices\":{\"shared\":\"");
     http_free(&reply);
     reply = expect(h, "POST", PREDICT "?explain=true", NDJSON, "{\"text\":\"red fox runs\"}", 200);
     assert_has(&reply, "\"neighbours\":[{\"id\":");

@@ -78,6 +78,8 @@ static void answers_are_right_ordered_and_carry_their_evidence(void **state)
         }
         assert_true(fabsf(weights - 1) < 1e-4f);
         assert_int_equal(p->neighbours, ATOLL_EXPLAIN_NEIGHBOURS);
+        assert_true(p->voice[ATOLL_VOICE_SHARED] && p->voice[ATOLL_VOICE_EXPERTS] && p->voice[ATOLL_VOICE_VOTES]);
+        assert_null(p->voice[ATOLL_VOICE_YOUTH]);
         for (uint32_t n = 1; n < p->neighbours; n++)
             assert_true(p->neighbour[n - 1].similarity >= p->neighbour[n].similarity);
         assert_memory_equal(p->neighbour[0].label, "d0-l", 4);

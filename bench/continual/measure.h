@@ -1,0 +1,75 @@
+/* What a run measures, and what is computed of answers. */
+#ifndef ATOLL_BENCH_CONTINUAL_MEASURE_H
+#define ATOLL_BENCH_CONTINUAL_MEASURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * X(id, name in tables, name in JSON, decimals). A[p][d] is the accuracy on domain d after phase p, P the last phase,
+ * b(d) the phase in which d is learned.
+ *
+ *     ACC          mean over d of A[P][d]
+ *     BWT          mean over d with b(d) < P of A[P][d] - A[b(d)][d]                    [Lopez-Paz, Ranzato 2017]
+ *     forgetting   mean over the same of max over p < P of A[p][d], less A[P][d]        [Chaudhry et al. 2018]
+ *     anytime      mean over p of the mean over d with b(d) <= p of A[p][d]
+ *     accuracy     over all records held out, at the end
+ *     prequential  over all records learned, each before it was
+ *     ECE          expected calibration error of 15 bins on the records held out        [Guo et al. 2017]
+ *     ECE stream   the same over the records learned, each before it was, at the end weighted to recent ones
+ */
+#define MEASURES(X)                                                                                                    \
+    X(ACC, "ACC", "acc", 4)                                                                                            \
+    X(BWT, "BWT", "bwt", 4)                                                                                            \
+    X(FORGETTING, "forgetting", "forgetting", 4)                                                                       \
+    X(ANYTIME, "anytime", "anytime", 4)                                                                                \
+    X(ACCURACY, "accuracy", "accuracy", 4)                                                                             \
+    X(PREQUENTIAL, "prequential", "prequential", 4)                                                                    \
+    X(ECE, "ECE", "ece", 4)                                                                                            \
+    X(ECE_STREAM, "ECE stream", "ece_stream", 4)                                                                       \
+    X(BYTES, "MiB", "mib", 1)                                                                                          \
+    X(LEARN_US, "us to learn", "learn_us", 0)                                                                          \
+    X(ASK_US, "us to ask", "ask_us", 0)                                                                                \
+    X(BORN, "born", "born", 1)                                                                                         \
+    X(ACTIVE, "experts", "experts", 1)                                                                                 \
+    X(PURITY, "purity", "purity", 3)                                                                                   \
+    X(GATE_RIGHT, "gate right", "gate_right", 3)                                                                       \
+    X(OUTSIDE_RECALL, "out-of-scope", "outside_recall", 3)                                                             \
+    X(INSIDE_ACCURACY, "in-scope", "inside_accuracy", 3)                                                               \
+    X(NOVELTY_AUC, "novelty AUC", "novelty_auc", 3)                                                                    \
+    X(SHARED, "shared", "shared", 4)                                                                                   \
+    X(ANALYTIC, "analytic", "analytic", 4)                                                                             \
+    X(EXPERTS, "by experts", "by_experts", 4)                                                                          \
+    X(VOTES, "votes", "votes", 4)
+
+enum {
+#define MEASURE_ID(id, name, json, decimals) MEASURE_##id,
+    MEASURES(MEASURE_ID)
+#undef MEASURE_ID
+    MEASURE_COUNT
+};
+
+typedef struct measure_kind {
+    const char *name, *json;
+    int decimals;
+} measure_kind;
+extern const measure_kind measure_kinds[MEASURE_COUNT];
+
+/* One run's values; NAN where it has none. */
+typedef struct measures {
+    double at[MEASURE_COUNT];
+} measures;
+
+/* Reliability of scores: the mean over bins of |right - score|, weighted by their records. */
+enum { CALIBRATION_BINS = 15 };
+typedef struct calibration {
+    double records[CALIBRATION_BINS], score[CALIBRATION_BINS], right[CALIBRATION_BINS];
+} calibration;
+void calibration_add(calibration *c, double score, bool right);
+double calibration_error(const calibration *c);
+
+/* The area under the curve of telling `above` from `below` by their values, ties counted half; both are sorted. */
+double area_under_curve(float *above, size_t above_count, float *below, size_t below_count);
+
+#endif

@@ -1,0 +1,418 @@
+#include "bench/continual/run.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "learner/inside.h"
+
+enum { ASKED_AT_ONCE = 256, MAP_GIB = 16, LEARNED_AT_ONCE_MAX = 1024 };
+
+/* ---- a call that is waited for ---- */
+
+typedef struct call {
+    pthread_mutex_t mutex;
+    pthread_cond_t done;
+    bool over;
+    atoll_error error;
+} call;
+
+static void ingested(void *arg, atoll_status status, const atoll_ingested *result, const atoll_error *error)
+{
+    call *c = arg;
+    pthread_mutex_lock(&c->mutex);
+    c->error = status ? *error : (atoll_error){.status = ATOLL_OK};
+    (void)result;
+    c->over = true;
+    pthread_cond_signal(&c->done);
+    pthread_mutex_unlock(&c->mutex);
+}
+
+static atoll_status ingest(atoll_learner *learner, const atoll_record *records, uint32_t count, atoll_error *error)
+{
+    call c = {.mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+    for (uint32_t i = 0; i < count; i++) {
+        atoll_status status = atoll_learner_check(learner, &records[i], true, error);
+        if (status)
+            return status;
+    }
+    atoll_status status = atoll_learner_ingest(learner, records, count, true, ingested, &c, error);
+    if (status)
+        return status;
+    pthread_mutex_lock(&c.mutex);
+    while (!c.over)
+        pthread_cond_wait(&c.done, &c.mutex);
+    pthread_mutex_unlock(&c.mutex);
+    if (c.error.status)
+        *error = c.error;
+    return c.error.status;
+}
+
+/* ---- a run ---- */
+
+/* What the answers to the records held out come to, at the end. */
+typedef struct last_answers {
+    calibration calibration;
+    uint32_t right, voice_right[ATOLL_VOICES], voice_spoke[ATOLL_VOICES];
+    uint32_t inside_right, outside_abstained;
+    uint32_t routed[STREAM_DOMAINS_MAX][ATOLL_EXPERTS_MAX]; /* by domain and first expert */
+    float *inside, *outside;                                /* novelty */
+} last_answers;
+
+typedef struct run {
+    const run_request *request;
+    atoll_learner *learner;
+    atoll_asker *asker;
+    measures *out;
+    double accuracy[STREAM_DOMAINS_MAX][STREAM_DOMAINS_MAX]; /* by phase and domain */
+    double learn_s, ask_s;  /* of all processors */
+    uint64_t learned, asked;
+    /* of the records under question */
+    const stream_list *list;
+    const uint32_t *number; /* their places in it */
+    uint32_t right[STREAM_DOMAINS_MAX], of[STREAM_DOMAINS_MAX];
+    last_answers *final;    /* NULL before the end */
+} run;
+
+static double processor_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static atoll_record prepare(const run *r, const stream_record *from, bool labelled)
+{
+    atoll_record record = from->record;
+    const char *name = r->request->stream->name[from->domain];
+    if (!labelled)
+        record.label = (atoll_slice){0};
+    if (r->request->hinted)
+        record.domain = (atoll_slice){name, strlen(name)};
+    return record;
+}
+
+static bool is_named(const char *name, atoll_slice label)
+{
+    return name && strlen(name) == label.bytes && memcmp(name, label.data, label.bytes) == 0;
+}
+
+static void note(void *arg, uint32_t index, const atoll_prediction *p)
+{
+    run *r = arg;
+    const stream *s = r->request->stream;
+    uint32_t number = r->number[index];
+    const stream_record *asked = &r->list->at[number];
+    last_answers *f = r->final;
+    if (r->list == &s->outside) {
+        f->outside[number] = p->novelty;
+        f->outside_abstained += p->abstain;
+        return;
+    }
+    bool right = p->labels && is_named(p->label[0].label, asked->record.label);
+    r->right[asked->domain] += right;
+    r->of[asked->domain]++;
+    if (!f)
+        return;
+    f->right += right;
+    f->inside_right += right && !p->abstain;
+    f->inside[number] = p->novelty;
+    if (p->labels)
+        calibration_add(&f->calibration, p->label[0].score, right);
+    for (int v = 0; v < ATOLL_VOICES; v++) {
+        f->voice_spoke[v] += p->voice[v] != NULL;
+        f->voice_right[v] += is_named(p->voice[v], asked->record.label);
+    }
+    if (p->experts)
+        f->routed[asked->domain][p->expert[0].id]++;
+}
+
+/* Asks about those of the list whose domain has begun by phase `phase`. */
+static atoll_status ask(run *r, const stream_list *list, uint32_t phase, atoll_error *error)
+{
+    const stream *s = r->request->stream;
+    atoll_record records[ASKED_AT_ONCE];
+    uint32_t number[ASKED_AT_ONCE], count = 0;
+    atoll_status status = ATOLL_OK;
+    double start = processor_seconds();
+    r->list = list;
+    r->number = number;
+    for (uint32_t i = 0; i < list->count && status == ATOLL_OK; i++) {
+        if (list == &s->outside || s->phase_of[list->at[i].domain] <= phase) {
+            number[count] = i;
+            records[count++] = prepare(r, &list->at[i], false);
+        }
+        if (count == ASKED_AT_ONCE || (count && i + 1 == list->count)) {
+            uint64_t version;
+            status = atoll_learner_predict(r->learner, r->asker, records, count, 1, r->final != NULL, note, r, &version,
+                                           error);
+            r->asked += count;
+            count = 0;
+        }
+    }
+    r->ask_s += processor_seconds() - start;
+    return status;
+}
+
+static atoll_status learn(run *r, uint32_t from, uint32_t to, atoll_error *error)
+{
+    const stream *s = r->request->stream;
+    atoll_record *records = malloc(LEARNED_AT_ONCE_MAX * sizeof *records);
+    if (!records)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a batch");
+    atoll_status status = ATOLL_OK;
+    double start = processor_seconds();
+    for (uint32_t at = from; at < to && status == ATOLL_OK;) {
+        uint32_t count = 0;
+        while (count < r->request->batch && at < to)
+            records[count++] = prepare(r, &s->learned.at[at++], true);
+        status = ingest(r->learner, records, count, error);
+        r->learned += count;
+    }
+    r->learn_s += processor_seconds() - start;
+    free(records);
+    return status;
+}
+
+static atoll_status ask_after(run *r, uint32_t phase, atoll_error *error)
+{
+    const stream *s = r->request->stream;
+    memset(r->right, 0, sizeof r->right);
+    memset(r->of, 0, sizeof r->of);
+    atoll_status status = ask(r, &s->asked, phase, error);
+    for (uint32_t d = 0; d < s->domains; d++)
+        r->accuracy[phase][d] = r->of[d] ? (double)r->right[d] / r->of[d] : NAN;
+    return status;
+}
+
+/* ---- what it comes to ---- */
+
+static double mean_over(const run *r, uint32_t phase, uint32_t last_begun)
+{
+    const stream *s = r->request->stream;
+    double sum = 0, count = 0;
+    for (uint32_t d = 0; d < s->domains; d++)
+        if (s->phase_of[d] <= last_begun && !isnan(r->accuracy[phase][d])) {
+            sum += r->accuracy[phase][d];
+            count++;
+        }
+    return count ? sum / count : NAN;
+}
+
+static void sum_up_accuracy(run *r)
+{
+    const stream *s = r->request->stream;
+    uint32_t last = s->phases - 1;
+    double anytime = 0, transfer = 0, forgotten = 0, earlier = 0, *at = r->out->at;
+    for (uint32_t p = 0; p < s->phases; p++)
+        anytime += mean_over(r, p, p) / s->phases;
+    for (uint32_t d = 0; d < s->domains; d++) {
+        double best = -1, now = r->accuracy[last][d];
+        if (s->phase_of[d] == last || isnan(now))
+            continue;
+        for (uint32_t p = s->phase_of[d]; p < last; p++)
+            best = fmax(best, r->accuracy[p][d]);
+        transfer += now - r->accuracy[s->phase_of[d]][d];
+        forgotten += best - now;
+        earlier++;
+    }
+    at[MEASURE_ACC] = mean_over(r, last, last);
+    at[MEASURE_ANYTIME] = anytime;
+    if (earlier) {
+        at[MEASURE_BWT] = transfer / earlier;
+        at[MEASURE_FORGETTING] = forgotten / earlier;
+    }
+}
+
+static double share(uint32_t part, uint32_t whole)
+{
+    return whole ? (double)part / whole : NAN;
+}
+
+/* Records of each domain that went first to the expert that gets most of them. */
+static double gate_right(const run *r)
+{
+    double right = 0, all = 0;
+    for (uint32_t d = 0; d < r->request->stream->domains; d++) {
+        uint32_t most = 0;
+        for (uint32_t e = 0; e < ATOLL_EXPERTS_MAX; e++) {
+            all += r->final->routed[d][e];
+            most = e && r->final->routed[d][e] > most ? r->final->routed[d][e] : most;
+        }
+        right += most;
+    }
+    return all > 0 ? right / all : NAN;
+}
+
+/* The share of each active expert's exemplars that are of its main domain, weighted by the records it learned. */
+static double purity(const run *r)
+{
+    const stream *s = r->request->stream;
+    int ticket;
+    const atoll_published *p = atoll_learner_enter(r->learner, &ticket);
+    uint32_t(*owned)[STREAM_DOMAINS_MAX] = calloc(p->model->experts, sizeof *owned);
+    double pure = 0, records = 0;
+    for (uint32_t slot = 0; owned && slot < p->memory.slots.count; slot++) {
+        const atoll_slot *held = atoll_memory_at(&p->memory, slot);
+        /* A new model numbers its records from 1 without gaps. */
+        if (held->exemplar && held->owner < p->model->experts && held->exemplar->seq <= s->learned.count)
+            owned[held->owner][s->learned.at[held->exemplar->seq - 1].domain]++;
+    }
+    for (uint32_t e = 1; owned && e < p->model->experts; e++) {
+        uint32_t most = 0, all = 0;
+        for (uint32_t d = 0; d < s->domains; d++) {
+            most = owned[e][d] > most ? owned[e][d] : most;
+            all += owned[e][d];
+        }
+        if (p->model->expert[e].state != ATOLL_EXPERT_ACTIVE || all == 0)
+            continue;
+        pure += (double)p->model->expert[e].records * most / all;
+        records += (double)p->model->expert[e].records;
+    }
+    free(owned);
+    atoll_learner_leave(r->learner, ticket);
+    return records > 0 ? pure / records : NAN;
+}
+
+static void sum_up(run *r)
+{
+    static const int voice_measure[ATOLL_VOICES] = {[ATOLL_VOICE_SHARED] = MEASURE_SHARED,
+                                                    [ATOLL_VOICE_ANALYTIC] = MEASURE_ANALYTIC,
+                                                    [ATOLL_VOICE_EXPERTS] = MEASURE_EXPERTS,
+                                                    [ATOLL_VOICE_VOTES] = MEASURE_VOTES};
+    const stream *s = r->request->stream;
+    const last_answers *f = r->final;
+    double *at = r->out->at;
+    atoll_stats stats;
+    atoll_learner_stats(r->learner, &stats);
+    sum_up_accuracy(r);
+    at[MEASURE_ACCURACY] = share(f->right, s->asked.count);
+    at[MEASURE_PREQUENTIAL] = stats.prequential;
+    at[MEASURE_ECE] = calibration_error(&f->calibration);
+    at[MEASURE_BYTES] = (double)atoll_learner_bytes(r->learner) / 0x1p20;
+    at[MEASURE_LEARN_US] = r->learn_s * 1e6 / (double)r->learned;
+    at[MEASURE_ASK_US] = r->ask_s * 1e6 / (double)r->asked;
+    at[MEASURE_BORN] = (double)stats.born;
+    at[MEASURE_ACTIVE] = stats.experts_active;
+    at[MEASURE_PURITY] = purity(r);
+    at[MEASURE_GATE_RIGHT] = stats.experts_active ? gate_right(r) : NAN;
+    if (s->outside.count) {
+        at[MEASURE_OUTSIDE_RECALL] = share(f->outside_abstained, s->outside.count);
+        at[MEASURE_INSIDE_ACCURACY] = share(f->inside_right, s->asked.count);
+        at[MEASURE_NOVELTY_AUC] = area_under_curve(f->outside, s->outside.count, f->inside, s->asked.count);
+    }
+    for (int v = 0; v < ATOLL_VOICES; v++)
+        if (v != ATOLL_VOICE_YOUTH && f->voice_spoke[v])
+            at[voice_measure[v]] = share(f->voice_right[v], s->asked.count);
+}
+
+/* ---- sizes ---- */
+
+/* Parameters of a dense model like the shared expert `net`, were its hidden layer so wide. */
+static double parameters_at(const atoll_net *net, uint32_t hidden)
+{
+    double rank = (hidden / 4 + 7) / 8 * 8, rows = net->sparse.rows.count, outputs = net->outputs;
+    return rows * (outputs + rank) + outputs * (1 + rank + hidden) + (double)net->first.count * hidden;
+}
+
+static uint32_t hidden_for(const atoll_net *net, double parameters)
+{
+    enum { STEP = 8, MOST = 4096 };
+    uint32_t best = STEP;
+    for (uint32_t hidden = STEP; hidden <= MOST; hidden += STEP)
+        if (fabs(parameters_at(net, hidden) - parameters) < fabs(parameters_at(net, best) - parameters))
+            best = hidden;
+    return best;
+}
+
+static void measure_sizes(const run *r, run_sizes *sizes)
+{
+    int ticket;
+    const atoll_model *model = atoll_learner_enter(r->learner, &ticket)->model;
+    const atoll_net *shared = &model->expert[0].net;
+    double own = parameters_at(shared, shared->hidden), others = 0, count = 0;
+    for (uint32_t e = 1; e < model->experts; e++)
+        if (model->expert[e].state == ATOLL_EXPERT_ACTIVE) {
+            others += (double)atoll_net_parameters(&model->expert[e].net);
+            count++;
+        }
+    double routed = count ? others / count * fmin(model->config.top_k, count) : 0;
+    *sizes = (run_sizes){hidden_for(shared, own + routed), hidden_for(shared, own + others)};
+    atoll_learner_leave(r->learner, ticket);
+}
+
+/* ---- the whole ---- */
+
+static atoll_status go(run *r, last_answers *final, run_sizes *sizes, atoll_error *error)
+{
+    const stream *s = r->request->stream;
+    atoll_status status = ATOLL_OK;
+    for (uint32_t phase = 0; phase < s->phases && status == ATOLL_OK; phase++) {
+        status = learn(r, phase ? s->end[phase - 1] : 0, s->end[phase], error);
+        r->final = phase + 1 == s->phases ? final : NULL;
+        if (status == ATOLL_OK)
+            status = ask_after(r, phase, error);
+    }
+    if (status == ATOLL_OK && s->outside.count)
+        status = ask(r, &s->outside, s->phases, error);
+    if (status)
+        return status;
+    sum_up(r);
+    if (sizes)
+        measure_sizes(r, sizes);
+    return ATOLL_OK;
+}
+
+static void remove_folder(const char *folder)
+{
+    char command[600];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    if (system(command) != 0)
+        fprintf(stderr, "bench: cannot remove %s\n", folder);
+}
+
+atoll_status run_measure(const run_request *request, measures *out, run_sizes *sizes, atoll_error *error)
+{
+    char folder[512], path[530];
+    const char *temporary = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/atoll-bench-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    if (!mkdtemp(folder))
+        return atoll_fail(error, ATOLL_IO, "cannot make a folder like %s", folder);
+    snprintf(path, sizeof path, "%s/model", folder);
+    for (int i = 0; i < MEASURE_COUNT; i++)
+        out->at[i] = NAN;
+    atoll_status status = ATOLL_OK;
+    run *r = calloc(1, sizeof *r);
+    last_answers *f = calloc(1, sizeof *f);
+    if (f) {
+        f->inside = calloc(request->stream->asked.count + 1, sizeof *f->inside);
+        f->outside = calloc(request->stream->outside.count + 1, sizeof *f->outside);
+    }
+    if (!r || !f || !f->inside || !f->outside) {
+        status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a run");
+        goto done;
+    }
+    *r = (run){.request = request, .out = out, .asker = atoll_asker_new()};
+    if (!r->asker)
+        status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a run");
+    else
+        status = atoll_learner_open(path, &request->config, (size_t)MAP_GIB << 30, &r->learner, error);
+    if (status == ATOLL_OK) {
+        status = go(r, f, sizes, error);
+        atoll_learner_close(r->learner);
+    }
+    atoll_asker_free(r->asker);
+done:
+    if (f) {
+        free(f->inside);
+        free(f->outside);
+    }
+    free(f);
+    free(r);
+    remove_folder(folder);
+    return status;
+}

@@ -1,0 +1,28 @@
+/*
+ * One run: a stream learned in batches by a model in a folder of its own, through the calls that the server uses, and
+ * asked after each phase.
+ */
+#ifndef ATOLL_BENCH_CONTINUAL_RUN_H
+#define ATOLL_BENCH_CONTINUAL_RUN_H
+
+#include "bench/continual/measure.h"
+#include "bench/continual/stream.h"
+#include "core/config.h"
+
+/* What a single dense model has to be like to be as large. */
+typedef struct run_sizes {
+    uint32_t active_hidden; /* as the shared expert and those that a record goes to */
+    uint32_t total_hidden;  /* as all experts together */
+} run_sizes;
+
+typedef struct run_request {
+    const stream *stream;
+    atoll_config config;
+    uint32_t batch;
+    bool hinted; /* records name their domains, learned and asked */
+} run_request;
+
+/* `sizes` may be NULL. */
+atoll_status run_measure(const run_request *request, measures *out, run_sizes *sizes, atoll_error *error);
+
+#endif
