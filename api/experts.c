@@ -22,6 +22,8 @@ static void put_expert(atoll_writer *out, const atoll_expert_info *expert)
     atoll_member_uint(out, "born", expert->born);
     atoll_member_uint(out, "parameters", expert->parameters);
     atoll_member_uint(out, "bytes", expert->bytes);
+    atoll_member_uint(out, "active_parameters", expert->active_parameters);
+    atoll_member_uint(out, "active_bytes", expert->active_bytes);
     atoll_member_uint(out, "records", expert->records);
     atoll_member_uint(out, "exemplars", expert->exemplars);
     atoll_member_double(out, "share", expert->share);

@@ -118,6 +118,11 @@ static const series model_series[] = {
     REAL("combination_weight", "gauge", "", ",voice=\"votes\"", weight_votes),
     REAL("combination_weight", "gauge", "", ",voice=\"analytic\"", weight_analytic),
     REAL("combination_weight", "gauge", "", ",voice=\"youth\"", weight_youth),
+    UINT("parameters", "gauge", "Parameters, and those that one record reads.", ",kind=\"total\"", parameters),
+    UINT("parameters", "gauge", "", ",kind=\"active\"", active_parameters),
+    UINT("parameter_bytes", "gauge", "Bytes of parameters, and those that one record reads.", ",kind=\"total\"",
+         parameter_bytes),
+    UINT("parameter_bytes", "gauge", "", ",kind=\"active\"", active_bytes),
     UINT("memory_bytes", "gauge", "What the model holds in memory.", ",part=\"experts\"", footprint.experts),
     UINT("memory_bytes", "gauge", "", ",part=\"gate\"", footprint.gate),
     UINT("memory_bytes", "gauge", "", ",part=\"encoder\"", footprint.encoder),
@@ -180,6 +185,21 @@ static void put_models(atoll_writer *out, const sample *samples, uint32_t count)
                             samples[m].stats.failure[0] != 0);
 }
 
+/* Total and active, of the experts with the largest shares. */
+static void put_expert_sizes(atoll_writer *out, const char *name, const char *help, const sample *samples,
+                             uint32_t count, size_t total, size_t active)
+{
+    head(out, name, "gauge", help);
+    for (uint32_t m = 0; m < count; m++)
+        for (uint32_t i = 0; i < samples[m].shown; i++)
+            for (int k = 0; k < 2; k++) {
+                uint64_t value;
+                memcpy(&value, (const char *)&samples[m].experts[i] + (k ? active : total), sizeof value);
+                atoll_writer_format(out, "%s{model=\"%s\",expert=\"%u\",kind=\"%s\"} %llu\n", name, samples[m].name,
+                                    samples[m].experts[i].id, k ? "active" : "total", (unsigned long long)value);
+            }
+}
+
 static void put_experts(atoll_writer *out, const sample *samples, uint32_t count)
 {
     head(out, "atoll_expert_share", "gauge", "Share of the records routed lately, of the experts with most.");
@@ -192,6 +212,10 @@ static void put_experts(atoll_writer *out, const sample *samples, uint32_t count
         for (uint32_t i = 0; i < samples[m].shown; i++)
             atoll_writer_format(out, "atoll_expert_records_total{model=\"%s\",expert=\"%u\"} %llu\n", samples[m].name,
                                 samples[m].experts[i].id, (unsigned long long)samples[m].experts[i].records);
+    put_expert_sizes(out, "atoll_expert_parameters", "Parameters, and those that one record reads.", samples, count,
+                     offsetof(atoll_expert_info, parameters), offsetof(atoll_expert_info, active_parameters));
+    put_expert_sizes(out, "atoll_expert_bytes", "Bytes held, and those that one record reads.", samples, count,
+                     offsetof(atoll_expert_info, bytes), offsetof(atoll_expert_info, active_bytes));
 }
 
 /* Larger shares first, the shared expert before all, archived ones after all. */

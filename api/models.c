@@ -29,7 +29,10 @@ static void put_summary(atoll_writer *out, const atoll_model *model)
     atoll_member_uint(out, "exemplars", stats.exemplars);
     atoll_member_uint(out, "vector_dim", stats.vector_dim);
     put_experts(out, &stats);
-    atoll_member_uint(out, "bytes", atoll_learner_bytes(model->learner));
+    atoll_member_uint(out, "parameters", stats.parameters);
+    atoll_member_uint(out, "active_parameters", stats.active_parameters);
+    atoll_member_uint(out, "bytes", stats.counted_bytes);
+    atoll_member_uint(out, "active_bytes", stats.active_bytes);
     atoll_member_uint(out, "backlog", backlog);
     atoll_member_text(out, "state", stats.failure[0] ? "failed" : backlog ? "learning" : "ready");
     atoll_member_text(out, "failure", stats.failure[0] ? stats.failure : NULL);

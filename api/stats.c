@@ -57,6 +57,9 @@ static void put_footprint(atoll_writer *out, const atoll_stats *s)
     const atoll_footprint *f = &s->footprint;
     atoll_member_uint(out, "budget_bytes", s->budget_bytes);
     atoll_member_uint(out, "counted_bytes", s->counted_bytes);
+    atoll_member_uint(out, "parameters", s->parameters);
+    atoll_member_uint(out, "active_parameters", s->active_parameters);
+    atoll_member_uint(out, "active_bytes", s->active_bytes);
     atoll_member_uint(out, "parameter_bytes", s->parameter_bytes);
     atoll_member_uint(out, "expert_bytes", f->experts);
     atoll_member_uint(out, "gate_bytes", f->gate);

@@ -449,3 +449,10 @@ uint64_t atoll_net_bytes(const atoll_net *net)
     return atoll_rows_bytes(&net->sparse) + atoll_array_bytes(&net->head) + atoll_array_bytes(&net->first) +
            atoll_array_bytes(&net->linear);
 }
+
+uint64_t atoll_net_active(const atoll_net *net, double features)
+{
+    double rows = fmin(features, net->sparse.rows.count);
+    return (uint64_t)(rows * (net->outputs + net->rank)) + (uint64_t)net->outputs * head_width(net) +
+           (uint64_t)net->first.count * net->hidden + (uint64_t)net->linear.count * net->outputs;
+}

@@ -115,4 +115,7 @@ atoll_status atoll_net_hidden_backward(atoll_pager *pager, atoll_net *net, atoll
 uint64_t atoll_net_parameters(const atoll_net *net); /* weights, without accumulators */
 uint64_t atoll_net_bytes(const atoll_net *net);      /* everything held */
 
+/* Of the weights, how many one record reads that has so many sparse features, and a dense part if the network has. */
+uint64_t atoll_net_active(const atoll_net *net, double features);
+
 #endif

@@ -219,6 +219,7 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
     if ((status = atoll_step_combine(model, workspace, &input, &it->route, false, &it->voices, error)))
         return status;
     atoll_tally_route(state, workspace->gate, &it->route, time_ms);
+    atoll_tally_features(state, it->encoded.known, it->encoded.common);
     atoll_tally_answer(state, &it->voices, workspace->combined, label, it->domain);
     if (known)
         atoll_combiner_learn(&model->combiner, &it->voices, workspace->combined, label, fresh_importance);

@@ -87,12 +87,14 @@ static bool describe(atoll_learner *learner, const atoll_published *p, const cen
                                 .born = expert->born,
                                 .domain = main_domain(learner, c, id),
                                 .parameters = atoll_net_parameters(&expert->net),
+                                .active_parameters = atoll_net_active(&expert->net, p->tally.features),
                                 .bytes = atoll_expert_bytes(expert),
                                 .records = expert->records,
                                 .exemplars = c->owned[id],
                                 .share = expert->share,
                                 .last_routed_ms = expert->last_routed_ms > asked_ms ? expert->last_routed_ms : asked_ms,
                                 .loss = expert->loss};
+    info->active_bytes = info->active_parameters * sizeof(float);
     if (timed)
         info->latency_s = (double)atomic_load(&learner->asked_ns[id]) * 1e-9 / (double)timed;
     return show_labels(p->model, expert, info);
@@ -128,6 +130,31 @@ static double share_of(uint64_t part, uint64_t whole)
     return whole ? (double)part / (double)whole : 0;
 }
 
+/*
+ * Total and active parameters [Shazeer et al. 2017]: a record reads the shared expert, gate, analytic half, and of each
+ * active expert the share that it is routed to.
+ */
+static void count_parameters(const atoll_published *p, atoll_stats *out)
+{
+    const atoll_model *model = p->model;
+    const atoll_ridge_weights *analytic = model->analytic;
+    double active = (double)atoll_net_active(&model->gate.net, p->tally.common);
+    out->parameters = atoll_net_parameters(&model->gate.net);
+    if (analytic) {
+        uint64_t features = (uint64_t)ATOLL_RIDGE_FEATURES * (analytic->vector_dim + analytic->labels);
+        out->parameters += features;
+        active += (double)features;
+    }
+    for (uint32_t e = 0; e < model->experts; e++) {
+        const atoll_expert *expert = &model->expert[e];
+        out->parameters += atoll_net_parameters(&expert->net);
+        if (e == 0 || expert->state == ATOLL_EXPERT_ACTIVE)
+            active += (e ? expert->share : 1) * (double)atoll_net_active(&expert->net, p->tally.features);
+    }
+    out->active_parameters = (uint64_t)active;
+    out->active_bytes = out->active_parameters * sizeof(float);
+}
+
 static void describe_published(const atoll_published *p, atoll_stats *out)
 {
     const atoll_model *model = p->model;
@@ -159,6 +186,7 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .dropped = p->tally.routes.dropped,
                          .gate_entropy = p->tally.entropy,
                          .budget_bytes = model->config.budget_bytes};
+    count_parameters(p, out);
 }
 
 void atoll_learner_stats(atoll_learner *learner, atoll_stats *out)

@@ -120,6 +120,7 @@ typedef struct atoll_expert_info {
     const char *label[64];   /* the first of them by number of records */
     const char *domain;      /* the hint most of its records carried, or NULL */
     uint64_t parameters, bytes, records, exemplars;
+    uint64_t active_parameters, active_bytes; /* weights that one record reads, by the mean record of late */
     double share;            /* of the records routed lately, 0..1 */
     int64_t last_routed_ms;  /* Unix milliseconds, 0 for never */
     double loss;             /* running mean of its own log loss */
@@ -147,6 +148,8 @@ typedef struct atoll_stats {
     double gate_entropy;     /* running mean, nats */
     atoll_footprint footprint; /* in memory */
     uint64_t parameter_bytes;  /* experts, gate, encoder and analytic half of it */
+    uint64_t parameters;       /* of experts, gate and analytic half */
+    uint64_t active_parameters, active_bytes; /* of them, what one record reads in the mean */
     uint64_t counted_bytes, budget_bytes; /* the footprint's sum, and what bounds it */
     uint64_t journal_bytes, state_bytes;  /* on disk */
     uint32_t checkpoints;

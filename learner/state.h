@@ -27,6 +27,7 @@ typedef struct atoll_tally {
     uint64_t repeated;      /* records whose label was that of the record before */
     uint32_t last_label;
     double recent, log_loss, entropy; /* running means: right, -ln p, the gate's entropy */
+    double features, common; /* running means: features of a record that experts and the gate read */
     atoll_route_counts routes;
 } atoll_tally;
 

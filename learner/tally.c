@@ -19,6 +19,14 @@ void atoll_tally_route(atoll_state *state, const float *gate, const atoll_route 
     state->tally.entropy += loss_rate * (entropy - state->tally.entropy);
 }
 
+void atoll_tally_features(atoll_state *state, uint32_t features, uint32_t common)
+{
+    atoll_tally *tally = &state->tally;
+    double rate = fmax(recent_rate, 1.0 / (double)(tally->asked + 1));
+    tally->features += rate * (features - tally->features);
+    tally->common += rate * (common - tally->common);
+}
+
 void atoll_tally_answer(atoll_state *state, const atoll_voices *voices, const float *p, uint32_t label,
                         uint32_t domain)
 {

@@ -9,6 +9,9 @@
 /* One record's route, of the gate's probabilities over model->experts: shares, times, entropy. */
 void atoll_tally_route(atoll_state *state, const float *gate, const atoll_route *route, int64_t time_ms);
 
+/* What one record gives experts and gate to read. */
+void atoll_tally_features(atoll_state *state, uint32_t features, uint32_t common);
+
 /*
  * One record's answer p over voices->labels and its true label; a label that is not among them was not known, and the
  * answer is wrong. `domain` is UINT32_MAX where there was no hint.

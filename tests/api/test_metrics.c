@@ -48,7 +48,9 @@ static void the_text_is_well_formed_and_has_zeros(void **state)
         "atoll_records_learned_total{model=\"m\"} 0\n", "atoll_backlog_commits{model=\"m\"} ",
         "atoll_prequential_accuracy{model=\"m\",window=\"recent\"} ",
         "atoll_experts{model=\"m\",state=\"archived\"} 0\n",
-        "atoll_memory_bytes{model=\"m\",part=\"experts\"} ", "atoll_tokens_dropped_total{model=\"m\"} 0\n",
+        "atoll_memory_bytes{model=\"m\",part=\"experts\"} ",
+        "atoll_parameters{model=\"m\",kind=\"active\"} ",
+        "atoll_expert_bytes{model=\"m\",expert=\"0\",kind=\"total\"} ", "atoll_tokens_dropped_total{model=\"m\"} 0\n",
         "atoll_checkpoints_total{model=\"m\"} ", "atoll_gate_entropy{model=\"m\"} ",
         "atoll_learning_failed{model=\"m\"} 0\n",
         "atoll_expert_share{model=\"m\",expert=\"0\"} ", "atoll_expert_records_total{model=\"m\",expert=\"0\"} "};

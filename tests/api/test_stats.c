@@ -14,7 +14,8 @@ static void every_statistic_is_told(void **state)
         "learn_seconds", "failure", "experts_active", "experts_candidate", "experts_archived", "born", "pruned",
         "dropped_candidates", "restored", "routed", "overflowed", "dropped", "gate_entropy", "checkpoint",
         "checkpoints",
-        "checkpoint_seconds", "budget_bytes", "counted_bytes", "parameter_bytes", "expert_bytes", "gate_bytes",
+        "checkpoint_seconds", "budget_bytes", "counted_bytes", "parameters", "active_parameters", "active_bytes",
+        "parameter_bytes", "expert_bytes", "gate_bytes",
         "encoder_bytes", "analytic_bytes", "memory_bytes", "index_bytes", "table_bytes", "learning_bytes",
         "retired_bytes", "writing_bytes", "journal_bytes", "state_bytes", "domains"};
     harness *h = *state;

@@ -432,6 +432,9 @@ static void growth_keeps_the_old_logits(void **state)
                      (uint64_t)t.net.sparse.rows.count * (t.net.outputs + full.rank) +
                          t.net.outputs * (1 + full.rank + full.hidden) + (DENSE + 1) * full.hidden +
                          LINEAR * t.net.outputs);
+    uint64_t dense = t.net.outputs * (1 + full.rank + full.hidden) + (DENSE + 1) * full.hidden + LINEAR * t.net.outputs;
+    assert_int_equal(atoll_net_active(&t.net, 2), 2 * (t.net.outputs + full.rank) + dense);
+    assert_int_equal(atoll_net_active(&t.net, 1e9), atoll_net_parameters(&t.net));
     trial_close(&t);
 }
 

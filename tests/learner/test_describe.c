@@ -68,6 +68,8 @@ static void stats_follow_what_was_learned(void **state)
     assert_true(stats.routed > 0);
     assert_true(stats.learn_seconds > 0);
     assert_true(stats.journal_bytes > 0 && stats.state_bytes > 0);
+    assert_true(stats.active_parameters > 0 && stats.active_parameters < stats.parameters);
+    assert_int_equal(stats.active_bytes, stats.active_parameters * sizeof(float));
     assert_int_equal(stats.counted_bytes, atoll_footprint_sum(&stats.footprint));
     assert_int_equal(stats.budget_bytes, r->config.budget_bytes);
     assert_true(stats.footprint.experts && stats.footprint.gate && stats.footprint.analytic && stats.footprint.memory &&
@@ -93,6 +95,8 @@ static void experts_tell_their_labels_domain_and_work(void **state)
             assert_true(experts[e].id > experts[e - 1].id);
         exemplars += (uint32_t)experts[e].exemplars;
         assert_true(experts[e].parameters > 0 && experts[e].bytes > experts[e].parameters);
+        assert_true(experts[e].active_parameters > 0 && experts[e].active_parameters < experts[e].parameters);
+        assert_true(experts[e].active_bytes < experts[e].bytes);
         assert_true(experts[e].labels >= 1 && experts[e].labels <= LEARNING_LABELS_A_DOMAIN);
         for (uint32_t i = 0; i < experts[e].labels; i++)
             assert_memory_equal(experts[e].label[i], "d3-l", 4);

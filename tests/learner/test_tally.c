@@ -31,6 +31,19 @@ static int teardown(void **context)
     return 0;
 }
 
+static void features_are_averaged(void **context)
+{
+    (void)context;
+    state.tally.asked = 0;
+    atoll_tally_features(&state, 100, 40);
+    assert_float_equal(state.tally.features, 100, 1e-9);
+    state.tally.asked = 1;
+    atoll_tally_features(&state, 50, 20);
+    assert_float_equal(state.tally.features, 75, 1e-9);
+    assert_float_equal(state.tally.common, 30, 1e-9);
+    state.tally.asked = 0;
+}
+
 static void answers_are_counted(void **context)
 {
     (void)context;
@@ -76,6 +89,7 @@ static void routes_move_shares_times_and_entropy(void **context)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(features_are_averaged, setup, teardown),
         cmocka_unit_test_setup_teardown(answers_are_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(a_known_label_counts_as_wrong_where_another_is_likelier, setup, teardown),
         cmocka_unit_test_setup_teardown(routes_move_shares_times_and_entropy, setup, teardown),
