@@ -31,8 +31,7 @@ typedef struct atoll_voter {
 typedef struct atoll_context {
     uint32_t count; /* 0..ATOLL_NEIGHBOURS; most similar first */
     atoll_voter voter[ATOLL_NEIGHBOURS];
-    float familiarity;  /* mean similarity of the ATOLL_NOVELTY_NEIGHBOURS nearest; 0 where there are none */
-    float *embedding;   /* embedding_dim: the voters' embeddings weighted by their votes; zeros where there are none */
+    float familiarity; /* mean similarity of the ATOLL_NOVELTY_NEIGHBOURS nearest; 0 where there are none */
 } atoll_context;
 
 #endif

@@ -5,15 +5,15 @@
 
 #include "core/kernels.h"
 
-static const float rate = 0.2f, rate_linear = 0.02f, rate_scale = 0.05f;
+static const float rate = 0.2f, rate_linear = 0.02f, rate_weight = 0.01f, rate_youth = 0.1f, most_weight = 4;
 
 /* alpha of the load-balancing loss, Switch's own choice. */
 static const float balance = 0.01f;
 
 void atoll_gate_init(atoll_gate *gate, uint32_t embedding_dim, uint64_t seed)
 {
-    *gate = (atoll_gate){.vote_scale = 1};
-    atoll_net_init(&gate->net, &(atoll_net_shape){.linear_dim = 2 * embedding_dim,
+    *gate = (atoll_gate){.weight = {1, 1, 1, 0.5f}, .squares = {1, 1, 1, 1}};
+    atoll_net_init(&gate->net, &(atoll_net_shape){.linear_dim = embedding_dim,
                                                   .rate_wide = rate,
                                                   .rate_dense = rate,
                                                   .rate_linear = rate_linear,
@@ -34,40 +34,63 @@ void atoll_gate_votes(const atoll_context *context, uint32_t experts, float *vot
 }
 
 atoll_status atoll_gate_score(const atoll_gate *gate, atoll_net_scratch *scratch, const atoll_input *input,
-                              const float *vote, const bool *open, float *probability, atoll_error *error)
+                              float *logit, atoll_error *error)
 {
-    uint32_t experts = gate->net.outputs, any = 0;
-    if (experts == 0)
-        return ATOLL_OK;
-    atoll_status status = atoll_net_forward(&gate->net, scratch, input, NULL, probability, error);
-    if (status)
-        return status;
+    return gate->net.outputs ? atoll_net_forward(&gate->net, scratch, input, NULL, logit, error) : ATOLL_OK;
+}
+
+/* Softmax over the open ones. */
+static void normalise(const bool *open, uint32_t experts, float *score)
+{
+    bool any = false;
     for (uint32_t e = 0; e < experts; e++) {
-        probability[e] += gate->vote_scale * logf(vote[e] + ATOLL_GATE_VOTE_FLOOR);
-        probability[e] = open[e] ? probability[e] : -INFINITY;
-        any += open[e];
+        score[e] = open[e] ? score[e] : -INFINITY;
+        any |= open[e];
     }
     if (any)
-        atoll_softmax(probability, experts);
+        atoll_softmax(score, experts);
     else
-        memset(probability, 0, experts * sizeof *probability);
-    return ATOLL_OK;
+        memset(score, 0, experts * sizeof *score);
+}
+
+void atoll_gate_pool(const atoll_gate *gate, float *const *cue, const bool *open, uint32_t experts,
+                     float *probability)
+{
+    memset(probability, 0, experts * sizeof *probability);
+    for (int c = 0; c < ATOLL_CUES; c++)
+        atoll_axpy(probability, cue[c], gate->weight[c], experts);
+    normalise(open, experts, probability);
+}
+
+float atoll_gate_probability(const atoll_gate *gate, const bool *open, uint32_t owner, float *logit)
+{
+    normalise(open, gate->net.outputs, logit);
+    return logit[owner];
 }
 
 atoll_status atoll_gate_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_scratch *scratch,
-                              const atoll_input *input, const float *vote, const float *share, uint32_t owner,
-                              float *probability, atoll_error *error)
+                              const atoll_input *input, const float *share, uint32_t owner, float *probability,
+                              atoll_error *error)
 {
     uint32_t experts = gate->net.outputs;
-    float mean_share = atoll_dot(share, probability, experts), slope = 0;
+    float mean_share = atoll_dot(share, probability, experts);
     for (uint32_t e = 0; e < experts; e++) {
         float p = probability[e];
         probability[e] = p - (e == owner) + balance * (float)experts * p * (share[e] - mean_share);
-        slope += probability[e] * logf(vote[e] + ATOLL_GATE_VOTE_FLOOR);
     }
-    atoll_adagrad(&gate->vote_scale, &gate->vote_squares, &slope, 1, rate_scale, 1);
-    gate->vote_scale = fminf(fmaxf(gate->vote_scale, 0), 4);
     return atoll_net_backward(pager, &gate->net, scratch, input, NULL, probability, NULL, error);
+}
+
+void atoll_gate_weigh(atoll_gate *gate, float *const *cue, const float *probability, uint32_t experts,
+                      uint32_t owner, float importance)
+{
+    for (int c = 0; c < ATOLL_CUES; c++) {
+        float slope = importance * (atoll_dot(probability, cue[c], experts) - cue[c][owner]);
+        bool youth = c == ATOLL_CUE_YOUTH;
+        slope *= youth ? probability[owner] : 1;
+        atoll_adagrad(&gate->weight[c], &gate->squares[c], &slope, 1, youth ? rate_youth : rate_weight, 1);
+        gate->weight[c] = fminf(fmaxf(gate->weight[c], 0), most_weight);
+    }
 }
 
 static bool holds(const atoll_route *route, uint32_t expert)

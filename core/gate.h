@@ -1,10 +1,15 @@
 /*
- * The gate: scores experts for a record and picks the top k [Shazeer et al. 2017].
+ * The gate: scores experts for a record and picks the top k [Shazeer et al. 2017]. Four cues, each a log score for
+ * every expert, are pooled with learned weights as the voices of an answer are (core/combine.h):
  *
- *     score(e) = b + V x + U [embedding; context embedding]  +  s ln(vote_e + 0.05)
+ *     network   b + V x + U embedding, with an output for each expert; output e belongs to place e of the model's table
+ *     votes     ln(0.05 + the share of the neighbours' votes that e owns)
+ *     labels    ln(0.01 + sum_y p(y) P(e | y)): what the shared expert says of the label, and who has learned it
+ *     youth     ln(1000 / (records of e + 1)), at least 0: the network answers for the past as much as for the present,
+ *               and the present of a new domain is rare in it for long
  *
- * where vote_e is the share of the neighbours' votes that expert e owns and s is learned. The first part is one network
- * with an output for each expert; output e belongs to the expert in place e of the model's table.
+ * The network learns from every sample by itself. The weights are learned from records that nothing has learned yet:
+ * from new ones, and from exemplars held out of replay, to which the youth of experts says nothing.
  */
 #ifndef ATOLL_CORE_GATE_H
 #define ATOLL_CORE_GATE_H
@@ -12,7 +17,10 @@
 #include "core/context.h"
 #include "core/net.h"
 
+typedef enum atoll_cue { ATOLL_CUE_NETWORK, ATOLL_CUE_VOTES, ATOLL_CUE_LABELS, ATOLL_CUE_YOUTH, ATOLL_CUES } atoll_cue;
+
 #define ATOLL_GATE_VOTE_FLOOR 0.05f
+#define ATOLL_GATE_LABEL_FLOOR 0.01f
 
 typedef enum atoll_gate_kind {
     ATOLL_GATE_TOPK,   /* learned */
@@ -23,8 +31,8 @@ typedef enum atoll_gate_kind {
 /* Plain data: copy it to freeze it. */
 typedef struct atoll_gate {
     atoll_net net;
-    float vote_scale, vote_squares; /* s, and its AdaGrad accumulator */
-    uint64_t version;               /* commit of its last change */
+    float weight[ATOLL_CUES], squares[ATOLL_CUES]; /* of the cues, and their AdaGrad accumulators */
+    uint64_t version;                              /* commit of its last change */
 } atoll_gate;
 
 void atoll_gate_init(atoll_gate *gate, uint32_t embedding_dim, uint64_t seed);
@@ -33,21 +41,35 @@ void atoll_gate_clear(atoll_pager *pager, atoll_gate *gate);
 /* vote[e] for e < experts: the sum of the votes of neighbours that e owns. */
 void atoll_gate_votes(const atoll_context *context, uint32_t experts, float *vote);
 
-/*
- * probability[e] for e < gate->net.outputs: softmax of the scores over the experts with open[e], 0 for the others; all
- * 0 where none is open. input->linear holds embedding and context embedding, one behind the other.
- */
+/* logit[e] for e < gate->net.outputs. input->linear is the embedding; the features are the common ones alone. */
 atoll_status atoll_gate_score(const atoll_gate *gate, atoll_net_scratch *scratch, const atoll_input *input,
-                              const float *vote, const bool *open, float *probability, atoll_error *error);
+                              float *logit, atoll_error *error);
 
 /*
- * One step of cross entropy towards the owner, with the load-balancing loss of Switch [Fedus et al. 2022, eq. 4]:
- * alpha E sum_e share_e P_e, share being the running share of records that each expert was routed. Call right after
- * atoll_gate_score with the same arguments; *probability is overwritten.
+ * probability[e] for e < experts: softmax of the cues' weighted sum over the experts with open[e], 0 for the others;
+ * all 0 where none is open.
+ */
+void atoll_gate_pool(const atoll_gate *gate, float *const *cue, const bool *open, uint32_t experts,
+                     float *probability);
+
+/* Turns the network's logits into its own probabilities over the open experts, and returns the owner's. */
+float atoll_gate_probability(const atoll_gate *gate, const bool *open, uint32_t owner, float *logit);
+
+/*
+ * One step of the network's own cross entropy towards the owner, with the load-balancing loss of Switch [Fedus et al.
+ * 2022, eq. 4]: alpha E sum_e share_e P_e, share being the running share of records that each expert was routed. Call
+ * right after atoll_gate_probability of the same input's scores; *probability is overwritten.
  */
 atoll_status atoll_gate_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_scratch *scratch,
-                              const atoll_input *input, const float *vote, const float *share, uint32_t owner,
-                              float *probability, atoll_error *error);
+                              const atoll_input *input, const float *share, uint32_t owner, float *probability,
+                              atoll_error *error);
+
+/*
+ * One step of the cues' weights for a record whose cues pooled to `probability`, its gradient times `importance`.
+ * Youth's weight follows the probability of the owner instead of its log loss, as that of labels does.
+ */
+void atoll_gate_weigh(atoll_gate *gate, float *const *cue, const float *probability, uint32_t experts,
+                      uint32_t owner, float importance);
 
 enum { ATOLL_TOP_K_MAX = 16 };
 

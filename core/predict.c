@@ -17,6 +17,9 @@ static const float analytic_sharpness = 8;
 /* Records after which a label is no longer young: half of it costs .002 of CLINC150's prequential, twice gains none. */
 static const float grown_up = 120;
 
+/* The same for an expert: 300 and 3,000 measure alike. */
+static const float grown_expert = 1000;
+
 void atoll_workspace_init(atoll_workspace *workspace)
 {
     *workspace = (atoll_workspace){0};
@@ -30,11 +33,12 @@ static void drop_buffers(atoll_workspace *w)
         free(w->voice[v]);
     free(w->combined);
     free(w->gate);
+    for (int i = 0; i < ATOLL_CUES; i++)
+        free(w->cue[i]);
     free(w->vote);
     free(w->open);
     free(w->load);
     free(w->h);
-    free(w->u);
 }
 
 void atoll_workspace_free(atoll_workspace *workspace)
@@ -52,45 +56,47 @@ static uint32_t larger(uint32_t a, uint32_t b)
 atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *model, atoll_error *error)
 {
     atoll_workspace *w = workspace;
-    uint32_t linear = 2 * model->encoder.embedding_dim;
     uint32_t hidden = larger(model->config.expert_hidden, model->config.shared_hidden);
-    if (w->labels >= model->labels && w->experts >= model->experts && w->hidden >= hidden && w->linear >= linear)
+    if (w->labels >= model->labels && w->experts >= model->experts && w->hidden >= hidden)
         return ATOLL_OK;
     drop_buffers(w);
     /* Some room ahead, so that a model that is growing does not bring every request here. */
     w->labels = larger(w->labels, model->labels + model->labels / 4 + 16);
     w->experts = larger(w->experts, model->experts + model->experts / 4 + 8);
     w->hidden = larger(w->hidden, hidden);
-    w->linear = larger(w->linear, linear);
     w->logits = calloc(larger(w->labels, w->experts), sizeof *w->logits);
     bool whole = w->logits;
     for (int v = 0; v < ATOLL_VOICES; v++)
         whole &= (w->voice[v] = calloc(w->labels, sizeof **w->voice)) != NULL;
     w->combined = calloc(w->labels, sizeof *w->combined);
     w->gate = calloc(w->experts, sizeof *w->gate);
+    for (int i = 0; i < ATOLL_CUES; i++)
+        whole &= (w->cue[i] = calloc(w->experts, sizeof **w->cue)) != NULL;
     w->vote = calloc(w->experts, sizeof *w->vote);
     w->open = calloc(w->experts, sizeof *w->open);
     w->load = calloc(w->experts, sizeof *w->load);
     w->h = calloc(w->hidden, sizeof *w->h);
-    w->u = calloc(w->linear, sizeof *w->u);
-    if (whole && w->combined && w->gate && w->vote && w->open && w->load && w->h && w->u)
+    if (whole && w->combined && w->gate && w->vote && w->open && w->load && w->h)
         return ATOLL_OK;
-    w->labels = w->experts = w->hidden = w->linear = 0;
+    w->labels = w->experts = w->hidden = 0;
     return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to answer with");
 }
 
-atoll_input atoll_predict_input(const atoll_model *model, atoll_workspace *workspace, const atoll_encoded *encoded,
-                                const atoll_context *context)
+atoll_input atoll_predict_input(const atoll_encoded *encoded)
 {
-    uint32_t dim = model->encoder.embedding_dim;
-    memcpy(workspace->u, encoded->embedding, dim * sizeof *workspace->u);
-    memcpy(workspace->u + dim, context->embedding, dim * sizeof *workspace->u);
     return (atoll_input){.bucket = encoded->bucket,
                          .weight = encoded->weight,
                          .features = encoded->known,
                          .common = encoded->common,
                          .dense = encoded->has_dense ? encoded->dense : NULL,
-                         .linear = workspace->u};
+                         .linear = encoded->embedding};
+}
+
+void atoll_predict_open(const atoll_model *model, atoll_workspace *workspace)
+{
+    for (uint32_t e = 0; e < model->experts; e++)
+        workspace->open[e] = model->expert[e].state == ATOLL_EXPERT_ACTIVE ||
+                             model->expert[e].state == ATOLL_EXPERT_CANDIDATE;
 }
 
 /* What an expert gets follows from the record and its own number alone: the same record is always routed alike. */
@@ -108,22 +114,51 @@ static void draw_gate(const atoll_model *model, atoll_workspace *workspace, cons
         workspace->gate[e] /= sum;
 }
 
-atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                const atoll_context *context, atoll_error *error)
+/* share[e]: sum_y p(y) P(e | y), P(e | y) by the records of y that each open expert has learned. */
+static void label_owners(const atoll_model *model, atoll_workspace *workspace, const float *p, float *share)
 {
-    for (uint32_t e = 0; e < model->experts; e++)
-        workspace->open[e] = model->expert[e].state == ATOLL_EXPERT_ACTIVE ||
-                             model->expert[e].state == ATOLL_EXPERT_CANDIDATE;
-    memset(workspace->gate, 0, model->experts * sizeof *workspace->gate);
-    atoll_gate_votes(context, model->experts, workspace->vote);
+    float *total = workspace->combined;
+    memset(total, 0, model->labels * sizeof *total);
+    memset(share, 0, model->experts * sizeof *share);
+    for (uint32_t e = 1; e < model->experts; e++)
+        for (uint32_t o = 0; workspace->open[e] && o < model->expert[e].labels.count; o++) {
+            const atoll_expert_label *known = atoll_expert_label_at(&model->expert[e], o);
+            total[known->label] += (float)known->records;
+        }
+    for (uint32_t e = 1; e < model->experts; e++)
+        for (uint32_t o = 0; workspace->open[e] && o < model->expert[e].labels.count; o++) {
+            const atoll_expert_label *known = atoll_expert_label_at(&model->expert[e], o);
+            share[e] += known->records ? p[known->label] * (float)known->records / total[known->label] : 0;
+        }
+}
+
+atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                const atoll_context *context, const atoll_voices *voices, atoll_error *error)
+{
+    uint32_t experts = model->experts, known = experts < model->gate.net.outputs ? experts : model->gate.net.outputs;
+    float *const *cue = workspace->cue;
+    memset(workspace->gate, 0, experts * sizeof *workspace->gate);
+    atoll_predict_open(model, workspace);
+    atoll_gate_votes(context, experts, workspace->vote);
     if (model->config.gate == ATOLL_GATE_RANDOM) {
         draw_gate(model, workspace, input);
         return ATOLL_OK;
     }
+    memset(cue[ATOLL_CUE_LABELS], 0, experts * sizeof **cue);
+    if (voices->says[ATOLL_VOICE_SHARED])
+        label_owners(model, workspace, voices->says[ATOLL_VOICE_SHARED], cue[ATOLL_CUE_LABELS]);
+    for (uint32_t e = 0; e < experts; e++) {
+        cue[ATOLL_CUE_NETWORK][e] = 0;
+        cue[ATOLL_CUE_VOTES][e] = logf(workspace->vote[e] + ATOLL_GATE_VOTE_FLOOR);
+        cue[ATOLL_CUE_LABELS][e] = logf(cue[ATOLL_CUE_LABELS][e] + ATOLL_GATE_LABEL_FLOOR);
+        cue[ATOLL_CUE_YOUTH][e] = logf(fmaxf(grown_expert / ((float)model->expert[e].records + 1), 1));
+    }
     atoll_input common = *input;
     common.features = input->common;
-    return atoll_gate_score(&model->gate, &workspace->net, &common, workspace->vote, workspace->open, workspace->gate,
-                            error);
+    atoll_status status = atoll_gate_score(&model->gate, &workspace->net, &common, cue[ATOLL_CUE_NETWORK], error);
+    if (status == ATOLL_OK)
+        atoll_gate_pool(&model->gate, cue, workspace->open, known, workspace->gate);
+    return status;
 }
 
 void atoll_predict_only(const atoll_model *model, atoll_workspace *workspace, uint32_t expert)

@@ -11,31 +11,34 @@
 /* Room for one thread's answers; grows to the largest model asked. */
 typedef struct atoll_workspace {
     atoll_net_scratch net;
-    uint32_t labels, experts, hidden, linear;
+    uint32_t labels, experts, hidden;
     float *logits;                /* labels, or experts if more */
     float *voice[ATOLL_VOICES];   /* labels each */
     float *combined;              /* labels */
     float *gate, *vote;           /* experts */
+    float *cue[ATOLL_CUES];       /* experts each */
     bool *open;                   /* experts */
     uint32_t *load;               /* experts */
     float *h;                     /* hidden */
-    float *u;                     /* embedding and context embedding */
 } atoll_workspace;
 
 void atoll_workspace_init(atoll_workspace *workspace);
 void atoll_workspace_free(atoll_workspace *workspace);
 atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *model, atoll_error *error);
 
-/* What the networks read of an encoded record; `u` is filled from its embedding and the context. */
-atoll_input atoll_predict_input(const atoll_model *model, atoll_workspace *workspace, const atoll_encoded *encoded,
-                                const atoll_context *context);
+/* What the networks read of an encoded record. */
+atoll_input atoll_predict_input(const atoll_encoded *encoded);
+
+/* workspace->open[experts]: who may be routed to. */
+void atoll_predict_open(const atoll_model *model, atoll_workspace *workspace);
 
 /*
  * workspace->gate[experts]: the gate's probabilities over active experts and candidates, by lot where the model's gate
- * is random. Leaves ->vote filled.
+ * is random. Leaves ->open, ->vote and, of a learned gate, ->cue filled. `voices` is what atoll_predict_others has
+ * said.
  */
 atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                const atoll_context *context, atoll_error *error);
+                                const atoll_context *context, const atoll_voices *voices, atoll_error *error);
 
 /* workspace->gate[experts] for a record whose expert is known: all is `expert`'s; with 0 it is nobody's. */
 void atoll_predict_only(const atoll_model *model, atoll_workspace *workspace, uint32_t expert);

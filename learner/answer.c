@@ -36,8 +36,7 @@ static atoll_status encode(atoll_hand *h, const atoll_state *state, atoll_step_i
                                                  &it->terms, NULL) != ATOLL_OK)
         it->terms = 0;
     it->term = atoll_arena_take(&h->arena, (it->terms + 1) * sizeof *it->term);
-    it->context.embedding = atoll_arena_take(&h->arena, encoder->embedding_dim * sizeof(float));
-    if (!it->term || !it->context.embedding ||
+    if (!it->term ||
         !atoll_step_take_encoded(h, encoder, it->terms, record->vector != NULL, &it->encoded))
         return atoll_step_no_memory(error);
     memcpy(it->term, h->term, it->terms * sizeof *it->term);
@@ -89,7 +88,7 @@ atoll_status atoll_step_find_contexts(atoll_hand *h, const atoll_state *state, f
     atoll_memory_view view = atoll_memory_freeze(state->memory);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
         atoll_context_limit(&found[i], most);
-        atoll_context_fill(&view, &found[i], except[i], dim, context[i]);
+        atoll_context_fill(&view, &found[i], except[i], context[i]);
     }
     return status;
 }
@@ -115,15 +114,18 @@ static bool hinted(const atoll_model *model, const atoll_step_item *it)
 static atoll_status ask(atoll_hand *h, const atoll_state *state, atoll_step_item *it, atoll_error *error)
 {
     const atoll_model *model = &state->model;
-    atoll_input input = atoll_predict_input(model, &h->workspace, &it->encoded, &it->context);
+    atoll_input input = atoll_predict_input(&it->encoded);
     atoll_status status = atoll_predict_others(model, &h->workspace, &input, &it->context, it->z, &it->voices, error);
-    if (status || (status = atoll_predict_gate(model, &h->workspace, &input, &it->context, error)))
+    if (status || (status = atoll_predict_gate(model, &h->workspace, &input, &it->context, &it->voices, error)))
         return status;
+    it->experts = model->experts;
     if (hinted(model, it))
         atoll_predict_only(model, &h->workspace, atoll_model_expert_of(model, it->domain));
     it->gate = keep_floats(h, h->workspace.gate, model->experts, NEWBORN);
     it->vote = keep_floats(h, h->workspace.vote, model->experts, NEWBORN);
     bool whole = it->gate && it->vote;
+    for (int c = 0; c < ATOLL_CUES && whole; c++)
+        whole = (it->cue[c] = keep_floats(h, h->workspace.cue[c], model->experts, 0)) != NULL;
     for (int v = 0; v < ATOLL_VOICES && whole; v++)
         if (it->voices.says[v])
             whole = (it->voices.says[v] = keep_floats(h, it->voices.says[v], model->labels, 0)) != NULL;
@@ -213,7 +215,7 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
         return status;
     uint32_t label = atoll_names_find(&state->labels, name.data, name.bytes);
     bool known = label < it->voices.labels;
-    atoll_input input = atoll_predict_input(model, workspace, &it->encoded, &it->context);
+    atoll_input input = atoll_predict_input(&it->encoded);
     float novelty = atoll_novelty_of(&model->novelty, it->context.familiarity);
     recall(workspace, model, it);
     if ((status = atoll_step_combine(model, workspace, &input, &it->route, false, &it->voices, error)))
@@ -237,6 +239,8 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
                                     : atoll_growth_assign(state, workspace, &judged, commit, &it->owner, error)) ||
         (status = atoll_names_add(&state->labels, name.data, name.bytes, &it->label, error)))
         return status;
+    if (model->config.gate != ATOLL_GATE_RANDOM && !hinted(model, it) && it->owner && it->owner < it->experts)
+        atoll_gate_weigh(&model->gate, it->cue, it->gate, it->experts, it->owner, fresh_importance);
     state->tally.last_label = it->label;
     model->labels = state->labels.count;
     return ATOLL_OK;

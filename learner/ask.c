@@ -19,6 +19,7 @@ struct atoll_asker {
     atoll_encoded encoded[CHUNK];
     atoll_neighbours neighbours[CHUNK];
     atoll_context context[CHUNK];
+    atoll_voices voices[CHUNK]; /* all but the experts' */
     atoll_route route[CHUNK];
 };
 
@@ -171,18 +172,19 @@ static void show_experts(const asking *a, const atoll_route *route, uint64_t spe
 }
 
 static atoll_status answer(const asking *a, const atoll_encoded *encoded, const atoll_context *context,
-                           const atoll_route *route, const float *z, atoll_error *error)
+                           const atoll_route *route, const atoll_voices *asked, atoll_error *error)
 {
     const atoll_model *model = a->published->model;
     atoll_workspace *workspace = &a->asker->workspace;
     atoll_prediction *out = &a->asker->prediction;
-    atoll_input input = atoll_predict_input(model, workspace, encoded, context);
-    atoll_voices voices;
-    atoll_status status = atoll_predict_others(model, workspace, &input, context, z, &voices, error);
-    if (status)
-        return status;
+    atoll_input input = atoll_predict_input(encoded);
+    atoll_voices voices = *asked;
+    for (int v = 0; v < ATOLL_VOICES; v++)
+        if (voices.says[v])
+            memcpy(workspace->voice[v], voices.says[v], voices.labels * sizeof(float));
     int64_t start = atoll_clock_monotonic_ns();
-    if ((status = atoll_predict_experts(model, workspace, &input, route, false, error)))
+    atoll_status status = atoll_predict_experts(model, workspace, &input, route, false, error);
+    if (status)
         return status;
     uint64_t spent_ns = (uint64_t)(atoll_clock_monotonic_ns() - start);
     if (route->count)
@@ -216,8 +218,24 @@ static uint32_t hinted_expert(const asking *a, atoll_slice domain)
     return ATOLL_EXPERT_NONE;
 }
 
-/* Routes the chunk's records as one batch. */
-static atoll_status route_chunk(const asking *a, const atoll_record *records, uint32_t count, atoll_error *error)
+/* Copies what the voices say out of the workspace. */
+static atoll_status keep_voices(atoll_asker *asker, atoll_voices *voices, atoll_error *error)
+{
+    for (int v = 0; v < ATOLL_VOICES; v++) {
+        if (!voices->says[v])
+            continue;
+        float *kept = atoll_arena_take(&asker->arena, voices->labels * sizeof *kept);
+        if (!kept)
+            return no_memory(error);
+        memcpy(kept, voices->says[v], voices->labels * sizeof *kept);
+        voices->says[v] = kept;
+    }
+    return ATOLL_OK;
+}
+
+/* Asks all voices but the experts', and routes the chunk's records as one batch. */
+static atoll_status route_chunk(const asking *a, const atoll_record *records, const float *const *z, uint32_t count,
+                                atoll_error *error)
 {
     const atoll_model *model = a->published->model;
     atoll_asker *asker = a->asker;
@@ -226,9 +244,13 @@ static atoll_status route_chunk(const asking *a, const atoll_record *records, ui
     if (!gate)
         return no_memory(error);
     for (uint32_t i = 0; i < count; i++) {
-        atoll_input input = atoll_predict_input(model, &asker->workspace, &asker->encoded[i], &asker->context[i]);
-        atoll_status status = atoll_predict_gate(model, &asker->workspace, &input, &asker->context[i], error);
-        if (status)
+        atoll_voices *voices = &asker->voices[i];
+        atoll_input input = atoll_predict_input(&asker->encoded[i]);
+        atoll_status status = atoll_predict_others(model, &asker->workspace, &input, &asker->context[i], z[i], voices,
+                                                   error);
+        if (status || (status = atoll_predict_gate(model, &asker->workspace, &input, &asker->context[i], voices,
+                                                   error)) ||
+            (status = keep_voices(asker, voices, error)))
             return status;
         if (model->config.gate == ATOLL_GATE_DOMAIN && records[i].domain.data)
             atoll_predict_only(model, &asker->workspace, hinted_expert(a, records[i].domain));
@@ -265,8 +287,7 @@ static atoll_status ask_chunk(const asking *a, const atoll_record *records, uint
     const float *z[CHUNK];
     atoll_arena_reset(&asker->arena);
     float *queries = atoll_arena_take(&asker->arena, (size_t)count * dim * sizeof *queries);
-    float *embedding = atoll_arena_take(&asker->arena, (size_t)count * dim * sizeof *embedding);
-    if (!queries || !embedding)
+    if (!queries)
         return no_memory(error);
     atoll_status status = atoll_workspace_fit(&asker->workspace, a->published->model, error);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
@@ -274,13 +295,12 @@ static atoll_status ask_chunk(const asking *a, const atoll_record *records, uint
     if (status || (status = encode_vectors(a, count, z, error)) ||
         (status = find_neighbours(a, queries, count, error)))
         return status;
-    for (uint32_t i = 0; i < count; i++) {
-        asker->context[i].embedding = embedding + (size_t)i * dim;
-        atoll_context_fill(&a->published->memory, &asker->neighbours[i], ATOLL_SLOT_NONE, dim, &asker->context[i]);
-    }
-    status = route_chunk(a, records, count, error);
+    for (uint32_t i = 0; i < count; i++)
+        atoll_context_fill(&a->published->memory, &asker->neighbours[i], ATOLL_SLOT_NONE, &asker->context[i]);
+    status = route_chunk(a, records, z, count, error);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
-        status = answer(a, &asker->encoded[i], &asker->context[i], &asker->route[i], z[i], error);
+        status = answer(a, &asker->encoded[i], &asker->context[i], &asker->route[i],
+                        &asker->voices[i], error);
         if (status == ATOLL_OK)
             each(arg, first + i, &asker->prediction);
     }

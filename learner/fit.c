@@ -134,12 +134,18 @@ atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, cons
     atoll_model *model = &state->model;
     if (model->config.gate == ATOLL_GATE_RANDOM)
         return ATOLL_OK;
-    atoll_input input = atoll_predict_input(model, workspace, &sample->encoded, sample->context);
+    atoll_input input = atoll_predict_input(&sample->encoded);
     input.features = input.common;
+    input.dense = NULL;
+    atoll_predict_open(model, workspace);
     atoll_status status = atoll_net_admit(&state->pager, &model->gate.net, &workspace->net, &input, error);
-    if (status ||
-        (status = atoll_predict_gate(model, workspace, &input, sample->context, error)))
-        return status;
-    return atoll_gate_learn(&state->pager, &model->gate, &workspace->net, &input, workspace->vote, share,
-                            sample->owner, workspace->gate, error);
+    for (int again = 0; again < 2 && status == ATOLL_OK; again++) {
+        atoll_net_run(&model->gate.net, &workspace->net, &input, NULL, workspace->gate);
+        float p = atoll_gate_probability(&model->gate, workspace->open, sample->owner, workspace->gate);
+        if (p > sure || (again && p > hard))
+            break;
+        status = atoll_gate_learn(&state->pager, &model->gate, &workspace->net, &input, share, sample->owner,
+                                  workspace->gate, error);
+    }
+    return status;
 }

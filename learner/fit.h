@@ -10,12 +10,13 @@ typedef struct atoll_sample {
     uint32_t label, owner;
     uint32_t slot;          /* of the exemplar that is replayed, ATOLL_SLOT_NONE for a new record */
     bool fresh;             /* new, not replayed */
+    bool gated;             /* the gate learns from it */
     const atoll_term *term;
     uint32_t terms;
     const float *vector;    /* or NULL */
     const float *embedding; /* of a new record */
     atoll_encoded encoded;
-    atoll_context *context; /* NULL where the sample is not one of the gate's */
+    atoll_context *context; /* of what is rehearsed, else NULL */
 } atoll_sample;
 
 enum { ATOLL_FIT_SAMPLES = 1088 }; /* most that one fit takes */
@@ -27,7 +28,10 @@ enum { ATOLL_FIT_SAMPLES = 1088 }; /* most that one fit takes */
 atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
                               atoll_sample *const *samples, uint32_t count, atoll_error *error);
 
-/* One step of the gate towards the sample's owner; none where the gate is random. */
+/*
+ * A step of the gate's network towards the sample's owner, one more where that was hard, none where it is sure or the
+ * gate random.
+ */
 atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, const atoll_sample *sample,
                             const float *share, atoll_error *error);
 

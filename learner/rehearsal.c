@@ -1,10 +1,21 @@
 #include "learner/step.h"
 
+#include <string.h>
+
 /*
  * With a rehearsal counting sixteen times a new record, the past has four times the say of the present. Without, the
  * weights follow the domain of the moment: on split Fashion-MNIST that costs seven points.
  */
 static const float importance = 16;
+
+/* The cues' weights learn whose the exemplar is; workspace->gate is left without the youth of experts. */
+static void weigh_gate(atoll_model *model, atoll_workspace *workspace, uint32_t owner)
+{
+    memset(workspace->cue[ATOLL_CUE_YOUTH], 0, model->experts * sizeof **workspace->cue);
+    atoll_gate_pool(&model->gate, workspace->cue, workspace->open, model->experts, workspace->gate);
+    if (owner != ATOLL_EXPERT_NONE && workspace->open[owner])
+        atoll_gate_weigh(&model->gate, workspace->cue, workspace->gate, model->experts, owner, importance);
+}
 
 atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, atoll_error *error)
 {
@@ -19,13 +30,15 @@ atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, ato
         atoll_route_counts ignored = {0};
         if (sample->vector)
             atoll_ridge_features(state->ridge->random, model->encoder.vector_dim, sample->encoded.dense, 1, z);
-        atoll_input input = atoll_predict_input(model, workspace, &sample->encoded, sample->context);
+        atoll_input input = atoll_predict_input(&sample->encoded);
         if ((status = atoll_predict_others(model, workspace, &input, sample->context, sample->vector ? z : NULL,
                                            &voices, error)) ||
-            (status = atoll_predict_gate(model, workspace, &input, sample->context, error)))
+            (status = atoll_predict_gate(model, workspace, &input, sample->context, &voices, error)))
             return status;
-        /* Labels of the past are old: to them the odds of the young only do harm, and would be unlearned. */
+        /* The past has no young labels and experts: their odds would only do harm, and be unlearned. */
         voices.says[ATOLL_VOICE_YOUTH] = NULL;
+        if (model->config.gate != ATOLL_GATE_RANDOM)
+            weigh_gate(model, workspace, sample->owner);
         atoll_gate_route(workspace->gate, 1, model->experts, model->config.top_k, model->config.capacity_factor,
                          ATOLL_OVERFLOW_KEEP, workspace->load, &route, &ignored);
         if ((status = atoll_step_combine(model, workspace, &input, &route, false, &voices, error)) == ATOLL_OK)

@@ -28,7 +28,9 @@ typedef struct atoll_step_item {
     const float *z;
     atoll_context context;
     atoll_voices voices;    /* as they were before the step */
-    float *gate, *vote;     /* experts of that time, and zeros for those that are born in the step */
+    uint32_t experts;       /* of that time */
+    float *gate, *vote;     /* of those, and zeros for experts that are born in the step */
+    float *cue[ATOLL_CUES]; /* of those */
     atoll_route route;
     uint32_t label, domain, owner; /* numbers */
     float probability;             /* that was given to its label before it was learned */

@@ -102,11 +102,8 @@ static void fit_routed(void *arg)
     }
     model->gate.version = w->commit;
     for (uint32_t i = 0; i < trainer->samples && w->status == ATOLL_OK; i++)
-        if (trainer->sample[i]->context && trainer->sample[i]->owner != ATOLL_EXPERT_NONE)
+        if (trainer->sample[i]->gated && trainer->sample[i]->owner != ATOLL_EXPERT_NONE)
             w->status = atoll_fit_gate(w->state, &w->hand->workspace, trainer->sample[i], share, &w->error);
-    for (uint32_t i = 0; i < trainer->rehearsals && w->status == ATOLL_OK; i++)
-        if (trainer->rehearsed[i]->owner != ATOLL_EXPERT_NONE)
-            w->status = atoll_fit_gate(w->state, &w->hand->workspace, trainer->rehearsed[i], share, &w->error);
 }
 
 static atoll_status fit(atoll_trainer *trainer, atoll_state *state, uint64_t commit, atoll_error *error)

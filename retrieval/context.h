@@ -12,10 +12,10 @@ static inline void atoll_context_limit(atoll_neighbours *neighbours, uint32_t mo
 }
 
 /*
- * Fills `context`, whose embedding has room for embedding_dim floats, from neighbours found among the slots of `view`.
- * Slots that are empty in the view, and `except` (ATOLL_SLOT_NONE for none), are passed over.
+ * Fills `context` from neighbours found among the slots of `view`. Slots that are empty in the view, and `except`
+ * (ATOLL_SLOT_NONE for none), are passed over.
  */
 void atoll_context_fill(const atoll_memory_view *view, const atoll_neighbours *neighbours, uint32_t except,
-                        uint32_t embedding_dim, atoll_context *context);
+                        atoll_context *context);
 
 #endif

@@ -17,7 +17,8 @@ typedef struct trial {
     atoll_gate gate;
     atoll_net_scratch scratch;
     uint32_t bucket[FEATURES];
-    float weight[FEATURES], linear[2 * DIM], vote[EXPERTS], share[EXPERTS], probability[EXPERTS];
+    float weight[FEATURES], linear[DIM], share[EXPERTS], probability[EXPERTS];
+    float said[ATOLL_CUES][EXPERTS], *cue[ATOLL_CUES];
     bool open[EXPERTS];
     atoll_input input;
     atoll_rng rng;
@@ -46,29 +47,33 @@ static void trial_close(trial *t)
 static void new_record(trial *t)
 {
     fill_normal(&t->rng, t->weight, FEATURES);
-    fill_normal(&t->rng, t->linear, 2 * DIM);
-    float votes = 0, shares = 0;
+    fill_normal(&t->rng, t->linear, DIM);
+    float shares = 0;
+    for (int c = 0; c < ATOLL_CUES; c++)
+        fill_normal(&t->rng, t->cue[c] = t->said[c], EXPERTS);
     for (int e = 0; e < EXPERTS; e++) {
-        votes += t->vote[e] = atoll_rng_below(&t->rng, 3) ? atoll_rng_uniform(&t->rng) : 0;
         shares += t->share[e] = atoll_rng_uniform(&t->rng);
         t->open[e] = true;
     }
-    for (int e = 0; e < EXPERTS; e++) {
-        t->vote[e] /= votes > 0 ? votes : 1;
+    for (int e = 0; e < EXPERTS; e++)
         t->share[e] /= shares;
-    }
 }
 
 static void score(trial *t)
 {
-    assert_int_equal(atoll_gate_score(&t->gate, &t->scratch, &t->input, t->vote, t->open, t->probability, NULL),
-                     ATOLL_OK);
+    assert_int_equal(atoll_gate_score(&t->gate, &t->scratch, &t->input, t->probability, NULL), ATOLL_OK);
+}
+
+static float probability(trial *t, uint32_t owner)
+{
+    score(t);
+    return atoll_gate_probability(&t->gate, t->open, owner, t->probability);
 }
 
 static void learn(trial *t, uint32_t owner)
 {
-    assert_int_equal(atoll_gate_learn(&t->pager, &t->gate, &t->scratch, &t->input, t->vote, t->share, owner,
-                                      t->probability, NULL),
+    assert_int_equal(atoll_gate_learn(&t->pager, &t->gate, &t->scratch, &t->input, t->share, owner, t->probability,
+                                      NULL),
                      ATOLL_OK);
 }
 
@@ -92,14 +97,23 @@ static void votes_are_summed_by_owner(void **state)
         assert_true(vote[e] == 0);
 }
 
-/* The scores by their definition, over the open experts. */
-static void plain(const trial *t, const double *net, double scale, double *p)
+/* Softmax of scores over the open experts, by its definition. */
+static void plain(const trial *t, const double *score, double *p)
 {
     double sum = 0;
     for (int e = 0; e < EXPERTS; e++)
-        sum += p[e] = t->open[e] ? exp(net[e] + scale * log(t->vote[e] + (double)ATOLL_GATE_VOTE_FLOOR)) : 0;
+        sum += p[e] = t->open[e] ? exp(score[e]) : 0;
     for (int e = 0; e < EXPERTS; e++)
-        p[e] /= sum;
+        p[e] /= sum > 0 ? sum : 1;
+}
+
+static void plain_pool(const trial *t, const float *weight, double *p)
+{
+    double pooled[EXPERTS] = {0};
+    for (int e = 0; e < EXPERTS; e++)
+        for (int c = 0; c < ATOLL_CUES; c++)
+            pooled[e] += (double)weight[c] * t->said[c][e];
+    plain(t, pooled, p);
 }
 
 static void net_scores(trial *t, double *net)
@@ -116,22 +130,27 @@ static void only_open_experts_have_a_probability(void **state)
     trial t;
     trial_open(&t, EXPERTS);
     for (int round = 0; round < 100; round++) {
-        double net[EXPERTS], expected[EXPERTS];
+        double net[EXPERTS], own[EXPERTS], pooled[EXPERTS];
+        float p[EXPERTS];
         new_record(&t);
         uint32_t open = round ? 1 + atoll_rng_below(&t.rng, (1u << EXPERTS) - 1) : 0;
         for (int e = 0; e < EXPERTS; e++)
             t.open[e] = open >> e & 1;
         net_scores(&t, net);
-        plain(&t, net, t.gate.vote_scale, expected);
-        score(&t);
+        plain(&t, net, own);
+        plain_pool(&t, t.gate.weight, pooled);
+        atoll_gate_pool(&t.gate, t.cue, t.open, EXPERTS, p);
+        assert_near(probability(&t, 2), own[2], 1e-5);
         for (int e = 0; e < EXPERTS; e++) {
-            assert_near(t.probability[e], open ? expected[e] : 0, 1e-5);
-            assert_true(t.open[e] || t.probability[e] == 0);
-        }
-        for (int e = 0; e < EXPERTS; e++)
+            assert_near(t.probability[e], own[e], 1e-5);
+            assert_near(p[e], pooled[e], 1e-5);
+            assert_true(t.open[e] || (t.probability[e] == 0 && p[e] == 0));
             t.open[e] = true;
-        score(&t);
-        learn(&t, atoll_rng_below(&t.rng, EXPERTS));
+        }
+        uint32_t owner = atoll_rng_below(&t.rng, EXPERTS);
+        probability(&t, owner);
+        learn(&t, owner);
+        atoll_gate_weigh(&t.gate, t.cue, t.probability, EXPERTS, owner, 1);
     }
     trial_close(&t);
 }
@@ -150,10 +169,10 @@ static void a_gate_without_experts_is_silent(void **state)
 /* ---- learning ---- */
 
 /* Cross entropy and the balancing loss of given scores; alpha scales the latter. */
-static double plain_loss(const trial *t, const double *net, double scale, double alpha, uint32_t owner)
+static double plain_loss(const trial *t, const double *net, double alpha, uint32_t owner)
 {
     double p[EXPERTS], balance = 0;
-    plain(t, net, scale, p);
+    plain(t, net, p);
     for (int e = 0; e < EXPERTS; e++)
         balance += t->share[e] * p[e];
     return -log(p[owner]) + alpha * EXPERTS * balance;
@@ -175,30 +194,49 @@ static double find_alpha(const trial *t, const double *p, uint32_t owner)
 
 static void check_slopes(trial *t)
 {
-    double net[EXPERTS], p[EXPERTS], scale = t->gate.vote_scale, step = 1e-5;
-    float squares = t->gate.vote_squares;
+    double net[EXPERTS], p[EXPERTS], step = 1e-5;
     uint32_t owner = atoll_rng_below(&t->rng, EXPERTS);
     new_record(t);
     net_scores(t, net);
-    plain(t, net, scale, p);
-    score(t);
+    plain(t, net, p);
+    probability(t, owner);
     learn(t, owner); /* leaves dL/dscore in probability */
     double alpha = find_alpha(t, p, owner);
     assert_true(alpha > 0.001 && alpha < 0.1);
     for (int e = 0; e < EXPERTS; e++) {
         double was = net[e];
         net[e] = was + step;
-        double slope = plain_loss(t, net, scale, alpha, owner);
+        double slope = plain_loss(t, net, alpha, owner);
         net[e] = was - step;
-        slope = (slope - plain_loss(t, net, scale, alpha, owner)) / (2 * step);
+        slope = (slope - plain_loss(t, net, alpha, owner)) / (2 * step);
         net[e] = was;
         assert_near(t->probability[e], slope, 1e-4);
     }
-    double slope = (plain_loss(t, net, scale + step, alpha, owner) - plain_loss(t, net, scale - step, alpha, owner)) /
-                   (2 * step);
-    assert_near(t->gate.vote_squares - squares, slope * slope, 1e-3);
-    if (fabs(slope) > 0.01)
-        assert_true((t->gate.vote_scale < scale) == (slope > 0));
+}
+
+static void check_weights(trial *t)
+{
+    atoll_gate before = t->gate;
+    uint32_t owner = atoll_rng_below(&t->rng, EXPERTS);
+    float p[EXPERTS];
+    new_record(t);
+    atoll_gate_pool(&t->gate, t->cue, t->open, EXPERTS, p);
+    atoll_gate_weigh(&t->gate, t->cue, p, EXPERTS, owner, 3);
+    for (int c = 0; c < ATOLL_CUES; c++) {
+        double up[EXPERTS], down[EXPERTS], step = 1e-3;
+        float weight[ATOLL_CUES];
+        memcpy(weight, before.weight, sizeof weight);
+        weight[c] += (float)step;
+        plain_pool(t, weight, up);
+        weight[c] -= 2 * (float)step;
+        plain_pool(t, weight, down);
+        /* Youth goes by the probability, the others by its logarithm. */
+        double slope = c == ATOLL_CUE_YOUTH ? (down[owner] - up[owner]) / (2 * step)
+                                            : (log(down[owner]) - log(up[owner])) / (2 * step);
+        assert_near(t->gate.squares[c] - before.squares[c], 9 * slope * slope, 0.02 + 0.05 * slope * slope);
+        if (fabs(slope) > 0.01)
+            assert_true(slope > 0 ? t->gate.weight[c] <= before.weight[c] : t->gate.weight[c] >= before.weight[c]);
+    }
 }
 
 static void learns_down_the_gradient(void **state)
@@ -208,32 +246,36 @@ static void learns_down_the_gradient(void **state)
     trial_open(&t, EXPERTS);
     for (int round = 0; round < 30; round++)
         check_slopes(&t);
+    for (int round = 0; round < 30; round++)
+        check_weights(&t);
     trial_close(&t);
 }
 
-/* Owners follow from the embedding; the loss comes down, and a vote that is always right gains weight. */
+/* Owners follow from the embedding; the loss comes down, and a cue that is always right gains weight. */
 static void learns_who_owns_what(void **state)
 {
     (void)state;
     trial t;
     double early = 0, late = 0;
+    float p[EXPERTS];
     trial_open(&t, EXPERTS);
     for (int i = 0; i < 2000; i++) {
         new_record(&t);
         uint32_t owner = (uint32_t)i % EXPERTS;
-        t.linear[owner] += 2;
-        memset(t.vote, 0, sizeof t.vote);
-        t.vote[owner] = 0.6f;
-        t.vote[(owner + 1 + atoll_rng_below(&t.rng, EXPERTS - 1)) % EXPERTS] = 0.4f;
-        score(&t);
-        double loss = -log(fmax(t.probability[owner], 1e-9));
+        t.linear[owner] += 4;
+        t.said[ATOLL_CUE_VOTES][owner] = 3;
+        double loss = -log(fmax(probability(&t, owner), 1e-9));
         early += i < 200 ? loss : 0;
         late += i >= 1800 ? loss : 0;
         learn(&t, owner);
-        assert_true(t.gate.vote_scale >= 0 && t.gate.vote_scale <= 4);
+        atoll_gate_pool(&t.gate, t.cue, t.open, EXPERTS, p);
+        atoll_gate_weigh(&t.gate, t.cue, p, EXPERTS, owner, 1);
+        for (int c = 0; c < ATOLL_CUES; c++)
+            assert_true(t.gate.weight[c] >= 0 && t.gate.weight[c] <= 4);
     }
     assert_true(late < early / 2);
-    assert_true(t.gate.vote_scale > 1);
+    assert_true(t.gate.weight[ATOLL_CUE_VOTES] > t.gate.weight[ATOLL_CUE_LABELS]);
+    assert_true(t.gate.weight[ATOLL_CUE_LABELS] < 1); /* it was noise */
     trial_close(&t);
 }
 

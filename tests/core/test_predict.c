@@ -22,7 +22,7 @@ typedef struct trial {
     atoll_model model;
     atoll_workspace workspace;
     uint32_t bucket[FEATURES];
-    float weight[FEATURES], embedding[DIM], dense[VECTOR], context_embedding[DIM];
+    float weight[FEATURES], embedding[DIM], dense[VECTOR];
     atoll_encoded encoded;
     atoll_context context;
     atoll_rng rng;
@@ -61,7 +61,6 @@ static void trial_open(trial *t)
         add_expert(t, e);
     assert_int_equal(atoll_net_grow(&t->pager, &t->model.gate.net, EXPERTS, NULL), ATOLL_OK);
     fill_normal(&t->rng, t->embedding, DIM);
-    fill_normal(&t->rng, t->context_embedding, DIM);
     fill_normal(&t->rng, t->dense, VECTOR);
     t->encoded = (atoll_encoded){.bucket = t->bucket,
                                  .weight = t->weight,
@@ -71,7 +70,7 @@ static void trial_open(trial *t)
                                  .embedding = t->embedding,
                                  .dense = t->dense,
                                  .has_dense = true};
-    t->context = (atoll_context){.count = 3, .embedding = t->context_embedding, .familiarity = 0.7f,
+    t->context = (atoll_context){.count = 3, .familiarity = 0.7f,
                                  .voter = {{0, 2, 2, 0.9f, 0.5f}, {1, CANDIDATE, 6, 0.8f, 0.3f},
                                            {2, 4, 2, 0.7f, 0.2f}}};
     assert_int_equal(atoll_workspace_fit(&t->workspace, &t->model, NULL), ATOLL_OK);
@@ -90,8 +89,10 @@ static void trial_close(trial *t)
 
 static atoll_input input_of(trial *t)
 {
-    return atoll_predict_input(&t->model, &t->workspace, &t->encoded, &t->context);
+    return atoll_predict_input(&t->encoded);
 }
+
+static const atoll_voices silent = {.labels = LABELS};
 
 static double sum_of(const float *x, uint32_t count)
 {
@@ -112,8 +113,7 @@ static void the_input_is_what_was_encoded(void **state)
     assert_int_equal(input.features, KNOWN); /* networks have nothing to say of rarer ones */
     assert_int_equal(input.common, COMMON);
     assert_ptr_equal(input.dense, t.dense);
-    assert_memory_equal(input.linear, t.embedding, sizeof t.embedding);
-    assert_memory_equal(input.linear + DIM, t.context_embedding, sizeof t.context_embedding);
+    assert_ptr_equal(input.linear, t.embedding);
     t.encoded.has_dense = false;
     assert_null(input_of(&t).dense);
     trial_close(&t);
@@ -126,7 +126,7 @@ static void the_gate_is_over_those_that_are_routed_to(void **state)
     trial_open(&t);
     atoll_input input = input_of(&t);
     float *gate = t.workspace.gate;
-    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &silent, NULL), ATOLL_OK);
     assert_near(sum_of(gate, EXPERTS), 1, 1e-5);
     assert_true(gate[0] == 0 && gate[4] == 0 && gate[5] == 0);
     assert_true(gate[1] > 0 && gate[2] > 0 && gate[3] > 0);
@@ -136,7 +136,7 @@ static void the_gate_is_over_those_that_are_routed_to(void **state)
     assert_near(t.workspace.vote[4], 0.2, 1e-6);
     assert_near(gate[2] / gate[1], 0.55 / 0.05, 1e-3);
     t.model.expert[1].state = t.model.expert[2].state = t.model.expert[3].state = ATOLL_EXPERT_ARCHIVED;
-    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &silent, NULL), ATOLL_OK);
     assert_true(sum_of(gate, EXPERTS) == 0);
     trial_close(&t);
 }
@@ -149,26 +149,26 @@ static void a_random_gate_draws_from_the_record_alone(void **state)
     t.model.config.gate = ATOLL_GATE_RANDOM;
     float *gate = t.workspace.gate, said[EXPERTS];
     atoll_input input = input_of(&t);
-    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &silent, NULL), ATOLL_OK);
     assert_near(sum_of(gate, EXPERTS), 1, 1e-5);
     assert_true(gate[0] == 0 && gate[4] == 0 && gate[5] == 0);
     assert_true(gate[1] > 0 && gate[2] > 0 && gate[3] > 0);
     assert_near(t.workspace.vote[2], 0.5, 1e-6);
     memcpy(said, gate, sizeof said);
-    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &silent, NULL), ATOLL_OK);
     assert_memory_equal(gate, said, sizeof said);
     uint32_t most[EXPERTS] = {0};
     for (int i = 0; i < 300; i++) { /* the context has no part in it, the embedding has */
         t.embedding[0] = (float)i;
         input = input_of(&t);
-        assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+        assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &silent, NULL), ATOLL_OK);
         most[gate[1] > gate[2] && gate[1] > gate[3] ? 1 : gate[2] > gate[3] ? 2 : 3]++;
     }
     for (uint32_t e = 1; e <= 3; e++)
         assert_in_range(most[e], 60, 140);
     for (uint32_t e = 1; e <= 3; e++)
         t.model.expert[e].state = ATOLL_EXPERT_ARCHIVED;
-    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &silent, NULL), ATOLL_OK);
     assert_true(sum_of(gate, EXPERTS) == 0);
     trial_close(&t);
 }
@@ -192,30 +192,59 @@ static void the_gate_reads_common_features(void **state)
     trial t;
     trial_open(&t);
     atoll_input input = input_of(&t), all = input;
-    float *gate = t.workspace.gate, share[EXPERTS] = {0}, said[3][EXPERTS];
+    float *gate = t.workspace.gate, *said = t.workspace.cue[ATOLL_CUE_NETWORK], before = 0;
+    float share[EXPERTS] = {0}, logit[EXPERTS];
     all.features = FEATURES;
     assert_int_equal(atoll_net_admit(&t.pager, &t.model.gate.net, &t.workspace.net, &all, NULL), ATOLL_OK);
+    atoll_predict_open(&t.model, &t.workspace);
     for (int i = 0; i < 20; i++) { /* all of them come to speak for expert 1 */
-        assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
-        assert_int_equal(atoll_gate_score(&t.model.gate, &t.workspace.net, &all, t.workspace.vote, t.workspace.open,
-                                          gate, NULL),
-                         ATOLL_OK);
-        assert_int_equal(atoll_gate_learn(&t.pager, &t.model.gate, &t.workspace.net, &all, t.workspace.vote, share, 1,
-                                          gate, NULL),
+        assert_int_equal(atoll_gate_score(&t.model.gate, &t.workspace.net, &all, gate, NULL), ATOLL_OK);
+        atoll_gate_probability(&t.model.gate, t.workspace.open, 1, gate);
+        assert_int_equal(atoll_gate_learn(&t.pager, &t.model.gate, &t.workspace.net, &all, share, 1, gate, NULL),
                          ATOLL_OK);
     }
     for (uint32_t i = 0; i < 3; i++) {
         input.common = 2 * i;
-        assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
-        memcpy(said[i], gate, sizeof said[i]);
+        assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &silent, NULL), ATOLL_OK);
         assert_int_equal(input.features, KNOWN);
         all.features = 2 * i;
-        assert_int_equal(atoll_gate_score(&t.model.gate, &t.workspace.net, &all, t.workspace.vote, t.workspace.open,
-                                          gate, NULL),
-                         ATOLL_OK);
-        assert_memory_equal(said[i], gate, sizeof said[i]);
-        assert_true(i == 0 || said[i][1] > said[i - 1][1]);
+        assert_int_equal(atoll_gate_score(&t.model.gate, &t.workspace.net, &all, logit, NULL), ATOLL_OK);
+        assert_memory_equal(said, logit, sizeof logit);
+        assert_true(i == 0 || gate[1] > before);
+        before = gate[1];
     }
+    trial_close(&t);
+}
+
+/* Label 0 is two thirds expert 1's, label 2 expert 2's alone; what archived experts know does not count. */
+static void labels_speak_for_those_who_learned_them(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_input input = input_of(&t);
+    static const struct {
+        uint32_t expert, output, records;
+    } learned[] = {{1, 0, 20}, {2, 0, 7}, {3, 2, 10}, {4, 0, 500}};
+    uint32_t output;
+    assert_int_equal(atoll_expert_add_label(&t.pager, &t.model.expert[3], 0, &output, NULL), ATOLL_OK);
+    for (uint32_t i = 0; i < 4; i++) {
+        atoll_expert *expert = &t.model.expert[learned[i].expert];
+        atoll_expert_label *label = atoll_array_edit(&t.pager, &expert->labels, learned[i].output);
+        label->records = learned[i].records;
+        expert->records = learned[i].records;
+    }
+    float p[LABELS] = {0.6f, 0, 0.3f, 0, 0.1f}, *said = t.workspace.cue[ATOLL_CUE_LABELS];
+    atoll_voices voices = {.labels = LABELS, .says = {[ATOLL_VOICE_SHARED] = p}};
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
+    assert_near(said[1], log(0.4 + ATOLL_GATE_LABEL_FLOOR), 1e-5);
+    assert_near(said[2], log(0.3 + ATOLL_GATE_LABEL_FLOOR), 1e-5);
+    assert_near(said[3], log(0.2 + ATOLL_GATE_LABEL_FLOOR), 1e-5);
+    assert_near(said[4], log(ATOLL_GATE_LABEL_FLOOR), 1e-5);
+    assert_near(t.workspace.cue[ATOLL_CUE_YOUTH][1], log(1000.0 / 21), 1e-5);
+    t.model.expert[1].records = 5000;
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
+    assert_true(t.workspace.cue[ATOLL_CUE_YOUTH][1] == 0);
     trial_close(&t);
 }
 
@@ -232,7 +261,7 @@ static void the_gate_may_know_fewer_experts(void **state)
             assert_int_equal(atoll_net_grow(&t.pager, &t.model.gate.net, known, NULL), ATOLL_OK);
         for (int e = 0; e < EXPERTS; e++)
             t.workspace.gate[e] = 9;
-        assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, NULL), ATOLL_OK);
+        assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &silent, NULL), ATOLL_OK);
         assert_near(sum_of(t.workspace.gate, EXPERTS), known ? 1 : 0, 1e-6);
         assert_true(t.workspace.gate[CANDIDATE] == 0);
     }
@@ -460,7 +489,8 @@ static void a_workspace_fits_growing_models(void **state)
         memset(t.workspace.logits, 0, size * sizeof(float));
         memset(t.workspace.logits, 0, t.model.experts * sizeof(float));
         memset(t.workspace.gate, 0, t.model.experts * sizeof(float));
-        memset(t.workspace.u, 0, 2 * DIM * sizeof(float));
+        for (int c = 0; c < ATOLL_CUES; c++)
+            memset(t.workspace.cue[c], 0, t.model.experts * sizeof(float));
     }
     t.model.labels = labels;
     t.model.experts = experts;
@@ -490,6 +520,7 @@ int main(void)
         cmocka_unit_test(a_random_gate_draws_from_the_record_alone),
         cmocka_unit_test(a_known_expert_has_the_gate_to_itself),
         cmocka_unit_test(the_gate_reads_common_features),
+        cmocka_unit_test(labels_speak_for_those_who_learned_them),
         cmocka_unit_test(the_gate_may_know_fewer_experts),
         cmocka_unit_test(an_expert_reads_its_dense_part_where_there_is_one),
         cmocka_unit_test(voices_speak_where_they_can),

@@ -128,8 +128,6 @@ static void a_slot_that_is_excepted_is_not_a_voter(void **state)
     ask(t);
     atoll_hand *h = &t->l.trainer->hand[0];
     float *embedding[2] = {t->l.trainer->items[0].encoded.embedding, t->l.trainer->items[0].encoded.embedding};
-    for (int i = 0; i < 2; i++)
-        context[i].embedding = atoll_arena_take(&h->arena, t->l.state.model.encoder.embedding_dim * sizeof(float));
     except[1] = t->l.trainer->items[0].context.voter[0].slot;
     assert_int_equal(atoll_step_find_contexts(h, &t->l.state, embedding, except, of, 2, NULL), ATOLL_OK);
     assert_int_equal(context[0].voter[0].slot, except[1]);

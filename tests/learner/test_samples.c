@@ -40,14 +40,14 @@ static void each_record_is_followed_by_its_replays(void **state)
         assert_int_equal(sample->slot == ATOLL_SLOT_NONE, sample->fresh);
         assert_true(sample->label < LEARNING_LABELS_A_DOMAIN && sample->owner != ATOLL_EXPERT_NONE);
         assert_true(sample->encoded.features == sample->terms && sample->terms > 0);
-        assert_true(!sample->fresh || sample->context);
-        if (!sample->fresh && sample->context) {
-            gated++;
-            for (uint32_t v = 0; v < sample->context->count; v++)
-                assert_int_not_equal(sample->context->voter[v].slot, sample->slot);
-        }
+        assert_true(!sample->fresh || sample->gated);
+        assert_null(sample->context);
+        gated += sample->gated;
     }
-    assert_true(gated > 0 && gated < BATCH);
+    assert_int_equal(gated, 3 * BATCH); /* each record and two of its replays */
+    for (uint32_t i = 0; i < trainer->rehearsals; i++)
+        for (uint32_t v = 0; v < trainer->rehearsed[i]->context->count; v++)
+            assert_int_not_equal(trainer->rehearsed[i]->context->voter[v].slot, trainer->rehearsed[i]->slot);
     learning_close(&l);
 }
 

@@ -14,7 +14,6 @@ typedef struct trial {
     atoll_pager pager;
     atoll_memory *memory;
     atoll_memory_view view;
-    float embedding[DIM];
     atoll_context context;
 } trial;
 
@@ -24,8 +23,7 @@ static void expect_near(double value, double expected, double tolerance)
         fail_msg("%.9g is not %.9g", value, expected);
 }
 
-/* Slot i holds an exemplar of owner i % 3 + 1 and label i % 5, whose embedding is 1 in place i % DIM and i / 8 in the
- * next: halves hold these exactly. */
+/* Slot i holds an exemplar of owner i % 3 + 1 and label i % 5. */
 static void trial_open(trial *t)
 {
     atoll_rng rng;
@@ -36,16 +34,11 @@ static void trial_open(trial *t)
     for (uint32_t i = 0; i < HELD; i++) {
         float embedding[DIM] = {0};
         uint32_t slot;
-        embedding[i % DIM] = 1;
-        embedding[(i + 1) % DIM] = (float)i / 8;
         atoll_exemplar like = {.seq = i + 1, .label = i % 5, .domain = UINT32_MAX, .embedding_dim = DIM};
         assert_int_equal(atoll_memory_offer(t->memory, &like, embedding, i % 3 + 1, &rng, &slot, NULL), ATOLL_OK);
         assert_int_equal(slot, i);
     }
     t->view = atoll_memory_freeze(t->memory);
-    t->context.embedding = t->embedding;
-    for (int k = 0; k < DIM; k++)
-        t->embedding[k] = 99;
 }
 
 static void trial_close(trial *t)
@@ -70,7 +63,7 @@ static void a_limit_keeps_the_nearest(void **state)
 
 static void fill(trial *t, const atoll_neighbours *neighbours, uint32_t except)
 {
-    atoll_context_fill(&t->view, neighbours, except, DIM, &t->context);
+    atoll_context_fill(&t->view, neighbours, except, &t->context);
 }
 
 static void neighbours_vote_by_their_nearness(void **state)
@@ -81,7 +74,6 @@ static void neighbours_vote_by_their_nearness(void **state)
     trial_open(&t);
     fill(&t, &near, ATOLL_SLOT_NONE);
     double vote[3] = {exp(-1.5), exp(-3), exp(-7.5)}, sum = vote[0] + vote[1] + vote[2];
-    double expected[DIM] = {0};
     assert_int_equal(t.context.count, 3);
     for (int i = 0; i < 3; i++) {
         const atoll_voter *voter = &t.context.voter[i];
@@ -91,11 +83,7 @@ static void neighbours_vote_by_their_nearness(void **state)
         assert_int_equal(voter->label, slot % 5);
         assert_true(voter->similarity == near.at[i].similarity);
         expect_near(voter->vote, vote[i] / sum, 1e-5);
-        expected[slot % DIM] += vote[i] / sum;
-        expected[(slot + 1) % DIM] += vote[i] / sum * slot / 8;
     }
-    for (int k = 0; k < DIM; k++)
-        expect_near(t.embedding[k], expected[k], 1e-5);
     expect_near(t.context.familiarity, (0.9 + 0.8 + 0.5) / 3, 1e-6);
     trial_close(&t);
 }
@@ -128,12 +116,9 @@ static void nothing_near_is_all_zeros(void **state)
     for (int round = 0; round < 2; round++) {
         t.context.count = 3;
         t.context.familiarity = 0.5f;
-        t.embedding[1] = 4;
         fill(&t, round ? &only : &none, 5);
         assert_int_equal(t.context.count, 0);
         assert_true(t.context.familiarity == 0);
-        for (int k = 0; k < DIM; k++)
-            assert_true(t.embedding[k] == 0);
     }
     trial_close(&t);
 }

@@ -202,8 +202,8 @@ static void add_model(uint64_t *hash, const atoll_model *model)
     for (uint32_t e = 0; e < model->experts; e++)
         add_expert(hash, &model->expert[e]);
     add_net(hash, &model->gate.net);
-    ADD(hash, model->gate.vote_scale);
-    ADD(hash, model->gate.vote_squares);
+    ADD(hash, model->gate.weight);
+    ADD(hash, model->gate.squares);
     ADD(hash, model->gate.version);
     ADD(hash, model->combiner);
     ADD(hash, model->novelty.next);
