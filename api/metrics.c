@@ -102,6 +102,8 @@ static const series model_series[] = {
     REAL("prequential_accuracy", "gauge", "", ",window=\"recent\"", prequential_recent),
     REAL("no_change_accuracy", "gauge", "Share that repeats the label before it.", "", no_change),
     REAL("log_loss", "gauge", "Running mean of the prequential log loss, nats.", "", log_loss),
+    REAL("calibration_error", "gauge", "Expected calibration error of prequential scores, recent records.", "",
+         calibration_error),
     REAL("gate_entropy", "gauge", "Running mean of the gate's entropy, nats.", "", gate_entropy),
     UINT32("experts", "gauge", "Experts by state.", ",state=\"active\"", experts_active),
     UINT32("experts", "gauge", "", ",state=\"candidate\"", experts_candidate),

@@ -18,6 +18,7 @@ static void put_learning(atoll_writer *out, const atoll_stats *s)
     atoll_member_double(out, "prequential", s->prequential);
     atoll_member_double(out, "prequential_recent", s->prequential_recent);
     atoll_member_double(out, "log_loss", s->log_loss);
+    atoll_member_double(out, "calibration_error", s->calibration_error);
     atoll_member_double(out, "no_change", s->no_change);
     atoll_member_double(out, "weight_shared", s->weight_shared);
     atoll_member_double(out, "weight_experts", s->weight_experts);

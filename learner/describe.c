@@ -175,6 +175,7 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .prequential = share_of(p->tally.right, p->tally.asked),
                          .prequential_recent = p->tally.recent,
                          .log_loss = p->tally.log_loss,
+                         .calibration_error = atoll_calibration_error(&p->tally.calibration),
                          .no_change = share_of(p->tally.repeated, p->tally.asked),
                          .weight_shared = weight[ATOLL_VOICE_SHARED],
                          .weight_experts = weight[ATOLL_VOICE_EXPERTS],

@@ -142,6 +142,7 @@ typedef struct atoll_stats {
     double prequential;      /* share of all records predicted right before they were learned */
     double prequential_recent; /* the same over the last 1,000 or so */
     double log_loss;         /* running mean */
+    double calibration_error; /* expected, of scores before learning, over the last 5,000 records or so */
     double no_change;        /* share that repeats the label before it: the baseline to print beside it */
     double weight_shared, weight_analytic, weight_experts, weight_votes, weight_youth; /* of the combination */
     uint64_t routed, overflowed, dropped; /* tokens */

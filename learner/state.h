@@ -5,6 +5,7 @@
 #ifndef ATOLL_LEARNER_STATE_H
 #define ATOLL_LEARNER_STATE_H
 
+#include "core/calibration.h"
 #include "core/model.h"
 #include "core/pages.h"
 #include "retrieval/index.h"
@@ -26,6 +27,7 @@ typedef struct atoll_tally {
     uint64_t asked, right;  /* prequential: records that had a known label to find, and those found */
     uint64_t repeated;      /* records whose label was that of the record before */
     uint32_t last_label;
+    atoll_calibration calibration;    /* of the answers' scores, over the last 5,000 records or so */
     double recent, log_loss, entropy; /* running means: right, -ln p, the gate's entropy */
     double features, common; /* running means: features of a record that experts and the gate read */
     atoll_route_counts routes;

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-static const double recent_rate = 1e-3, loss_rate = 1e-2, share_rate = 1e-3;
+static const double recent_rate = 1e-3, loss_rate = 1e-2, share_rate = 1e-3, calibration_rate = 2e-4;
 
 void atoll_tally_route(atoll_state *state, const float *gate, const atoll_route *route, int64_t time_ms)
 {
@@ -38,6 +38,8 @@ void atoll_tally_answer(atoll_state *state, const atoll_voices *voices, const fl
     tally->asked++;
     tally->right += right;
     tally->recent += fmax(recent_rate, 1.0 / (double)tally->asked) * (right - tally->recent);
+    if (voices->labels)
+        atoll_calibration_add(&tally->calibration, p[best], right, calibration_rate);
     if (domain != UINT32_MAX) {
         state->domain[domain].records++;
         state->domain[domain].right += right;

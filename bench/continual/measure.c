@@ -9,25 +9,6 @@ const measure_kind measure_kinds[MEASURE_COUNT] = {
 #undef MEASURE_KIND
 };
 
-void calibration_add(calibration *c, double score, bool right)
-{
-    int bin = (int)ceil(score * CALIBRATION_BINS) - 1;
-    bin = bin < 0 ? 0 : bin < CALIBRATION_BINS ? bin : CALIBRATION_BINS - 1;
-    c->records[bin]++;
-    c->score[bin] += score;
-    c->right[bin] += right;
-}
-
-double calibration_error(const calibration *c)
-{
-    double error = 0, records = 0;
-    for (int bin = 0; bin < CALIBRATION_BINS; bin++) {
-        error += fabs(c->right[bin] - c->score[bin]);
-        records += c->records[bin];
-    }
-    return records > 0 ? error / records : NAN;
-}
-
 static int ascending(const void *a, const void *b)
 {
     float x = *(const float *)a, y = *(const float *)b;

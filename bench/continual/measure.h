@@ -17,7 +17,7 @@
  *     accuracy     over all records held out, at the end
  *     prequential  over all records learned, each before it was
  *     ECE          expected calibration error of 15 bins on the records held out        [Guo et al. 2017]
- *     ECE stream   the same over the records learned, each before it was, at the end weighted to recent ones
+ *     ECE stream   the same over the records learned, each before it was, of the last 5,000 or so
  */
 #define MEASURES(X)                                                                                                    \
     X(ACC, "ACC", "acc", 4)                                                                                            \
@@ -60,14 +60,6 @@ extern const measure_kind measure_kinds[MEASURE_COUNT];
 typedef struct measures {
     double at[MEASURE_COUNT];
 } measures;
-
-/* Reliability of scores: the mean over bins of |right - score|, weighted by their records. */
-enum { CALIBRATION_BINS = 15 };
-typedef struct calibration {
-    double records[CALIBRATION_BINS], score[CALIBRATION_BINS], right[CALIBRATION_BINS];
-} calibration;
-void calibration_add(calibration *c, double score, bool right);
-double calibration_error(const calibration *c);
 
 /* The area under the curve of telling `above` from `below` by their values, ties counted half; both are sorted. */
 double area_under_curve(float *above, size_t above_count, float *below, size_t below_count);

@@ -56,7 +56,7 @@ static atoll_status ingest(atoll_learner *learner, const atoll_record *records, 
 
 /* What the answers to the records held out come to, at the end. */
 typedef struct last_answers {
-    calibration calibration;
+    atoll_calibration calibration;
     uint32_t right, voice_right[ATOLL_VOICES], voice_spoke[ATOLL_VOICES];
     uint32_t inside_right, outside_abstained;
     uint32_t routed[STREAM_DOMAINS_MAX][ATOLL_EXPERTS_MAX]; /* by domain and first expert */
@@ -122,7 +122,7 @@ static void note(void *arg, uint32_t index, const atoll_prediction *p)
     f->inside_right += right && !p->abstain;
     f->inside[number] = p->novelty;
     if (p->labels)
-        calibration_add(&f->calibration, p->label[0].score, right);
+        atoll_calibration_add(&f->calibration, p->label[0].score, right, 0);
     for (int v = 0; v < ATOLL_VOICES; v++) {
         f->voice_spoke[v] += p->voice[v] != NULL;
         f->voice_right[v] += is_named(p->voice[v], asked->record.label);
@@ -292,7 +292,8 @@ static void sum_up(run *r)
     sum_up_accuracy(r);
     at[MEASURE_ACCURACY] = share(f->right, s->asked.count);
     at[MEASURE_PREQUENTIAL] = stats.prequential;
-    at[MEASURE_ECE] = calibration_error(&f->calibration);
+    at[MEASURE_ECE] = atoll_calibration_error(&f->calibration);
+    at[MEASURE_ECE_STREAM] = stats.calibration_error;
     at[MEASURE_BYTES] = (double)atoll_learner_bytes(r->learner) / 0x1p20;
     at[MEASURE_LEARN_US] = r->learn_s * 1e6 / (double)r->learned;
     at[MEASURE_ASK_US] = r->ask_s * 1e6 / (double)r->asked;

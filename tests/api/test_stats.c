@@ -10,7 +10,8 @@ static void every_statistic_is_told(void **state)
 {
     static const char *const names[] = {
         "version", "journal_last", "backlog", "records", "labels", "named_domains", "exemplars", "vector_dim",
-        "prequential", "prequential_recent", "log_loss", "no_change", "weight_shared", "weight_experts", "weight_votes",
+        "prequential", "prequential_recent", "log_loss", "calibration_error",
+        "no_change", "weight_shared", "weight_experts", "weight_votes",
         "learn_seconds", "failure", "experts_active", "experts_candidate", "experts_archived", "born", "pruned",
         "dropped_candidates", "restored", "routed", "overflowed", "dropped", "gate_entropy", "checkpoint",
         "checkpoints",

@@ -60,6 +60,8 @@ static void answers_are_counted(void **context)
     double first = 0.01 * -log(0.7), second = first + 0.01 * (-log(0.2) - first);
     assert_true(fabs(state.tally.log_loss - second) < 1e-6);
     assert_true(state.model.expert[0].loss > 0);
+    /* Three answers of score .7, one of them right. */
+    assert_true(fabs(atoll_calibration_error(&state.tally.calibration) - fabs(1.0 / 3 - 0.7)) < 1e-3);
 }
 
 static void a_known_label_counts_as_wrong_where_another_is_likelier(void **context)

@@ -250,6 +250,7 @@ static void add_counts(uint64_t *hash, const atoll_state *state)
                           state->solved};
     double measured[] = {growth->evidence, growth->surprise, tally->recent, tally->log_loss, tally->entropy};
     add(hash, counted, sizeof counted);
+    ADD(hash, tally->calibration);
     add(hash, measured, sizeof measured);
     add(hash, state->domain, state->domains.count * sizeof *state->domain);
 }
