@@ -64,6 +64,8 @@ static const spec table[] = {
      U32, false, AT(replays), .least = 0, .most = 16},
     {"retrieval.neighbours", "16", "0..16", "remembered records that an answer looks at",
      U32, false, AT(neighbours), .least = 0, .most = 16},
+    {"training.freeze", "none", "none, gate or experts", "what learning leaves as it is",
+     WORD, false, AT(freeze), .words = {"none", "gate", "experts"}},
     {"growth.mode", "auto", "auto or off", "whether experts are born by themselves",
      WORD, false, AT(growth_off), .words = {"auto", "off"}},
     {"pruning.schedule", "0 3 * * *", "five fields in UTC; empty: never", "when idle experts are pruned",

@@ -13,6 +13,9 @@
 
 enum { ATOLL_CRON_MAX_BYTES = 128 };
 
+/* A frozen part is not changed by a single bit. Neither may then grow: a new expert needs both. */
+typedef enum atoll_freeze { ATOLL_FREEZE_NONE, ATOLL_FREEZE_GATE, ATOLL_FREEZE_EXPERTS } atoll_freeze;
+
 typedef struct atoll_config {
     uint32_t feature_buckets;      /* features.buckets: 1048576; a power of two, 1024..16777216; fixed */
     uint32_t embedding_dim;        /* embedding.dim: 256; 16..4096, a multiple of 8; fixed */
@@ -26,6 +29,7 @@ typedef struct atoll_config {
     uint32_t memory_exemplars;     /* memory.exemplars: 50000; 16..16777216; fixed */
     uint32_t replays;              /* memory.replays: 4; 0..ATOLL_REPLAYS_MAX */
     uint32_t neighbours;           /* retrieval.neighbours: 16; 0..ATOLL_NEIGHBOURS */
+    uint32_t freeze;               /* training.freeze: "none", "gate" or "experts", as atoll_freeze */
     uint32_t growth_off;           /* growth.mode: "auto" (0) or "off" (1) */
     char prune_schedule[ATOLL_CRON_MAX_BYTES]; /* pruning.schedule: "0 3 * * *", UTC; "" for never */
     int64_t idle_after_ms;         /* pruning.idle_after: "7d"; a number with s, m, h, d or w; 1s..10 years */

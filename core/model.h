@@ -55,6 +55,12 @@ typedef struct atoll_model {
 /* The active expert that was made for a domain, or 0. */
 uint32_t atoll_model_expert_of(const atoll_model *model, uint32_t domain);
 
+/* Whether learning may change the gate. */
+static inline bool atoll_model_gate_learns(const atoll_model *model)
+{
+    return model->config.gate != ATOLL_GATE_RANDOM && model->config.freeze != ATOLL_FREEZE_GATE;
+}
+
 /* Room for one expert more at model->expert[model->experts]. */
 atoll_status atoll_model_reserve(atoll_model *model, atoll_error *error);
 

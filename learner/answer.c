@@ -239,7 +239,7 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
                                     : atoll_growth_assign(state, workspace, &judged, commit, &it->owner, error)) ||
         (status = atoll_names_add(&state->labels, name.data, name.bytes, &it->label, error)))
         return status;
-    if (model->config.gate != ATOLL_GATE_RANDOM && !hinted(model, it) && it->owner && it->owner < it->experts)
+    if (atoll_model_gate_learns(model) && !hinted(model, it) && it->owner && it->owner < it->experts)
         atoll_gate_weigh(&model->gate, it->cue, it->gate, it->experts, it->owner, fresh_importance);
     state->tally.last_label = it->label;
     model->labels = state->labels.count;

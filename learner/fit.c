@@ -132,7 +132,7 @@ atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, cons
                             const float *share, atoll_error *error)
 {
     atoll_model *model = &state->model;
-    if (model->config.gate == ATOLL_GATE_RANDOM)
+    if (!atoll_model_gate_learns(model))
         return ATOLL_OK;
     atoll_input input = atoll_predict_input(&sample->encoded);
     input.features = input.common;

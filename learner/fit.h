@@ -30,7 +30,7 @@ atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_wo
 
 /*
  * A step of the gate's network towards the sample's owner, one more where that was hard, none where it is sure or the
- * gate random.
+ * gate does not learn.
  */
 atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, const atoll_sample *sample,
                             const float *share, atoll_error *error);

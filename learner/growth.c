@@ -93,7 +93,7 @@ atoll_status atoll_growth_assign(atoll_state *state, atoll_workspace *workspace,
         }
     }
     *owner = chosen;
-    if (model->config.growth_off || (chosen && best >= novelty_score(state, record))) {
+    if (model->config.growth_off || model->config.freeze || (chosen && best >= novelty_score(state, record))) {
         double *loss = &state->model.expert[chosen].loss;
         *loss += chosen ? loss_rate * (-log(fmax(chosen_p, least_probability)) - *loss) : 0;
         return ATOLL_OK;

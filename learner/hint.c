@@ -5,7 +5,7 @@ atoll_status atoll_hint_assign(atoll_state *state, uint32_t domain, uint64_t com
 {
     atoll_error why;
     *owner = atoll_model_expert_of(&state->model, domain);
-    if (*owner)
+    if (*owner || state->model.config.freeze)
         return ATOLL_OK;
     atoll_status status = atoll_state_add_expert(state, owner, &why);
     if (status == ATOLL_BUSY) {

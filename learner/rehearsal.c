@@ -13,7 +13,7 @@ static void weigh_gate(atoll_model *model, atoll_workspace *workspace, uint32_t 
 {
     memset(workspace->cue[ATOLL_CUE_YOUTH], 0, model->experts * sizeof **workspace->cue);
     atoll_gate_pool(&model->gate, workspace->cue, workspace->open, model->experts, workspace->gate);
-    if (owner != ATOLL_EXPERT_NONE && workspace->open[owner])
+    if (owner != ATOLL_EXPERT_NONE && workspace->open[owner] && atoll_model_gate_learns(model))
         atoll_gate_weigh(&model->gate, workspace->cue, workspace->gate, model->experts, owner, importance);
 }
 

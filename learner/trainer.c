@@ -76,6 +76,8 @@ static void fit_shared(void *arg)
 {
     atoll_portion *w = arg;
     atoll_expert *shared = &w->state->model.expert[0];
+    if (w->state->model.config.freeze == ATOLL_FREEZE_EXPERTS)
+        return;
     shared->version = w->commit;
     w->status = atoll_fit_expert(&w->state->pager, shared, &w->hand->workspace, w->trainer->sample,
                                  w->trainer->samples, &w->error);
@@ -95,11 +97,14 @@ static void fit_routed(void *arg)
         for (uint32_t i = 0; i < trainer->samples; i++)
             if (trainer->sample[i]->owner == e)
                 trainer->chosen[chosen++] = trainer->sample[i];
-        if (chosen == 0 || (expert->state != ATOLL_EXPERT_ACTIVE && expert->state != ATOLL_EXPERT_CANDIDATE))
+        if (chosen == 0 || model->config.freeze == ATOLL_FREEZE_EXPERTS ||
+            (expert->state != ATOLL_EXPERT_ACTIVE && expert->state != ATOLL_EXPERT_CANDIDATE))
             continue;
         expert->version = w->commit;
         w->status = atoll_fit_expert(&w->state->pager, expert, &w->hand->workspace, trainer->chosen, chosen, &w->error);
     }
+    if (!atoll_model_gate_learns(model))
+        return;
     model->gate.version = w->commit;
     for (uint32_t i = 0; i < trainer->samples && w->status == ATOLL_OK; i++)
         if (trainer->sample[i]->gated && trainer->sample[i]->owner != ATOLL_EXPERT_NONE)
@@ -129,6 +134,8 @@ static atoll_status fit_analytic(atoll_trainer *trainer, atoll_state *state, uin
                                  atoll_error *error)
 {
     uint32_t label[ATOLL_STEP_RECORDS], vectors = 0;
+    if (state->model.config.freeze == ATOLL_FREEZE_EXPERTS)
+        return ATOLL_OK;
     const float *z = NULL; /* the features of one half stand one behind another */
     for (uint32_t i = from; i < to; i++) {
         const atoll_step_item *it = &trainer->items[i];
@@ -198,7 +205,7 @@ static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t co
     if ((status = atoll_index_flush(state->index, error)))
         return status;
     state->model.records += count;
-    return atoll_growth_review(state, commit, error);
+    return state->model.config.freeze ? ATOLL_OK : atoll_growth_review(state, commit, error);
 }
 
 /* A new analytic solution, once enough has been added that it would differ. */

@@ -48,6 +48,7 @@ static const char all_changed[] =
     "\"routing\":{\"granularity\":\"record\",\"gate\":\"domain\",\"top_k\":3,\"capacity_factor\":1.75,"
     "\"overflow\":\"drop\"},\"experts\":{\"hidden\":32,\"shared_hidden\":96,\"max\":7},"
     "\"memory\":{\"exemplars\":3000,\"replays\":0},\"retrieval\":{\"neighbours\":5},"
+    "\"training\":{\"freeze\":\"experts\"},"
     "\"growth\":{\"mode\":\"off\"},\"pruning\":{\"schedule\":\"\",\"idle_after\":\"90s\",\"min_share\":0.25},"
     "\"checkpoint\":{\"every\":\"5m\"},\"journal\":{\"keep_bytes\":0},\"budget_bytes\":33554432,\"seed\":42}";
 
@@ -69,6 +70,7 @@ static void merges_every_setting(void **state)
     assert_int_equal(config.memory_exemplars, 3000);
     assert_int_equal(config.replays, 0);
     assert_int_equal(config.neighbours, 5);
+    assert_int_equal(config.freeze, ATOLL_FREEZE_EXPERTS);
     assert_int_equal(config.growth_off, 1);
     assert_string_equal(config.prune_schedule, "");
     assert_int_equal(config.idle_after_ms, 90000);
@@ -142,6 +144,7 @@ static void refuses_and_names_what_is_wrong(void **state)
         {"{\"routing\":{\"overflow\":1}}", ATOLL_INVALID_VALUE, "routing.overflow"},
         {"{\"routing\":{\"overflow\":\"next\\u0000\"}}", ATOLL_INVALID_VALUE, "routing.overflow"},
         {"{\"routing\":{\"gate\":\"soft\"}}", ATOLL_INVALID_VALUE, "routing.gate"},
+        {"{\"training\":{\"freeze\":\"all\"}}", ATOLL_INVALID_VALUE, "training.freeze"},
         {"{\"memory\":{\"replays\":17}}", ATOLL_OUT_OF_RANGE, "memory.replays"},
         {"{\"retrieval\":{\"neighbours\":17}}", ATOLL_OUT_OF_RANGE, "retrieval.neighbours"},
         {"{\"experts\":{\"shared_hidden\":4}}", ATOLL_OUT_OF_RANGE, "experts.shared_hidden"},

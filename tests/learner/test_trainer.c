@@ -141,6 +141,53 @@ static void growth_that_is_off_grows_nothing(void **state)
     learning_close(&l);
 }
 
+/* Two experts, then more of both domains and a new one, with text, vectors and new labels. */
+static void a_frozen_part_is_not_changed_by_a_bit(void **state)
+{
+    (void)state;
+    for (uint32_t freeze = ATOLL_FREEZE_GATE; freeze <= ATOLL_FREEZE_EXPERTS; freeze++) {
+        learning l;
+        atoll_config config;
+        atoll_rng rng;
+        learning_record drawn[40];
+        uint64_t was[ATOLL_EXPERTS_MAX];
+        uint32_t changed = 0;
+        learning_config(&config);
+        learning_open(&l, &config);
+        atoll_rng_seed(&rng, 4, 0);
+        learning_feed(&l, learning_draw_contrary, &rng, 0, 400, 40);
+        learning_feed(&l, learning_draw_contrary, &rng, 1, 400, 40);
+        draw_many(drawn, &rng, 40, 0, 1); /* a first vector gives every network room for vectors */
+        learning_commit(&l, drawn, 40);
+        atoll_model *model = &l.state.model;
+        uint32_t experts = model->experts;
+        uint64_t born = l.state.growth.born, gate = learning_net_digest(&model->gate.net);
+        atoll_gate before = model->gate;
+        for (uint32_t e = 0; e < experts; e++)
+            was[e] = learning_expert_digest(&model->expert[e]);
+        model->config.freeze = freeze;
+        for (uint32_t domain = 0; domain < 4; domain++)
+            for (int commit = 0; commit < 5; commit++) {
+                draw_many(drawn, &rng, 40, 0, domain);
+                learning_commit(&l, drawn, 40);
+            }
+        for (uint32_t e = 0; e < experts; e++)
+            changed += learning_expert_digest(&model->expert[e]) != was[e];
+        bool gate_kept = learning_net_digest(&model->gate.net) == gate &&
+                         memcmp(model->gate.weight, before.weight, sizeof before.weight) == 0 &&
+                         memcmp(model->gate.squares, before.squares, sizeof before.squares) == 0 &&
+                         model->gate.version == before.version;
+        assert_int_equal(gate_kept, freeze == ATOLL_FREEZE_GATE);
+        assert_int_equal(changed == 0, freeze == ATOLL_FREEZE_EXPERTS);
+        assert_int_equal(model->experts, experts);
+        assert_int_equal(l.state.growth.born, born);
+        model->config.freeze = ATOLL_FREEZE_NONE;
+        learning_feed(&l, learning_draw_contrary, &rng, 0, 40, 40);
+        assert_true(learning_expert_digest(&model->expert[0]) != was[0]);
+        learning_close(&l);
+    }
+}
+
 static void vectors_alone_are_learned(void **state)
 {
     learning l;
@@ -249,6 +296,7 @@ int main(void)
         cmocka_unit_test(a_stationary_stream_gets_no_more_than_the_first),
 #endif
         cmocka_unit_test(growth_that_is_off_grows_nothing),
+        cmocka_unit_test(a_frozen_part_is_not_changed_by_a_bit),
         cmocka_unit_test(vectors_alone_are_learned),
         cmocka_unit_test(what_follows_one_commit_of_another_size_is_the_same_in_kind),
         cmocka_unit_test(the_memory_stays_under_its_cap_and_fits_the_index),

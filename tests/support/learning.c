@@ -165,6 +165,23 @@ static void add_net(uint64_t *hash, const atoll_net *net)
     add_array(hash, &net->linear);
 }
 
+uint64_t learning_net_digest(const atoll_net *net)
+{
+    uint64_t hash = 0;
+    add_net(&hash, net);
+    return hash;
+}
+
+uint64_t learning_expert_digest(const atoll_expert *expert)
+{
+    uint64_t hash = learning_net_digest(&expert->net);
+    ADD(&hash, expert->state);
+    ADD(&hash, expert->version);
+    ADD(&hash, expert->records);
+    add_array(&hash, &expert->labels);
+    return hash;
+}
+
 static void add_expert(uint64_t *hash, const atoll_expert *expert)
 {
     ADD(hash, expert->id);

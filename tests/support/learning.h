@@ -54,6 +54,10 @@ void learning_commit(learning *l, const learning_record *records, uint32_t count
 /* Commits of `batch` drawn records of one domain, `count` records in sum. */
 void learning_feed(learning *l, learning_draw draw, atoll_rng *rng, uint32_t domain, uint32_t count, uint32_t batch);
 
+/* A hash over one network's parameters, and over an expert's with what it has counted of its labels. */
+uint64_t learning_net_digest(const atoll_net *net);
+uint64_t learning_expert_digest(const atoll_expert *expert);
+
 /* A hash over all that the state holds and that bears on what it will answer or become. */
 uint64_t learning_digest(const atoll_state *state);
 
