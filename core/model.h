@@ -49,7 +49,8 @@ typedef struct atoll_model {
     atoll_gate gate;
     const atoll_ridge_weights *analytic; /* NULL until a vector was learned */
     atoll_combiner combiner;
-    atoll_novelty novelty;
+    atoll_novelty novelty;  /* of familiarity: what growth goes by */
+    atoll_novelty assured;  /* of atoll_predict_assurance: what answers tell */
 } atoll_model;
 
 /* The active expert that was made for a domain, or 0. */

@@ -1,7 +1,7 @@
 /*
- * Novelty: how unlike everything remembered a record is, calibrated on the stream itself. The raw measure is the
- * context's familiarity; novelty is the share of the last ATOLL_NOVELTY_WINDOW records of the stream, each measured
- * before it was learned, that were more familiar.
+ * Novelty: how unlike everything known a record is, calibrated on the stream itself. The raw measure is the context's
+ * familiarity, or the assurance of an answer (core/predict.h); novelty is the share of the last ATOLL_NOVELTY_WINDOW
+ * records of the stream, each measured before it was learned, that had more of it.
  */
 #ifndef ATOLL_CORE_NOVELTY_H
 #define ATOLL_CORE_NOVELTY_H

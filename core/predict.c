@@ -252,6 +252,11 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
     return ATOLL_OK;
 }
 
+float atoll_predict_assurance(float familiarity, float score)
+{
+    return familiarity + 0.5f * score;
+}
+
 bool atoll_predict_abstains(float score, float novelty)
 {
     return score < 0.5f && novelty > 0.8f;

@@ -59,6 +59,13 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
 atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                    const atoll_route *route, bool trial, atoll_error *error);
 
+/*
+ * How much speaks for a record being of what is known: its familiarity, and half the score of its answer. The novelty
+ * that an answer tells is this one's quantile (core/novelty.h): neighbours and networks err on different records. A
+ * low score by itself is the usual baseline [Hendrycks, Gimpel 2017].
+ */
+float atoll_predict_assurance(float familiarity, float score);
+
 /* Whether an answer of this score to a record of this novelty should not be believed. */
 bool atoll_predict_abstains(float score, float novelty);
 

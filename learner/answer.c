@@ -222,7 +222,8 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
         return status;
     atoll_tally_route(state, workspace->gate, &it->route, time_ms);
     atoll_tally_features(state, it->encoded.known, it->encoded.common);
-    atoll_tally_answer(state, &it->voices, workspace->combined, label, it->domain);
+    float score = atoll_tally_answer(state, &it->voices, workspace->combined, label, it->domain);
+    atoll_novelty_learn(&model->assured, atoll_predict_assurance(it->context.familiarity, score));
     if (known)
         atoll_combiner_learn(&model->combiner, &it->voices, workspace->combined, label, fresh_importance);
     it->probability = known ? workspace->combined[label] : 0;

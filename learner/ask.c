@@ -191,10 +191,11 @@ static atoll_status answer(const asking *a, const atoll_encoded *encoded, const 
         voices.says[ATOLL_VOICE_EXPERTS] = workspace->voice[ATOLL_VOICE_EXPERTS];
     atoll_combine(&model->combiner, &voices, workspace->combined);
     out->prediction = atomic_fetch_add_explicit(&a->learner->predictions, 1, memory_order_relaxed);
-    out->novelty = atoll_novelty_of(&model->novelty, context->familiarity);
     out->neighbours = 0;
     choose_labels(a, workspace->combined, out);
-    out->abstain = out->labels == 0 || atoll_predict_abstains(out->label[0].score, out->novelty);
+    float score = out->labels ? out->label[0].score : 0;
+    out->novelty = atoll_novelty_of(&model->assured, atoll_predict_assurance(context->familiarity, score));
+    out->abstain = out->labels == 0 || atoll_predict_abstains(score, out->novelty);
     show_experts(a, route, spent_ns, out);
     if (a->explain) {
         show_neighbours(a, context, out);

@@ -27,27 +27,29 @@ void atoll_tally_features(atoll_state *state, uint32_t features, uint32_t common
     tally->common += rate * (common - tally->common);
 }
 
-void atoll_tally_answer(atoll_state *state, const atoll_voices *voices, const float *p, uint32_t label,
-                        uint32_t domain)
+float atoll_tally_answer(atoll_state *state, const atoll_voices *voices, const float *p, uint32_t label,
+                         uint32_t domain)
 {
     atoll_tally *tally = &state->tally;
     uint32_t best = 0;
     for (uint32_t y = 1; y < voices->labels; y++)
         best = p[y] > p[best] ? y : best;
     bool known = label < voices->labels, right = known && best == label;
+    float score = voices->labels ? p[best] : 0;
     tally->asked++;
     tally->right += right;
     tally->recent += fmax(recent_rate, 1.0 / (double)tally->asked) * (right - tally->recent);
     if (voices->labels)
-        atoll_calibration_add(&tally->calibration, p[best], right, calibration_rate);
+        atoll_calibration_add(&tally->calibration, score, right, calibration_rate);
     if (domain != UINT32_MAX) {
         state->domain[domain].records++;
         state->domain[domain].right += right;
     }
     if (!known)
-        return;
+        return score;
     tally->log_loss += loss_rate * (-log(fmax(p[label], 1e-12)) - tally->log_loss);
     const float *shared = voices->says[ATOLL_VOICE_SHARED];
     double *loss = &state->model.expert[0].loss;
     *loss += shared ? loss_rate * (-log(fmax(shared[label], 1e-12)) - *loss) : 0;
+    return score;
 }

@@ -14,9 +14,9 @@ void atoll_tally_features(atoll_state *state, uint32_t features, uint32_t common
 
 /*
  * One record's answer p over voices->labels and its true label; a label that is not among them was not known, and the
- * answer is wrong. `domain` is UINT32_MAX where there was no hint.
+ * answer is wrong. `domain` is UINT32_MAX where there was no hint. Returns the score of the answer.
  */
-void atoll_tally_answer(atoll_state *state, const atoll_voices *voices, const float *p, uint32_t label,
-                        uint32_t domain);
+float atoll_tally_answer(atoll_state *state, const atoll_voices *voices, const float *p, uint32_t label,
+                         uint32_t domain);
 
 #endif

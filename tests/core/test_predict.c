@@ -497,6 +497,14 @@ static void a_workspace_fits_growing_models(void **state)
     trial_close(&t);
 }
 
+static void assurance_comes_from_neighbours_and_score(void **state)
+{
+    (void)state;
+    assert_near(atoll_predict_assurance(0.4f, 0.5f), 0.65, 1e-6);
+    assert_true(atoll_predict_assurance(0.4f, 0.9f) > atoll_predict_assurance(0.4f, 0.2f));
+    assert_true(atoll_predict_assurance(0.5f, 0.2f) > atoll_predict_assurance(0.4f, 0.2f));
+}
+
 static void abstains_when_unsure_of_the_new(void **state)
 {
     (void)state;
@@ -529,6 +537,7 @@ int main(void)
         cmocka_unit_test(the_shared_expert_answers_for_candidates),
         cmocka_unit_test(youth_passes),
         cmocka_unit_test(a_workspace_fits_growing_models),
+        cmocka_unit_test(assurance_comes_from_neighbours_and_score),
         cmocka_unit_test(abstains_when_unsure_of_the_new),
     };
     return cmocka_run_group_tests(tests, start, NULL);

@@ -49,7 +49,7 @@ static void answers_are_counted(void **context)
     (void)context;
     const float p[] = {0.7f, 0.2f, 0.1f}, shared[] = {0.5f, 0.25f, 0.25f};
     atoll_voices voices = {.labels = 3, .says = {[ATOLL_VOICE_SHARED] = shared}};
-    atoll_tally_answer(&state, &voices, p, 0, 4);
+    assert_true(atoll_tally_answer(&state, &voices, p, 0, 4) == p[0]);
     atoll_tally_answer(&state, &voices, p, 1, 4);
     atoll_tally_answer(&state, &voices, p, 3, UINT32_MAX); /* a label that nobody knew */
     assert_int_equal(state.tally.asked, 3);
