@@ -58,6 +58,8 @@ static const spec table[] = {
      U32, true, AT(shared_hidden), .least = 0, .most = 4096, .multiple = 8},
     {"experts.max", "256", "1..1024", "most experts that live at once",
      U32, false, AT(experts_max), .least = 1, .most = 1024},
+    {"experts.precision", "f32", "f32, q8 or q4", "bits of the weights that answers read",
+     WORD, false, AT(precision), .words = {"f32", "q8", "q4"}},
     {"memory.exemplars", "50000", "16..16777216", "most records that are remembered",
      U32, true, AT(memory_exemplars), .least = 16, .most = 16777216},
     {"memory.replays", "4", "0..16", "remembered records that are learned again with each new one",

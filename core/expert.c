@@ -6,12 +6,14 @@ void atoll_expert_init(atoll_expert *expert, uint32_t id, const atoll_net_shape 
 {
     *expert = (atoll_expert){.id = id, .domain = ATOLL_DOMAIN_NONE};
     atoll_net_init(&expert->net, shape);
+    atoll_served_init(&expert->served);
     atoll_array_init(&expert->labels, sizeof(atoll_expert_label));
 }
 
 void atoll_expert_clear(atoll_pager *pager, atoll_expert *expert)
 {
     atoll_net_clear(pager, &expert->net);
+    atoll_served_clear(pager, &expert->served);
     atoll_array_clear(pager, &expert->labels);
 }
 
@@ -52,7 +54,10 @@ atoll_status atoll_expert_predict(const atoll_expert *expert, atoll_net_scratch 
 {
     if (expert->net.outputs == 0)
         return ATOLL_OK;
-    atoll_status status = atoll_net_forward(&expert->net, scratch, input, h, logits, error);
+    atoll_status status =
+        atoll_expert_rounded(expert)
+            ? atoll_served_forward(&expert->net, &expert->served, scratch, input, h, logits, error)
+            : atoll_net_forward(&expert->net, scratch, input, h, logits, error);
     if (status)
         return status;
     atoll_softmax(logits, expert->net.outputs);
@@ -63,5 +68,5 @@ atoll_status atoll_expert_predict(const atoll_expert *expert, atoll_net_scratch 
 
 uint64_t atoll_expert_bytes(const atoll_expert *expert)
 {
-    return atoll_net_bytes(&expert->net) + atoll_array_bytes(&expert->labels);
+    return atoll_net_bytes(&expert->net) + atoll_served_bytes(&expert->served) + atoll_array_bytes(&expert->labels);
 }

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "core/net.h"
+#include "core/served.h"
 
 typedef enum atoll_expert_state {
     ATOLL_EXPERT_SHARED,    /* the dense fallback; id 0 */
@@ -34,6 +34,8 @@ typedef struct atoll_expert {
     uint64_t born_records;   /* records that the model had learned at its birth */
     uint32_t domain;         /* the domain (number) that it was made for, or ATOLL_DOMAIN_NONE */
     atoll_net net;
+    atoll_served served;     /* its weights rounded for answers, where the configuration says so; not saved */
+    bool serving;            /* of a frozen expert: `served`, if it holds something, is read instead of `net` */
     atoll_array labels;      /* of atoll_expert_label, as many as net.outputs */
     uint64_t records;        /* learned, replays not counted */
     int64_t last_routed_ms;  /* journal time */
@@ -47,6 +49,12 @@ void atoll_expert_clear(atoll_pager *pager, atoll_expert *expert);
 static inline const atoll_expert_label *atoll_expert_label_at(const atoll_expert *expert, uint32_t output)
 {
     return (const atoll_expert_label *)atoll_array_at(&expert->labels, output);
+}
+
+/* Whether its answers are read from rounded weights. */
+static inline bool atoll_expert_rounded(const atoll_expert *expert)
+{
+    return expert->serving && expert->served.precision != ATOLL_PRECISION_F32;
 }
 
 /* The output for a label, or ATOLL_ROW_NONE. At worst a walk over the expert's labels. */

@@ -29,6 +29,7 @@ void atoll_net_scratch_free(atoll_net_scratch *scratch)
     free(scratch->dlow);
     free(scratch->hidden);
     free(scratch->gradient);
+    free(scratch->served);
     *scratch = (atoll_net_scratch){0};
 }
 
@@ -312,12 +313,21 @@ void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, floa
         h[i] = h[i] > 0 ? h[i] : 0;
 }
 
-atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
-                               const float *h, float *logits, atoll_error *error)
+atoll_status atoll_net_find(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
+                            atoll_error *error)
 {
     if (!scratch_fit(scratch, net, input->features))
         return no_memory(error);
     atoll_rows_find(&net->sparse, input->bucket, input->features, scratch->row);
+    return ATOLL_OK;
+}
+
+atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
+                               const float *h, float *logits, atoll_error *error)
+{
+    atoll_status status = atoll_net_find(net, scratch, input, error);
+    if (status)
+        return status;
     atoll_net_run(net, scratch, input, h, logits);
     return ATOLL_OK;
 }

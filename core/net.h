@@ -61,6 +61,8 @@ typedef struct atoll_net_scratch {
     float *hidden;       /* batch x hidden, for atoll_net_hidden */
     size_t hidden_floats;
     float *gradient;     /* a page of D1's gradient */
+    void *served;        /* core/served.h */
+    size_t served_bytes;
 } atoll_net_scratch;
 
 void atoll_net_scratch_init(atoll_net_scratch *scratch);
@@ -88,6 +90,10 @@ atoll_status atoll_net_admit(atoll_pager *pager, atoll_net *net, atoll_net_scrat
 
 /* h = relu(D1 v + c) for `batch` rows of v (batch x dense_dim) into h (batch x hidden). */
 void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, float *h);
+
+/* Leaves the input's rows found in scratch->row. ATOLL_NO_MEMORY. */
+atoll_status atoll_net_find(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
+                            atoll_error *error);
 
 /* Finds the input's rows and runs. ATOLL_NO_MEMORY. */
 atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,

@@ -43,7 +43,7 @@ size_t atoll_array_page_bytes(const atoll_array *array)
 
 static size_t block_bytes(const atoll_array *array)
 {
-    return sizeof(atoll_page) + atoll_array_page_bytes(array);
+    return sizeof(atoll_page) + atoll_array_page_bytes(array) + ATOLL_PAGE_SLACK;
 }
 
 void atoll_array_init(atoll_array *array, uint32_t element_bytes)

@@ -17,7 +17,12 @@
 #include "core/reclaim.h"
 #include "core/status.h"
 
-enum { ATOLL_PAGE_BYTES = 16384, ATOLL_PAGES_FANOUT = 256, ATOLL_PAGE_ALIGN = 64 };
+enum {
+    ATOLL_PAGE_BYTES = 16384,
+    ATOLL_PAGES_FANOUT = 256,
+    ATOLL_PAGE_ALIGN = 64,
+    ATOLL_PAGE_SLACK = 32 /* bytes behind a page's elements that may be read, for kernels that read whole vectors */
+};
 
 typedef struct atoll_page {
     uint64_t born;

@@ -173,7 +173,14 @@ atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *w
 {
     const float *h = NULL;
     if (input->dense && expert->net.dense_dim) {
-        atoll_net_hidden(&expert->net, input->dense, 1, workspace->h);
+        atoll_status status = ATOLL_OK;
+        if (atoll_expert_rounded(expert))
+            status = atoll_served_hidden(&expert->net, &expert->served, &workspace->net, input->dense, workspace->h,
+                                         error);
+        else
+            atoll_net_hidden(&expert->net, input->dense, 1, workspace->h);
+        if (status)
+            return status;
         h = workspace->h;
     }
     return atoll_expert_predict(expert, &workspace->net, input, h, scale, workspace->logits, probability, error);

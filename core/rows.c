@@ -45,7 +45,7 @@ static uint32_t seek(const atoll_array *table, uint32_t bucket)
 
 void atoll_rows_find(const atoll_rows *rows, const uint32_t *bucket, uint32_t count, uint32_t *found)
 {
-    enum { AHEAD = 8 };
+    enum { AHEAD = 24 };
     for (uint32_t i = 0; i < count; i++) {
         if (rows->table.count == 0) {
             found[i] = ATOLL_ROW_NONE;

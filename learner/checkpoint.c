@@ -363,6 +363,7 @@ static atoll_status load_expert(atoll_store *store, atoll_state *state, uint32_t
         return status;
     forget_arrays(&expert->net);
     expert->labels.root = NULL;
+    atoll_served_init(&expert->served);
     state->model.experts = id + 1; /* from here on freeing the state frees what is loaded of it */
     expert->unloaded = expert->state == ATOLL_EXPERT_ARCHIVED;
     if (!expert->unloaded && (status = load_net(store, &state->pager, name, &expert->net, error)))

@@ -75,6 +75,19 @@ static void unload(atoll_learner *learner)
     }
 }
 
+/* Rounds what has changed of the experts that answer. */
+static atoll_status round_weights(atoll_state *state, atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    for (uint32_t e = 0; e < state->model.experts && status == ATOLL_OK; e++) {
+        atoll_expert *expert = &state->model.expert[e];
+        bool answers = expert->state == ATOLL_EXPERT_SHARED || expert->state == ATOLL_EXPERT_ACTIVE;
+        atoll_precision precision = answers ? (atoll_precision)state->model.config.precision : ATOLL_PRECISION_F32;
+        status = atoll_served_refresh(&state->pager, &expert->served, &expert->net, precision, error);
+    }
+    return status;
+}
+
 static atoll_published *published_new(const atoll_learner *learner)
 {
     const atoll_state *state = &learner->state;
@@ -93,6 +106,8 @@ static atoll_published *published_new(const atoll_learner *learner)
         atoll_published_free(p);
         return NULL;
     }
+    for (uint32_t e = 0; e < p->model->experts; e++)
+        p->model->expert[e].serving = true;
     memcpy(p->domain, state->domain, p->domains * sizeof *p->domain);
     p->growth_bytes = growth_a_record(atomic_load(&learner->published), p);
     return p;
@@ -102,8 +117,8 @@ atoll_status atoll_publish(atoll_learner *learner, atoll_error *error)
 {
     atoll_state *state = &learner->state;
     unload(learner);
-    atoll_status status = atoll_index_publish(state->index, error);
-    if (status)
+    atoll_status status = round_weights(state, error);
+    if (status || (status = atoll_index_publish(state->index, error)))
         return status;
     atoll_published *fresh = published_new(learner);
     if (!fresh)

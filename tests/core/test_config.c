@@ -46,7 +46,7 @@ static void has_the_defaults_of_the_contract(void **state)
 static const char all_changed[] =
     "{\"features\":{\"buckets\":4096},\"embedding\":{\"source\":\"hash\",\"dim\":64},"
     "\"routing\":{\"granularity\":\"record\",\"gate\":\"domain\",\"top_k\":3,\"capacity_factor\":1.75,"
-    "\"overflow\":\"drop\"},\"experts\":{\"hidden\":32,\"shared_hidden\":96,\"max\":7},"
+    "\"overflow\":\"drop\"},\"experts\":{\"hidden\":32,\"shared_hidden\":96,\"max\":7,\"precision\":\"q4\"},"
     "\"memory\":{\"exemplars\":3000,\"replays\":0},\"retrieval\":{\"neighbours\":5},"
     "\"training\":{\"freeze\":\"experts\"},"
     "\"growth\":{\"mode\":\"off\"},\"pruning\":{\"schedule\":\"\",\"idle_after\":\"90s\",\"min_share\":0.25},"
@@ -67,6 +67,7 @@ static void merges_every_setting(void **state)
     assert_int_equal(config.expert_hidden, 32);
     assert_int_equal(config.shared_hidden, 96);
     assert_int_equal(config.experts_max, 7);
+    assert_int_equal(config.precision, 2);
     assert_int_equal(config.memory_exemplars, 3000);
     assert_int_equal(config.replays, 0);
     assert_int_equal(config.neighbours, 5);

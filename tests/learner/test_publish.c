@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <malloc.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +180,105 @@ static void a_first_vector_reaches_an_expert_that_was_away(void **state)
     free(running_answers(r));
 }
 
+/* ---- rounded weights ---- */
+
+static void set_precision(running *r, atoll_precision precision)
+{
+    running_call call;
+    atoll_config config = atoll_learner_config(r->learner);
+    config.precision = precision;
+    running_begin(&call);
+    assert_int_equal(atoll_learner_configure(r->learner, &config, running_waited, &call, NULL), ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+}
+
+/* The scores of all labels for some questions. */
+typedef struct scores {
+    float of[600];
+    uint32_t count;
+} scores;
+
+static void note_scores(void *arg, uint32_t record, const atoll_prediction *p)
+{
+    scores *s = arg;
+    (void)record;
+    /* By name, since near ones may change places. */
+    for (uint32_t i = 0; i < p->labels; i++) {
+        uint32_t at = s->count;
+        for (uint32_t k = 0; k < p->labels; k++)
+            at += strcmp(p->label[k].label, p->label[i].label) < 0;
+        s->of[at] = p->label[i].score;
+    }
+    s->count += p->labels;
+}
+
+static scores ask(running *r)
+{
+    enum { QUESTIONS = 60 };
+    static learning_record questions[QUESTIONS];
+    atoll_record views[QUESTIONS];
+    atoll_rng rng;
+    uint64_t version;
+    scores s = {.count = 0};
+    atoll_rng_seed(&rng, 77, 0);
+    for (uint32_t i = 0; i < QUESTIONS; i++) {
+        running_draw(r, &questions[i], &rng, i, i % 2);
+        views[i] = questions[i].record;
+    }
+    assert_int_equal(atoll_learner_predict(r->learner, r->asker, views, QUESTIONS, 8, false, note_scores, &s, &version,
+                                           NULL), ATOLL_OK);
+    return s;
+}
+
+static double furthest(const scores *a, const scores *b)
+{
+    double most = 0;
+    assert_int_equal(a->count, b->count);
+    for (uint32_t i = 0; i < a->count; i++)
+        most = fmax(most, fabs((double)(a->of[i] - b->of[i])));
+    return most;
+}
+
+static void precision_changes_live_what_answers_read_and_nothing_else(void **state)
+{
+    running *r = *state;
+    running_feed(r, 0, 6, BATCH);
+    running_feed(r, 1, 6, BATCH);
+    scores plain = ask(r);
+    uint64_t bytes = running_stats(r).footprint.experts;
+    set_precision(r, ATOLL_PRECISION_Q8);
+    assert_true(running_stats(r).footprint.experts > bytes);
+    scores rounded = ask(r);
+    assert_true(furthest(&plain, &rounded) > 0 && furthest(&plain, &rounded) < 0.02);
+    running_feed(r, 1, 2, BATCH);
+    char *expected = running_answers(r);
+    running_close(r);
+    running_open(r);
+    running_catch_up(r);
+    char *got = running_answers(r);
+    assert_string_equal(got, expected);
+    free(expected);
+    free(got);
+    set_precision(r, ATOLL_PRECISION_Q4);
+    rounded = ask(r);
+    set_precision(r, ATOLL_PRECISION_F32);
+    plain = ask(r);
+    assert_true(furthest(&plain, &rounded) > 0 && furthest(&plain, &rounded) < 0.2);
+
+    /* What was learned under rounded answers is what would have been learned without. */
+    char path[256];
+    expected = running_answers(r);
+    running_close(r);
+    snprintf(path, sizeof path, "%s/state", r->path);
+    folder_remove(path);
+    running_open(r);
+    running_catch_up(r);
+    got = running_answers(r);
+    assert_string_equal(got, expected);
+    free(expected);
+    free(got);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, running_set_up, running_tear_down)
 
 int main(void)
@@ -187,6 +287,7 @@ int main(void)
         TEST(what_is_counted_is_what_the_heap_holds),
         TEST(an_archived_expert_leaves_memory_and_comes_back_as_it_was),
         TEST(a_first_vector_reaches_an_expert_that_was_away),
+        TEST(precision_changes_live_what_answers_read_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
