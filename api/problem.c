@@ -25,6 +25,7 @@ int atoll_problem_http(atoll_status status)
         return 415;
     case ATOLL_BUSY:
         return 429;
+    case ATOLL_EMBEDDING_DOWN:
     case ATOLL_SHUTTING_DOWN:
     case ATOLL_NO_MEMORY:
         return 503;

@@ -11,9 +11,9 @@
 #include "core/text.h"
 #include "core/writer.h"
 
-typedef enum kind { U32, U64, REAL, WORD, DURATION, CRON } kind;
+typedef enum kind { U32, U64, REAL, WORD, DURATION, CRON, TEXT } kind;
 
-static const char *const kind_names[] = {"integer", "integer", "number", "word", "duration", "cron"};
+static const char *const kind_names[] = {"integer", "integer", "number", "word", "duration", "cron", "text"};
 
 enum { WORDS = 3 }; /* most that a setting may choose from */
 
@@ -30,18 +30,69 @@ typedef struct spec {
     uint32_t multiple;  /* the number is one of; 0: any */
     bool power_of_two;
     const char *words[WORDS];
+    size_t room;                     /* of a text, with its zero */
+    bool (*allows)(const char *text); /* a text that is not empty; NULL: any */
 } spec;
 
+/*
+ * An http or https address of printable ASCII, with a host. No name or password in it: settings are shown to whoever
+ * may look at the model.
+ */
+static bool is_url(const char *text)
+{
+    size_t scheme = strncmp(text, "http://", 7) == 0 ? 7 : strncmp(text, "https://", 8) == 0 ? 8 : 0;
+    if (!scheme || strcspn(text + scheme, "/?#") == 0 || text[scheme] == ':')
+        return false;
+    for (const char *c = text; *c; c++)
+        if (*c <= ' ' || *c > '~' || *c == '\\' || *c == '#')
+            return false;
+    return !memchr(text + scheme, '@', strcspn(text + scheme, "/?"));
+}
+
+/* Of the server's environment only names made for this: a model's settings must not reach its other secrets. */
+static bool is_key_name(const char *text)
+{
+    static const char first[] = "ATOLL_EMBEDDING_KEY";
+    if (strncmp(text, first, sizeof first - 1) != 0)
+        return false;
+    for (const char *c = text; *c; c++)
+        if (!isupper((unsigned char)*c) && !isdigit((unsigned char)*c) && *c != '_')
+            return false;
+    return true;
+}
+
+static bool is_printable(const char *text)
+{
+    while (*text && (unsigned char)*text >= ' ' && *text != 0x7f)
+        text++;
+    return !*text;
+}
+
 #define AT(member) .offset = offsetof(atoll_config, member)
+#define ROOM(member) AT(member), .room = sizeof(((atoll_config *)NULL)->member)
 #define DAY_MS 86400000.0
 
 static const spec table[] = {
     {"features.buckets", "1048576", "2^10..2^24, a power of two", "buckets of hashed terms",
      U32, true, AT(feature_buckets), .least = 1024, .most = 16777216, .power_of_two = true},
-    {"embedding.source", "hash", "hash", "where a record's embedding comes from",
-     WORD, true, .words = {"hash"}},
+    {"embedding.source", "hash", "hash or http", "where a record's embedding comes from",
+     WORD, true, AT(embedding_source), .words = {"hash", "http"}},
     {"embedding.dim", "256", "16..4096, a multiple of 8", "dimension of the embedding",
      U32, true, AT(embedding_dim), .least = 16, .most = 4096, .multiple = 8},
+    {"embedding.url", "", "http:// or https://, up to 511 bytes", "the embedding server; see below",
+     TEXT, false, ROOM(embedding_url), .allows = is_url},
+    {"embedding.model", "", "up to 127 bytes", "the embedding server's name of its model",
+     TEXT, true, ROOM(embedding_model), .allows = is_printable},
+    {"embedding.key_env", "", "ATOLL_EMBEDDING_KEY…, A-Z 0-9 _", "variable of the server's environment with the key",
+     TEXT, false, ROOM(embedding_key_env), .allows = is_key_name},
+    {"embedding.batch", "256", "1..2048", "most texts in a call to the embedding server",
+     U32, false, AT(embedding_batch), .least = 1, .most = 2048},
+    {"embedding.timeout", "30s", "1s..10m", "time for a call when learning",
+     DURATION, false, AT(embedding_timeout_ms), .least = 1000, .most = 600000},
+    {"embedding.ask_timeout", "2s", "1s..1m", "time for a call when predicting",
+     DURATION, false, AT(embedding_ask_timeout_ms), .least = 1000, .most = 60000},
+    {"embedding.cache_bytes", "1073741824", "2^20..2^40", "embeddings kept on disk",
+     U64, false, AT(embedding_cache_bytes), .least = 0x1p20, .most = 0x1p40},
     {"routing.granularity", "record", "record", "what the gate routes",
      WORD, true, .words = {"record"}},
     {"routing.gate", "topk", "topk, random or domain", "learned, by lot, or by the domain that a record names",
@@ -165,8 +216,22 @@ static atoll_status set_cron(const spec *row, const char *text, atoll_config *co
     return ATOLL_OK;
 }
 
+static atoll_status set_string(const spec *row, const char *text, atoll_config *config, atoll_error *error)
+{
+    size_t bytes = strlen(text);
+    if (bytes >= row->room)
+        return out_of_range(row, error);
+    if (bytes > 0 && row->allows && !row->allows(text))
+        return atoll_fail(error, ATOLL_INVALID_VALUE, "%s: %s is expected", row->path, row->range);
+    memset(place(row, config), 0, row->room); /* as for schedules */
+    memcpy(place(row, config), text, bytes);
+    return ATOLL_OK;
+}
+
 static atoll_status set_text(const spec *row, const char *text, atoll_config *config, atoll_error *error)
 {
+    if (row->kind == TEXT)
+        return set_string(row, text, config, error);
     if (row->kind == DURATION)
         return set_duration(row, text, config, error);
     if (row->kind == CRON)
@@ -248,6 +313,20 @@ static bool merge_member(void *arg, const char *name, atoll_json value)
     return m->status == ATOLL_OK;
 }
 
+/* What no setting shows by itself. */
+static atoll_status check_whole(const atoll_config *config, atoll_error *error)
+{
+    bool http = config->embedding_source == ATOLL_EMBEDDING_HTTP;
+    if (http && !*config->embedding_url)
+        return atoll_fail(error, ATOLL_INVALID_VALUE, "embedding.url: needed where embedding.source is \"http\"");
+    if (http && !*config->embedding_model)
+        return atoll_fail(error, ATOLL_INVALID_VALUE, "embedding.model: needed where embedding.source is \"http\"");
+    if (!http && (*config->embedding_url || *config->embedding_model || *config->embedding_key_env))
+        return atoll_fail(error, ATOLL_INVALID_VALUE,
+                          "embedding.source: a url, a model or a key_env needs the source \"http\"");
+    return ATOLL_OK;
+}
+
 atoll_status atoll_config_merge(atoll_config *config, const char *json, size_t bytes, atoll_error *error)
 {
     atoll_status status;
@@ -272,7 +351,7 @@ atoll_status atoll_config_merge(atoll_config *config, const char *json, size_t b
     }
     atoll_json_each(root, merge_member, &m);
     status = m.status;
-    if (status == ATOLL_OK)
+    if (status == ATOLL_OK && (status = check_whole(&merged, error)) == ATOLL_OK)
         *config = merged;
 done:
     atoll_json_parser_free(parser);
@@ -285,6 +364,8 @@ static size_t stored_bytes(const spec *row)
     static const size_t sizes[] = {[U32] = sizeof(uint32_t),     [U64] = sizeof(uint64_t),
                                    [REAL] = sizeof(float),       [WORD] = sizeof(uint32_t),
                                    [DURATION] = sizeof(int64_t), [CRON] = ATOLL_CRON_MAX_BYTES};
+    if (row->kind == TEXT)
+        return row->room;
     return is_stored(row) ? sizes[row->kind] : 0;
 }
 
@@ -310,7 +391,7 @@ static void print_value(atoll_writer *writer, const spec *row, const atoll_confi
         atoll_json_put_double(writer, (double)*(const float *)at);
     } else if (row->kind == WORD) {
         atoll_json_put_text(writer, row->words[is_stored(row) ? *(const uint32_t *)at : 0]);
-    } else if (row->kind == CRON) {
+    } else if (row->kind == CRON || row->kind == TEXT) {
         atoll_json_put_text(writer, at);
     } else {
         int64_t ms = *(const int64_t *)at;

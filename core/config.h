@@ -11,14 +11,33 @@
 
 #include "core/status.h"
 
-enum { ATOLL_CRON_MAX_BYTES = 128 };
+/* Room for a setting's text, its terminating zero included. */
+enum {
+    ATOLL_CRON_MAX_BYTES = 128,
+    ATOLL_URL_MAX_BYTES = 512,
+    ATOLL_EMBEDDING_MODEL_MAX_BYTES = 128,
+    ATOLL_KEY_ENV_MAX_BYTES = 64
+};
+
+typedef enum atoll_embedding_source {
+    ATOLL_EMBEDDING_HASH, /* a random projection of the record itself */
+    ATOLL_EMBEDDING_HTTP  /* a server that speaks the OpenAI embeddings call (learner/embedding_call.h) */
+} atoll_embedding_source;
 
 /* A frozen part is not changed by a single bit. Neither may then grow: a new expert needs both. */
 typedef enum atoll_freeze { ATOLL_FREEZE_NONE, ATOLL_FREEZE_GATE, ATOLL_FREEZE_EXPERTS } atoll_freeze;
 
 typedef struct atoll_config {
     uint32_t feature_buckets;      /* features.buckets: 1048576; a power of two, 1024..16777216; fixed */
+    uint32_t embedding_source;     /* embedding.source: "hash" or "http", as atoll_embedding_source; fixed */
     uint32_t embedding_dim;        /* embedding.dim: 256; 16..4096, a multiple of 8; fixed */
+    char embedding_url[ATOLL_URL_MAX_BYTES];               /* embedding.url: "" */
+    char embedding_model[ATOLL_EMBEDDING_MODEL_MAX_BYTES]; /* embedding.model: ""; fixed */
+    char embedding_key_env[ATOLL_KEY_ENV_MAX_BYTES];       /* embedding.key_env: "", or ATOLL_EMBEDDING_KEY… */
+    uint32_t embedding_batch;           /* embedding.batch: 256; 1..2048 */
+    int64_t embedding_timeout_ms;       /* embedding.timeout: "30s"; 1s..10m; of a call for learning */
+    int64_t embedding_ask_timeout_ms;   /* embedding.ask_timeout: "2s"; 1s..60s; of a call for a prediction */
+    uint64_t embedding_cache_bytes;     /* embedding.cache_bytes: 1073741824; 2^20..2^40; on disk */
     uint32_t gate;                 /* routing.gate: "topk", "random" or "domain", as atoll_gate_kind (core/gate.h) */
     uint32_t top_k;                /* routing.top_k: 2; 1..16 */
     float capacity_factor;         /* routing.capacity_factor: 1.2; 1..16 */
@@ -47,8 +66,9 @@ void atoll_config_defaults(atoll_config *config);
 /*
  * Merges a JSON object over `config`. ATOLL_INVALID_JSON, ATOLL_INVALID_UTF8, ATOLL_UNKNOWN_KEY, ATOLL_INVALID_VALUE,
  * ATOLL_OUT_OF_RANGE, ATOLL_INVALID_CRON, ATOLL_NO_MEMORY; the error names the setting by its path, and `config` is
- * then as before. Settings that the contract names and that have one value so far (embedding.source "hash",
- * routing.granularity "record") take that value and refuse others with ATOLL_UNSUPPORTED.
+ * then as before. Settings that the contract names and that have one value so far (routing.granularity "record") take
+ * that value and refuse others with ATOLL_UNSUPPORTED. The source "http" needs a url and a model, which other sources do
+ * not take.
  */
 atoll_status atoll_config_merge(atoll_config *config, const char *json, size_t bytes, atoll_error *error);
 
@@ -62,7 +82,7 @@ char *atoll_config_print(const atoll_config *config);
 typedef struct atoll_setting {
     const char *path;     /* "routing.top_k" */
     const char *standard; /* the default as text, without quotes: "2" */
-    const char *kind;     /* "integer", "number", "word", "duration", "cron" */
+    const char *kind;     /* "integer", "number", "word", "duration", "cron", "text" */
     const char *range;    /* what it takes: "1..16" */
     const char *about;    /* one line */
     bool fixed;           /* cannot change once the model exists */

@@ -84,13 +84,21 @@ void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atol
         out->dense[i] = fminf(fmaxf(x, -ATOLL_SCALE_CLIP), ATOLL_SCALE_CLIP);
     }
     out->has_dense = true;
+    if (encoder->outside) {
+        memcpy(out->embedding, vector, encoder->embedding_dim * sizeof *out->embedding);
+        atoll_normalise(out->embedding, encoder->embedding_dim);
+    }
 }
 
 void atoll_encoder_embed(const atoll_encoder *encoder, atoll_encoded *out)
 {
     float part[ATOLL_EMBEDDING_MAX_DIM];
     uint32_t dim = encoder->embedding_dim;
+    if (encoder->outside && out->has_dense)
+        return;
     memset(out->embedding, 0, dim * sizeof *out->embedding);
+    if (encoder->outside)
+        return;
     if (out->features)
         atoll_project_sparse(out->bucket, out->weight, out->features, encoder->seed, out->embedding, dim);
     if (out->has_dense) {

@@ -23,6 +23,7 @@ enum { ATOLL_KNOWN_TEXTS = 2, ATOLL_COMMON_TEXTS = 8 };
 typedef struct atoll_encoder {
     uint32_t buckets, embedding_dim, vector_dim; /* vector_dim is 0 until the first vector */
     uint64_t seed;
+    bool outside;           /* a record's vector, of embedding_dim values, is its embedding */
     uint64_t documents;     /* texts learned */
     uint64_t vectors;       /* vectors learned */
     atoll_array frequency;  /* of uint32_t by bucket: texts that held it */
@@ -52,11 +53,13 @@ atoll_status atoll_encoder_set_vector(atoll_pager *pager, atoll_encoder *encoder
 /* Features of terms: tf-idf as core/features.h tells, in the order that atoll_encoded tells. */
 void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms, atoll_encoded *out);
 
-/* Scales a vector of vector_dim floats: (v - mean) / deviation, clipped to ±ATOLL_SCALE_CLIP. */
+/* Scales a vector of vector_dim floats: (v - mean) / deviation, clipped to ±ATOLL_SCALE_CLIP. An embedding from outside
+ * is also left in out->embedding, at unit length. */
 #define ATOLL_SCALE_CLIP 4.0f
 void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atoll_encoded *out);
 
-/* The embedding of what weigh and scale left in `out`: projections of both parts, each of unit length, summed. */
+/* The embedding of what weigh and scale left in `out`: projections of both parts, each of unit length, summed. Where
+ * embeddings come from outside it is what scale left, or zeros without a vector. */
 void atoll_encoder_embed(const atoll_encoder *encoder, atoll_encoded *out);
 
 /* Learns from one record's terms (0 for none) and vector (NULL for none). */

@@ -436,6 +436,12 @@ atoll_status atoll_lmdb_drop(atoll_lmdb_txn *txn, const void *key, size_t key_by
     return report(db, rc == MDB_NOTFOUND ? 0 : rc, "removing", error);
 }
 
+uint64_t atoll_lmdb_count(atoll_lmdb *db)
+{
+    MDB_stat stat;
+    return mdb_env_stat(db->env, &stat) || !stat.ms_entries ? 0 : (uint64_t)stat.ms_entries - 1;
+}
+
 uint64_t atoll_lmdb_bytes_used(atoll_lmdb *db)
 {
     MDB_stat stat;

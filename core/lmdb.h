@@ -70,6 +70,9 @@ atoll_status atoll_lmdb_reserve(atoll_lmdb_txn *txn, const void *key, size_t key
 /* Removes; absent is fine. */
 atoll_status atoll_lmdb_drop(atoll_lmdb_txn *txn, const void *key, size_t key_bytes, atoll_error *error);
 
+/* Values held. */
+uint64_t atoll_lmdb_count(atoll_lmdb *db);
+
 /* Bytes of the pages that hold something. */
 uint64_t atoll_lmdb_bytes_used(atoll_lmdb *db);
 

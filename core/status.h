@@ -37,6 +37,7 @@
     X(NOT_FOUND,           "not_found",              "what was asked for is not there")                           \
     X(BUSY,                "busy",                   "more is waiting than may wait")                             \
     X(TIMEOUT,             "timeout",                "the wait was longer than it may be")                        \
+    X(EMBEDDING_DOWN,      "embedding_unreachable",  "the embedding server does not answer as it should")         \
     X(SHUTTING_DOWN,       "shutting_down",          "the server is going down")                                  \
     X(NO_SPACE,            "no_space",               "the disk or the store's map is full")                       \
     X(NO_MEMORY,           "no_memory",              "memory could not be had")                                   \

@@ -19,6 +19,7 @@
 #include "core/limits.h"
 #include "core/record.h"
 #include "core/status.h"
+#include "learner/embedded.h"
 #include "learner/footprint.h"
 
 typedef struct atoll_learner atoll_learner;
@@ -100,6 +101,18 @@ void atoll_asker_free(atoll_asker *asker);
 /* Called with each prediction in order. */
 typedef void (*atoll_predicted)(void *arg, uint32_t record, const atoll_prediction *prediction);
 
+/*
+ * Embeds `count` texts (data NULL: not wanted): from what is stored, and the rest by asking the server, within a short
+ * time. With *later, `done` comes with the block; without, *out is it, NULL for a model that makes its own embeddings.
+ * ATOLL_TOO_MANY_RECORDS over ATOLL_EMBEDDED_MAX_VALUES, ATOLL_SHUTTING_DOWN.
+ */
+atoll_status atoll_learner_embed(atoll_learner *learner, const atoll_slice *texts, uint32_t count,
+                                 atoll_embed_done done, void *arg, atoll_embedded **out, bool *later,
+                                 atoll_error *error);
+
+/* Whether the model takes embeddings from a server. */
+bool atoll_learner_embeds(const atoll_learner *learner);
+
 /* Predicts `count` checked records with one snapshot, whose version goes to *version; `top` labels each, from 1 to
  * ATOLL_TOP_MAX. */
 atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, const atoll_record *records,
@@ -157,6 +170,7 @@ typedef struct atoll_stats {
     double checkpoint_seconds; /* the last one took */
     double learn_seconds;    /* spent learning, in sum */
     char failure[ATOLL_ERROR_DETAIL_BYTES]; /* why learning has stopped, or "" */
+    atoll_embedding_stats embedding;
 } atoll_stats;
 
 void atoll_learner_stats(atoll_learner *learner, atoll_stats *out);

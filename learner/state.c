@@ -35,6 +35,7 @@ atoll_status atoll_state_init(atoll_state *state, const atoll_config *config, at
         (status = atoll_model_reserve(&state->model, error)) ||
         (status = atoll_net_grow(&state->pager, &state->model.gate.net, 1, error)))
         goto fail;
+    state->model.encoder.outside = config->embedding_source == ATOLL_EMBEDDING_HTTP;
     state->model.names = &state->labels;
     state->domain = calloc(ATOLL_DOMAINS_MAX, sizeof *state->domain);
     if (!state->domain) {
