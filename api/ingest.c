@@ -166,6 +166,13 @@ static void put_counts(atoll_writer *out, uint32_t accepted, uint32_t rejected, 
     out->failed |= errors->failed;
 }
 
+static void put_ingested(atoll_writer *out, const atoll_ingested *result)
+{
+    atoll_member_uint(out, "first_seq", result->first_seq);
+    atoll_member_uint(out, "last_seq", result->last_seq);
+    atoll_member_uint(out, "version", result->version);
+}
+
 static atoll_outcome reply(atoll_request *request, uint32_t accepted, uint32_t rejected, const atoll_writer *errors,
                            const atoll_ingested *result)
 {
@@ -173,9 +180,7 @@ static atoll_outcome reply(atoll_request *request, uint32_t accepted, uint32_t r
     atoll_writer_init(&out);
     atoll_json_object_begin(&out);
     put_counts(&out, accepted, rejected, errors);
-    atoll_member_uint(&out, "first_seq", result->first_seq);
-    atoll_member_uint(&out, "last_seq", result->last_seq);
-    atoll_member_uint(&out, "version", result->version);
+    put_ingested(&out, result);
     atoll_json_object_end(&out);
     return atoll_request_json(request, 200, &out);
 }
@@ -192,11 +197,27 @@ static atoll_outcome refuse(reading *r)
     return atoll_request_reply(r->request, atoll_problem_http(r->first_status), &out, ATOLL_PROBLEM_TYPE);
 }
 
+/* On disk, and not learned because the embedding server is down: a problem that tells what was taken. */
+static void tell_stalled(atoll_request *request, const waiting *w, const atoll_ingested *result,
+                         const atoll_error *error)
+{
+    atoll_writer out;
+    atoll_writer_init(&out);
+    atoll_json_object_begin(&out);
+    atoll_problem_members(&out, ATOLL_EMBEDDING_DOWN, error, 0);
+    put_counts(&out, w->accepted, w->rejected, &w->errors);
+    put_ingested(&out, result);
+    atoll_json_object_end(&out);
+    atoll_request_reply(request, atoll_problem_http(ATOLL_EMBEDDING_DOWN), &out, ATOLL_PROBLEM_TYPE);
+}
+
 static void done(void *arg, atoll_status status, const atoll_ingested *result, const atoll_error *error)
 {
     atoll_request *request = arg;
     waiting *w = request->state;
-    if (status)
+    if (status == ATOLL_EMBEDDING_DOWN)
+        tell_stalled(request, w, result, error);
+    else if (status)
         atoll_request_problem(request, status, error, 0);
     else
         reply(request, w->accepted, w->rejected, &w->errors, result);

@@ -141,6 +141,12 @@ static const series model_series[] = {
     UINT32("checkpoints_total", "counter", "Checkpoints written since the model was opened.", "", checkpoints),
     UINT("checkpoint_commit", "gauge", "Commit of the last checkpoint.", "", checkpoint),
     REAL("checkpoint_duration_seconds", "gauge", "The last checkpoint took.", "", checkpoint_seconds),
+    UINT("embedding_calls_total", "counter", "Calls to the embedding server.", "", embedding.calls),
+    UINT("embedding_retries_total", "counter", "Calls to the embedding server after a failed one.", "",
+         embedding.retries),
+    UINT("embedding_texts_total", "counter", "Texts that the embedding server embedded.", "", embedding.texts),
+    UINT("embedding_pending_commits", "gauge", "Commits that wait for embeddings.", "", embedding.pending),
+    UINT("embedding_cached", "gauge", "Embeddings on disk.", "", embedding.cached),
     REAL("learn_seconds_total", "counter", "Time spent learning.", "", learn_seconds),
 };
 
@@ -200,6 +206,15 @@ static void put_expert_sizes(atoll_writer *out, const char *name, const char *he
                 atoll_writer_format(out, "%s{model=\"%s\",expert=\"%u\",kind=\"%s\"} %llu\n", name, samples[m].name,
                                     samples[m].experts[i].id, k ? "active" : "total", (unsigned long long)value);
             }
+}
+
+static void put_embedding(atoll_writer *out, const sample *samples, uint32_t count)
+{
+    head(out, "atoll_embedding_down", "gauge", "1 where the last call to the embedding server failed.");
+    for (uint32_t m = 0; m < count; m++)
+        if (samples[m].stats.embedding.outside)
+            atoll_writer_format(out, "atoll_embedding_down{model=\"%s\"} %d\n", samples[m].name,
+                                samples[m].stats.embedding.down);
 }
 
 static void put_experts(atoll_writer *out, const sample *samples, uint32_t count)
@@ -278,6 +293,7 @@ atoll_outcome atoll_handle_metrics(atoll_request *request, atoll_worker *worker)
     if (!status) {
         put_server(&out, service, count);
         put_models(&out, samples, count);
+        put_embedding(&out, samples, count);
         put_experts(&out, samples, count);
     }
     for (uint32_t i = 0; i < taken; i++)

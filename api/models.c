@@ -34,7 +34,8 @@ static void put_summary(atoll_writer *out, const atoll_model *model)
     atoll_member_uint(out, "bytes", stats.counted_bytes);
     atoll_member_uint(out, "active_bytes", stats.active_bytes);
     atoll_member_uint(out, "backlog", backlog);
-    atoll_member_text(out, "state", stats.failure[0] ? "failed" : backlog ? "learning" : "ready");
+    atoll_member_text(out, "state", stats.failure[0] ? "failed" : !backlog ? "ready"
+                                     : stats.embedding.down ? "waiting" : "learning");
     atoll_member_text(out, "failure", stats.failure[0] ? stats.failure : NULL);
 }
 

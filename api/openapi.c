@@ -86,7 +86,8 @@ static const char specification[] =
     STRING
     ",\"label\":{\"type\":[\"string\",\"null\"]},\"score\":{\"type\":[\"number\",\"null\"]},\"labels\":"
     ARRAY("{\"type\":\"object\",\"properties\":{\"label\":" STRING ",\"score\":" NUMBER "}}")
-    ",\"novelty\":" NUMBER ",\"abstain\":" BOOLEAN ",\"experts\":"
+    ",\"novelty\":" NUMBER ",\"abstain\":" BOOLEAN
+    ",\"degraded\":{\"enum\":[\"embedding_unreachable\",\"embedding_refused\"]},\"experts\":"
     ARRAY("{\"type\":\"object\",\"properties\":{\"id\":" INTEGER ",\"version\":" INTEGER ",\"weight\":" NUMBER "}}")
     ",\"neighbours\":"
     ARRAY("{\"type\":\"object\",\"properties\":{\"id\":{\"type\":[\"string\",\"null\"]},\"label\":" STRING
@@ -100,7 +101,7 @@ static const char specification[] =
     ",\"loss\":{\"type\":[\"number\",\"null\"]}"
     ",\"latency\":" NUMBER "}},"
     "\"Model\":{\"type\":\"object\",\"properties\":{\"name\":" STRING ",\"version\":" INTEGER ",\"records\":" INTEGER
-    ",\"labels\":" INTEGER ",\"bytes\":" INTEGER ",\"state\":{\"enum\":[\"ready\",\"learning\",\"failed\"]}"
+    ",\"labels\":" INTEGER ",\"bytes\":" INTEGER ",\"state\":{\"enum\":[\"ready\",\"learning\",\"waiting\",\"failed\"]}"
     ",\"config\":" OBJECT "}},"
     "\"Schedule\":{\"type\":\"object\",\"properties\":{\"schedule\":" STRING ",\"idle_after\":" STRING ",\"min_share\":"
     NUMBER "}},"

@@ -3,6 +3,9 @@
  * shares them with workers that are free, each part by itself, so that a large request uses every core and yet leaves
  * gaps for small ones between its parts: a helper goes back to the queue's end after each. The answers keep their
  * order. Parts may see different snapshots; the version told is then the oldest one.
+ *
+ * Where the model takes embeddings from a server, all texts are embedded first; while the server is asked the request
+ * holds no worker, and is read again afterwards.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,6 +16,7 @@
 #include "api/handlers.h"
 #include "api/member.h"
 #include "api/request.h"
+#include "core/embeddings.h"
 #include "core/hash.h"
 
 enum {
@@ -25,7 +29,7 @@ enum {
 };
 
 typedef struct part {
-    uint32_t rows;
+    uint32_t first, rows;         /* of the request's rows */
     const char *text, *text_end;  /* NDJSON: its lines */
     uint64_t line;                /* of its first row; NDJSON: lines before `text` */
     atoll_writer out;             /* the answers, each a JSON object */
@@ -50,6 +54,7 @@ struct asking {
     atoll_pool *pool;
     uint64_t top, min_version, timeout_ms;
     bool explain;
+    const atoll_embedded *embedded; /* by row; the request's own. NULL where the model makes its own embeddings */
     atoll_json *values; /* JSON: the records; they live in the parser of the worker that has the request */
     uint32_t values_count, values_capacity;
     part *parts;
@@ -191,7 +196,8 @@ static atoll_status cut(asking *a, uint32_t rows, atoll_error *error)
     for (uint32_t i = 0; i < count; i++) {
         part *p = &a->parts[i];
         p->rows = i + 1 < count ? size : rows - i * size;
-        p->line = (uint64_t)i * size + 1;
+        p->first = i * size;
+        p->line = (uint64_t)p->first + 1;
         atoll_writer_init(&p->out);
     }
     return ATOLL_OK;
@@ -310,9 +316,18 @@ static void put_labels(atoll_writer *out, const atoll_prediction *prediction)
     atoll_json_array_end(out);
 }
 
-static void put_prediction(const asking *a, atoll_writer *out, const atoll_slice *id,
+/* Says so where a record was answered without the embedding that it should have had. */
+static void put_degraded(const asking *a, atoll_writer *out, const atoll_record *record, uint32_t row)
+{
+    if (a->embedded && record->text.data && !record->vector)
+        atoll_member_text(out, "degraded", a->embedded->found[row] == ATOLL_EMBEDDING_NONE ? "embedding_refused"
+                                                                                           : "embedding_unreachable");
+}
+
+static void put_prediction(const asking *a, atoll_writer *out, const atoll_record *record, uint32_t row,
                            const atoll_prediction *prediction)
 {
+    const atoll_slice *id = &record->id;
     const char *model = a->request->model->name;
     char number[48];
     snprintf(number, sizeof number, "%s-%08x-%llx", a->request->service->prediction_prefix,
@@ -327,6 +342,7 @@ static void put_prediction(const asking *a, atoll_writer *out, const atoll_slice
     put_labels(out, prediction);
     atoll_member_double(out, "novelty", (double)prediction->novelty);
     atoll_member_bool(out, "abstain", prediction->abstain);
+    put_degraded(a, out, record, row);
     put_experts(out, prediction);
     put_neighbours(out, prediction);
     if (a->explain)
@@ -357,7 +373,8 @@ static void predicted(void *arg, uint32_t record, const atoll_prediction *predic
 {
     answering *w = arg;
     put_refused(w, w->row_of[record]);
-    put_prediction(w->asking, &w->part->out, &w->batch->records[record].id, prediction);
+    put_prediction(w->asking, &w->part->out, &w->batch->records[record], w->part->first + w->row_of[record],
+                   prediction);
     end_row(w, false);
 }
 
@@ -382,28 +399,45 @@ static bool took(answering *w, uint32_t row, atoll_status status, atoll_batch *b
     return false;
 }
 
+/* Reads the next row of a part into the worker's batch; `lines` walks the part. */
+static atoll_status read_row(const asking *a, const part *p, uint32_t row, atoll_lines *lines, atoll_worker *worker,
+                             atoll_error *error)
+{
+    const char *line = "";
+    size_t bytes = 0;
+    if (!a->request->ndjson)
+        return atoll_batch_add(worker->batch, a->values[p->first + row], error);
+    atoll_lines_next(lines, &line, &bytes);
+    return atoll_batch_parse(worker->batch, worker->parser, line, bytes, error);
+}
+
+/* Gives the batch's records their embeddings from outside. */
+static void hand_out_embeddings(const answering *w, atoll_batch *batch)
+{
+    const atoll_embedded *embedded = w->asking->embedded;
+    for (uint32_t i = 0; embedded && i < batch->count; i++) {
+        uint32_t row = w->part->first + w->row_of[i];
+        if (batch->records[i].vector || embedded->found[row] != ATOLL_EMBEDDING_THERE)
+            continue;
+        batch->records[i].vector = embedded->vector + (size_t)row * embedded->dim;
+        batch->records[i].vector_dim = embedded->dim;
+    }
+}
+
 static bool read_part(answering *w, atoll_worker *worker)
 {
     const asking *a = w->asking;
     part *p = w->part;
     atoll_lines lines = {p->text, p->text_end, p->line};
     for (uint32_t row = 0; row < p->rows; row++) {
-        atoll_status status;
         w->refused[row].status = ATOLL_OK;
         w->refused[row].detail[0] = 0;
-        if (a->request->ndjson) {
-            const char *line = "";
-            size_t bytes = 0;
-            atoll_lines_next(&lines, &line, &bytes);
-            w->line_of[row] = lines.number;
-            status = atoll_batch_parse(worker->batch, worker->parser, line, bytes, &w->refused[row]);
-        } else {
-            w->line_of[row] = p->line + row;
-            status = atoll_batch_add(worker->batch, a->values[p->line - 1 + row], &w->refused[row]);
-        }
+        atoll_status status = read_row(a, p, row, &lines, worker, &w->refused[row]);
+        w->line_of[row] = a->request->ndjson ? lines.number : p->line + row;
         if (!took(w, row, status, worker->batch))
             return false;
     }
+    hand_out_embeddings(w, worker->batch);
     return true;
 }
 
@@ -564,6 +598,62 @@ static atoll_status wait_for_version(const asking *a, bool *later, atoll_error *
     return status;
 }
 
+/* ---- embeddings from outside ---- */
+
+static void embedded(void *arg, atoll_embedded *block, atoll_status status, const atoll_error *error)
+{
+    atoll_request *request = arg;
+    if (!status) {
+        request->state = block;
+        atoll_request_again(request);
+        return;
+    }
+    atoll_request_problem(request, status, error, 0);
+    atoll_request_finish(request);
+}
+
+/* The texts of all good rows that come without a vector, in the worker's batch; bad ones are told when answering. */
+static void gather_texts(const asking *a, atoll_worker *worker, atoll_slice *texts)
+{
+    atoll_error ignored;
+    atoll_batch *batch = worker->batch;
+    atoll_batch_reset(batch);
+    for (uint32_t i = 0; i < a->part_count; i++) {
+        const part *p = &a->parts[i];
+        atoll_lines lines = {p->text, p->text_end, p->line};
+        for (uint32_t row = 0; row < p->rows; row++) {
+            if (read_row(a, p, row, &lines, worker, &ignored))
+                continue;
+            const atoll_record *record = &batch->records[batch->count - 1];
+            if (!record->vector && !atoll_learner_check(a->request->model->learner, record, false, &ignored))
+                texts[p->first + row] = record->text;
+        }
+    }
+}
+
+/* Embeds the request's texts, once; *later where the request has been handed to the learner. */
+static atoll_status embed(asking *a, atoll_worker *worker, bool *later, atoll_error *error)
+{
+    atoll_request *request = a->request;
+    atoll_embedded *block = request->state;
+    atoll_status status = ATOLL_OK;
+    if (!block && atoll_learner_embeds(request->model->learner) && a->part_count) {
+        const part *last = &a->parts[a->part_count - 1];
+        uint32_t rows = last->first + last->rows;
+        atoll_slice *texts = calloc(rows, sizeof *texts);
+        if (!texts)
+            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for %u texts", rows);
+        gather_texts(a, worker, texts);
+        status = atoll_learner_embed(request->model->learner, texts, rows, embedded, request, &block, later, error);
+        free(texts);
+        if (status || *later)
+            return status;
+        request->state = block;
+    }
+    a->embedded = block;
+    return ATOLL_OK;
+}
+
 atoll_outcome atoll_handle_predict(atoll_request *request, atoll_worker *worker)
 {
     atoll_error error = {0};
@@ -576,6 +666,8 @@ atoll_outcome atoll_handle_predict(atoll_request *request, atoll_worker *worker)
         status = request->ndjson ? read_lines(a, &error) : read_object(a, worker, &error);
     if (!status)
         status = wait_for_version(a, &later, &error);
+    if (!status && !later)
+        status = embed(a, worker, &later, &error);
     atoll_outcome outcome = ATOLL_LATER;
     if (status) {
         outcome = atoll_request_problem(request, status, &error, 0);

@@ -74,6 +74,27 @@ static void put_footprint(atoll_writer *out, const atoll_stats *s)
     atoll_member_uint(out, "writing_bytes", f->writing);
 }
 
+static void put_embedding(atoll_writer *out, const atoll_embedding_stats *e)
+{
+    atoll_json_name(out, "embedding");
+    if (!e->outside) {
+        atoll_json_put_null(out);
+        return;
+    }
+    atoll_json_object_begin(out);
+    atoll_member_text(out, "state", e->down ? "down" : "ok");
+    atoll_member_text(out, "last_error", e->last_error[0] ? e->last_error : NULL);
+    atoll_member_uint(out, "pending", e->pending);
+    atoll_member_uint(out, "calls", e->calls);
+    atoll_member_uint(out, "retries", e->retries);
+    atoll_member_uint(out, "texts", e->texts);
+    atoll_member_uint(out, "looked_up", e->looked_up);
+    atoll_member_uint(out, "found", e->found);
+    atoll_member_uint(out, "cached", e->cached);
+    atoll_member_uint(out, "cache_bytes", e->cache_bytes);
+    atoll_json_object_end(out);
+}
+
 static void put_domains(atoll_writer *out, const atoll_domain_stats *domains, uint32_t count)
 {
     atoll_member_array(out, "domains");
@@ -108,6 +129,7 @@ atoll_outcome atoll_handle_stats(atoll_request *request, atoll_worker *worker)
     put_experts(&out, &stats);
     put_storage(&out, &stats);
     put_footprint(&out, &stats);
+    put_embedding(&out, &stats.embedding);
     put_domains(&out, domains, count);
     atoll_json_object_end(&out);
     free(domains);

@@ -443,7 +443,8 @@ void atoll_config_each(atoll_setting_visit visit, void *arg)
 {
     for (size_t i = 0; i < ROWS; i++) {
         const spec *row = &table[i];
-        atoll_setting setting = {row->path, row->standard, kind_names[row->kind], row->range, row->about, row->fixed};
+        const char *standard = *row->standard ? row->standard : "\"\"";
+        atoll_setting setting = {row->path, standard, kind_names[row->kind], row->range, row->about, row->fixed};
         visit(arg, &setting);
     }
 }

@@ -33,7 +33,7 @@ typedef struct atoll_config {
     uint32_t embedding_dim;        /* embedding.dim: 256; 16..4096, a multiple of 8; fixed */
     char embedding_url[ATOLL_URL_MAX_BYTES];               /* embedding.url: "" */
     char embedding_model[ATOLL_EMBEDDING_MODEL_MAX_BYTES]; /* embedding.model: ""; fixed */
-    char embedding_key_env[ATOLL_KEY_ENV_MAX_BYTES];       /* embedding.key_env: "", or ATOLL_EMBEDDING_KEY… */
+    char embedding_key_env[ATOLL_KEY_ENV_MAX_BYTES];       /* embedding.key_env: "" or ATOLL_EMBEDDING_KEY… */
     uint32_t embedding_batch;           /* embedding.batch: 256; 1..2048 */
     int64_t embedding_timeout_ms;       /* embedding.timeout: "30s"; 1s..10m; of a call for learning */
     int64_t embedding_ask_timeout_ms;   /* embedding.ask_timeout: "2s"; 1s..60s; of a call for a prediction */
@@ -67,8 +67,8 @@ void atoll_config_defaults(atoll_config *config);
  * Merges a JSON object over `config`. ATOLL_INVALID_JSON, ATOLL_INVALID_UTF8, ATOLL_UNKNOWN_KEY, ATOLL_INVALID_VALUE,
  * ATOLL_OUT_OF_RANGE, ATOLL_INVALID_CRON, ATOLL_NO_MEMORY; the error names the setting by its path, and `config` is
  * then as before. Settings that the contract names and that have one value so far (routing.granularity "record") take
- * that value and refuse others with ATOLL_UNSUPPORTED. The source "http" needs a url and a model, which other sources do
- * not take.
+ * that value and refuse others with ATOLL_UNSUPPORTED. The source "http" needs a url and a model, which other sources
+ * do not take.
  */
 atoll_status atoll_config_merge(atoll_config *config, const char *json, size_t bytes, atoll_error *error);
 
@@ -81,7 +81,7 @@ char *atoll_config_print(const atoll_config *config);
 /* A row of the table, for documentation and for the test that compares the two. */
 typedef struct atoll_setting {
     const char *path;     /* "routing.top_k" */
-    const char *standard; /* the default as text, without quotes: "2" */
+    const char *standard; /* the default as text, without quotes unless it is empty: "2" */
     const char *kind;     /* "integer", "number", "word", "duration", "cron", "text" */
     const char *range;    /* what it takes: "1..16" */
     const char *about;    /* one line */

@@ -18,7 +18,10 @@ enum {
     COMMIT_BYTES = 8,
     VECTOR_KEY_BYTES = 1 + HASH_BYTES,
     USE_KEY_BYTES = 1 + COMMIT_BYTES + HASH_BYTES,
-    TRIM_AT_ONCE = 512 /* dropped in one transaction */
+    TRIM_AT_ONCE = 512, /* dropped in one transaction */
+    PAGE_BYTES = 4096,
+    INLINE_MOST_BYTES = 2000, /* a longer value has pages of its own */
+    NODE_BYTES = 16           /* what a key costs besides itself */
 };
 
 static const char kind[] = "atollemb";
@@ -242,7 +245,15 @@ uint64_t atoll_embeddings_count(atoll_embeddings *embeddings)
     return atoll_lmdb_count(embeddings->db) / 2;
 }
 
+/* Reckoned from their number, with pages two thirds full. The pages themselves are no measure: where keys are hashes,
+ * dropping some frees hardly a page until most are gone, and so would go on too long. */
 uint64_t atoll_embeddings_bytes(atoll_embeddings *embeddings)
 {
-    return atoll_lmdb_bytes_used(embeddings->db);
+    uint64_t long_bytes = 0, value_bytes = sizeof(head) + embeddings->dim * sizeof(uint16_t);
+    if (value_bytes > INLINE_MOST_BYTES) {
+        long_bytes = (value_bytes + NODE_BYTES + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+        value_bytes = 0;
+    }
+    uint64_t short_bytes = value_bytes + VECTOR_KEY_BYTES + USE_KEY_BYTES + 2 * NODE_BYTES;
+    return atoll_embeddings_count(embeddings) * (long_bytes + short_bytes * 3 / 2);
 }

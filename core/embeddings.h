@@ -59,6 +59,6 @@ atoll_status atoll_embeddings_put(atoll_embeddings *embeddings, const atoll_embe
 atoll_status atoll_embeddings_trim(atoll_embeddings *embeddings, uint64_t commit, uint64_t bytes, atoll_error *error);
 
 uint64_t atoll_embeddings_count(atoll_embeddings *embeddings);
-uint64_t atoll_embeddings_bytes(atoll_embeddings *embeddings); /* of the pages that hold something */
+uint64_t atoll_embeddings_bytes(atoll_embeddings *embeddings); /* on disk, about */
 
 #endif

@@ -114,6 +114,14 @@ void atoll_encoder_embed(const atoll_encoder *encoder, atoll_encoded *out)
     atoll_normalise(out->embedding, dim);
 }
 
+bool atoll_encoder_lacks(const atoll_encoder *encoder, const float *embedding)
+{
+    bool lacks = encoder->outside;
+    for (uint32_t i = 0; lacks && i < encoder->embedding_dim; i++)
+        lacks = embedding[i] == 0;
+    return lacks;
+}
+
 static atoll_status learn_vector(atoll_pager *pager, atoll_encoder *encoder, const float *vector, atoll_error *error)
 {
     encoder->vectors++;

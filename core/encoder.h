@@ -53,14 +53,17 @@ atoll_status atoll_encoder_set_vector(atoll_pager *pager, atoll_encoder *encoder
 /* Features of terms: tf-idf as core/features.h tells, in the order that atoll_encoded tells. */
 void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms, atoll_encoded *out);
 
-/* Scales a vector of vector_dim floats: (v - mean) / deviation, clipped to ±ATOLL_SCALE_CLIP. An embedding from outside
- * is also left in out->embedding, at unit length. */
+/* Scales a vector of vector_dim floats: (v - mean) / deviation, clipped to ±ATOLL_SCALE_CLIP. An embedding from
+ * outside is also left in out->embedding, at unit length. */
 #define ATOLL_SCALE_CLIP 4.0f
 void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atoll_encoded *out);
 
 /* The embedding of what weigh and scale left in `out`: projections of both parts, each of unit length, summed. Where
  * embeddings come from outside it is what scale left, or zeros without a vector. */
 void atoll_encoder_embed(const atoll_encoder *encoder, atoll_encoded *out);
+
+/* Whether this is the embedding of a record that has none from outside: it is near nothing. */
+bool atoll_encoder_lacks(const atoll_encoder *encoder, const float *embedding);
 
 /* Learns from one record's terms (0 for none) and vector (NULL for none). */
 atoll_status atoll_encoder_learn(atoll_pager *pager, atoll_encoder *encoder, const atoll_term *term, uint32_t terms,

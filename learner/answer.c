@@ -87,7 +87,7 @@ atoll_status atoll_step_find_contexts(atoll_hand *h, const atoll_state *state, f
     atoll_status status = most ? atoll_index_search_live(state->index, queries, count, found, error) : ATOLL_OK;
     atoll_memory_view view = atoll_memory_freeze(state->memory);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
-        atoll_context_limit(&found[i], most);
+        atoll_context_limit(&found[i], atoll_encoder_lacks(&state->model.encoder, embedding[i]) ? 0 : most);
         atoll_context_fill(&view, &found[i], except[i], context[i]);
     }
     return status;

@@ -267,6 +267,7 @@ static atoll_status route_chunk(const asking *a, const atoll_record *records, co
 
 static atoll_status find_neighbours(const asking *a, const float *queries, uint32_t count, atoll_error *error)
 {
+    const atoll_encoder *encoder = &a->published->model->encoder;
     uint32_t most = a->published->model->config.neighbours;
     atoll_status status = ATOLL_OK;
     if (most) {
@@ -275,7 +276,8 @@ static atoll_status find_neighbours(const asking *a, const float *queries, uint3
         atoll_index_leave(view);
     }
     for (uint32_t i = 0; i < count; i++)
-        atoll_context_limit(&a->asker->neighbours[i], most);
+        atoll_context_limit(&a->asker->neighbours[i],
+                            atoll_encoder_lacks(encoder, queries + (size_t)i * encoder->embedding_dim) ? 0 : most);
     return status;
 }
 
@@ -320,4 +322,20 @@ atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, c
         status = ask_chunk(&a, records + at, count - at < CHUNK ? count - at : CHUNK, at, each, arg, error);
     atoll_learner_leave(learner, ticket);
     return status;
+}
+
+bool atoll_learner_embeds(const atoll_learner *learner)
+{
+    return learner->embedder != NULL;
+}
+
+atoll_status atoll_learner_embed(atoll_learner *learner, const atoll_slice *texts, uint32_t count,
+                                 atoll_embed_done done, void *arg, atoll_embedded **out, bool *later,
+                                 atoll_error *error)
+{
+    *out = NULL;
+    *later = false;
+    if (!learner->embedder)
+        return ATOLL_OK;
+    return atoll_embedder_ask(learner->embedder, texts, count, done, arg, out, later, error);
 }

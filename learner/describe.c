@@ -209,6 +209,8 @@ void atoll_learner_stats(atoll_learner *learner, atoll_stats *out)
     out->learn_seconds = (double)atomic_load(&learner->learn_ns) * 1e-9;
     out->journal_bytes = atoll_journal_bytes(learner->journal);
     out->state_bytes = atoll_store_bytes(learner->store);
+    if (learner->embedder)
+        atoll_embedder_stats(learner->embedder, &out->embedding);
     if (atomic_load(&learner->failed)) {
         pthread_mutex_lock(&learner->mutex);
         memcpy(out->failure, learner->failure, sizeof out->failure);
@@ -236,6 +238,8 @@ atoll_config atoll_learner_config(atoll_learner *learner)
     int ticket;
     atoll_config config = atoll_learner_enter(learner, &ticket)->model->config;
     atoll_learner_leave(learner, ticket);
+    if (learner->embedder)
+        atoll_embedder_present(learner->embedder, &config);
     return config;
 }
 

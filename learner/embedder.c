@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "core/clock.h"
+#include "core/half.h"
 #include "core/limits.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -41,6 +42,7 @@ static void note_success(atoll_embedder *e, atoll_embed_user user)
     pthread_mutex_lock(&e->mutex);
     bool was_down = e->health[user].failures > 0;
     e->health[user] = (atoll_embed_health){0};
+    e->last_failed = false;
     if (e->health[!user].failures) {
         e->health[!user].retry_at_ns = 0;
         pthread_cond_signal(&e->work);
@@ -63,6 +65,7 @@ void atoll_embed_failed(atoll_embedder *e, atoll_embed_user user, int64_t retry_
     if (first)
         health->down_since_ns = now;
     health->retry_at_ns = now + pause_ms * 1000000;
+    e->last_failed = true;
     snprintf(e->last_error, sizeof e->last_error, "%s", error->detail);
     pthread_mutex_unlock(&e->mutex);
     if (first)
@@ -100,11 +103,14 @@ static atoll_status run(fetching *f, const atoll_slice *texts, uint32_t count, f
                                     &f->failure, f->error);
 }
 
+/* Rounded as the store does it, so that an answer is the same before and after. */
 static void take(fetching *f, uint32_t from, uint32_t count)
 {
+    uint16_t half[ATOLL_EMBEDDING_MAX_DIM];
     for (uint32_t i = from; i < from + count; i++) {
         f->items[i].found = ATOLL_EMBEDDING_THERE;
-        memcpy(f->items[i].vector, f->out + (size_t)i * f->server.dim, f->server.dim * sizeof *f->out);
+        atoll_half_from_float(f->out + (size_t)i * f->server.dim, half, f->server.dim);
+        atoll_half_to_float(half, f->items[i].vector, f->server.dim);
     }
 }
 
@@ -341,8 +347,7 @@ void atoll_embedder_stats(atoll_embedder *embedder, atoll_embedding_stats *out)
                                    .cache_bytes = atoll_embeddings_bytes(embedder->store)};
     uint64_t last = atoll_journal_last(embedder->journal);
     pthread_mutex_lock(&embedder->mutex);
-    for (int user = 0; user < ATOLL_EMBED_USERS; user++)
-        out->down |= embedder->health[user].failures > 0;
+    out->down = embedder->last_failed || embedder->health[ATOLL_EMBED_AHEAD].failures > 0;
     out->pending = last > embedder->fetched ? last - embedder->fetched : 0;
     memcpy(out->last_error, embedder->last_error, sizeof out->last_error);
     pthread_mutex_unlock(&embedder->mutex);

@@ -35,6 +35,7 @@ struct atoll_embedder {
     bool stopping;
     atoll_config config;     /* of which only embedding.* is read */
     atoll_embed_health health[ATOLL_EMBED_USERS];
+    bool last_failed;        /* the last call of all */
     char last_error[ATOLL_ERROR_DETAIL_BYTES];
     uint64_t fetched, fetched_records; /* commit up to which all embeddings are durable; records up to its end */
     uint64_t learned_records;
@@ -45,7 +46,7 @@ struct atoll_embedder {
 };
 
 /*
- * Asks the server for `count` texts: fills items[i].vector and sets items[i].found. Texts that it refuses are asked for
+ * Asks the server for `count` texts: fills items[i].vector, in half precision, and sets items[i].found. Texts that it refuses are asked for
  * in ever smaller groups; a single one is cut in half until it passes, and where nothing of it does, while another
  * text does, the server has none for it. Keeps count, health and the last error.
  */

@@ -1,5 +1,5 @@
 /*
- * Inside a running model: what learner.c, writing.c, ask.c and describe.c share.
+ * Inside a running model: what learner.c, waiters.c, writing.c, ask.c and describe.c share.
  *
  * Threads. One learner thread is the only one to touch `state`. After a commit it publishes an atoll_published by one
  * atomic swap and retires the one before. Requests read the published one between atoll_reclaim_enter and leave: no
@@ -21,6 +21,7 @@
 #include "core/journal.h"
 #include "core/store.h"
 #include "learner/checkpoint.h"
+#include "learner/embedder.h"
 #include "learner/learner.h"
 #include "learner/state.h"
 #include "learner/trainer.h"
@@ -49,7 +50,7 @@ typedef struct atoll_outcome {
 typedef struct atoll_waiter {
     struct atoll_waiter *next;
     uint64_t version;
-    int64_t deadline_ns; /* monotonic; INT64_MAX for none */
+    int64_t since_ns, deadline_ns; /* monotonic; the deadline INT64_MAX for none */
     bool ordered;        /* that commit is an entry that governs, and its outcome this waiter's */
     atoll_ingested ingested;
     atoll_ingest_done ingest_done;
@@ -66,12 +67,14 @@ struct atoll_learner {
     atoll_trainer *trainer;
     atoll_journal *journal;
     atoll_store *store;
+    atoll_embedder *embedder; /* NULL for a model that makes its own embeddings */
     uint64_t loaded_epoch; /* of the checkpoint that was loaded, 0 without one */
     _Atomic(atoll_published *) published;
     atomic_bool stopping, failed;
     pthread_t thread, writer;
     bool writer_runs;
 
+    pthread_mutex_t configuring; /* so that the embedder and the journal see settings in the same order */
     pthread_mutex_t mutex;  /* over what follows, up to the next remark */
     pthread_cond_t changed; /* a checkpoint was taken or written */
     atoll_waiter *waiters;
@@ -100,13 +103,33 @@ atoll_footprint atoll_learner_footprint(const atoll_learner *learner, const atol
 const atoll_published *atoll_learner_enter(atoll_learner *learner, int *ticket);
 void atoll_learner_leave(atoll_learner *learner, int ticket);
 
+/* Of what is published. */
+uint64_t atoll_learner_version(atoll_learner *learner);
+
+/* ---- waiters.c ---- */
+
 /* Puts a waiter (a copy is made) in line, or calls it at once where its version is published. */
 atoll_status atoll_learner_enlist(atoll_learner *learner, const atoll_waiter *waiter, atoll_error *error);
+
+/* Takes the waiters out that are served by `version`, or late, or with `all` every one, and calls them. */
+void atoll_waiters_serve(atoll_learner *learner, uint64_t version, bool all);
+
+/* Whether somebody waits for `version` or an older one. */
+bool atoll_waiters_want(atoll_learner *learner, uint64_t version);
+
+/* Keeps what an entry led to, for the call that waits for it; takes over its array. */
+void atoll_waiters_keep(atoll_learner *learner, const atoll_outcome *outcome);
+
+/* For how long learning has waited for the embedding server, 0 where it does not; with the reason. */
+int64_t atoll_learner_stalled_ns(atoll_learner *learner, char why[ATOLL_ERROR_DETAIL_BYTES]);
+
+/* ---- writing.c ---- */
 
 /* Lets a label in: ATOLL_TOO_MANY_LABELS. With `add` false nothing is kept. */
 atoll_status atoll_learner_admit(atoll_learner *learner, atoll_slice label, bool add, atoll_error *error);
 
-/* Lets in what the model knows, and what the journal holds behind it: labels and the dimension of vectors. */
-atoll_status atoll_learner_admit_known(atoll_learner *learner, atoll_error *error);
+/* Lets in what the model knows, and what the journal holds behind it: labels and the dimension of vectors. `newest`
+ * becomes the configuration as it will be once all is learned. */
+atoll_status atoll_learner_admit_known(atoll_learner *learner, atoll_config *newest, atoll_error *error);
 
 #endif

@@ -38,133 +38,14 @@ void atoll_learner_leave(atoll_learner *learner, int ticket)
     atoll_reclaim_leave(learner->state.reclaim, ticket);
 }
 
-/* ---- waiters ---- */
-
-/* The outcome of a commit, if one is kept; under the mutex. */
-static atoll_outcome *outcome_of(atoll_learner *learner, uint64_t commit)
-{
-    for (int i = 0; i < ATOLL_OUTCOMES; i++)
-        if (learner->outcomes[i].commit == commit)
-            return &learner->outcomes[i];
-    return NULL;
-}
-
-static void tell(atoll_learner *learner, const atoll_waiter *w, atoll_status status, const char *why)
-{
-    atoll_error error = {.status = status};
-    snprintf(error.detail, sizeof error.detail, "%s", why);
-    if (w->ingest_done) {
-        w->ingest_done(w->arg, status, &w->ingested, &error);
-        return;
-    }
-    pthread_mutex_lock(&learner->mutex);
-    atoll_outcome *kept = status == ATOLL_OK && w->ordered ? outcome_of(learner, w->version) : NULL;
-    atoll_outcome outcome = kept ? *kept : (atoll_outcome){.error = error};
-    if (kept)
-        kept->pruned = NULL;
-    pthread_mutex_unlock(&learner->mutex);
-    if (w->prune_done)
-        w->prune_done(w->arg, outcome.error.status, outcome.pruned, outcome.count, w->version, &outcome.error);
-    else
-        w->wait_done(w->arg, outcome.error.status, &outcome.error);
-    free(outcome.pruned);
-}
-
-static uint64_t published_version(atoll_learner *learner)
-{
-    int ticket;
-    uint64_t version = atoll_learner_enter(learner, &ticket)->model->version;
-    atoll_learner_leave(learner, ticket);
-    return version;
-}
-
-/* Takes the waiters out that are served by `version`, or late, or with `all` every one, and calls them. */
-static void serve_waiters(atoll_learner *learner, uint64_t version, bool all)
-{
-    int64_t now = atoll_clock_monotonic_ns();
-    atoll_waiter *ready = NULL;
-    pthread_mutex_lock(&learner->mutex);
-    for (atoll_waiter **place = &learner->waiters; *place;) {
-        atoll_waiter *w = *place;
-        if (w->version <= version || w->deadline_ns <= now || all) {
-            *place = w->next;
-            w->next = ready;
-            ready = w;
-        } else {
-            place = &w->next;
-        }
-    }
-    pthread_mutex_unlock(&learner->mutex);
-    while (ready) {
-        atoll_waiter *w = ready;
-        ready = w->next;
-        if (w->version <= version)
-            tell(learner, w, ATOLL_OK, "");
-        else if (all && atomic_load(&learner->failed))
-            tell(learner, w, ATOLL_INTERNAL, "learning has stopped; see the model's stats");
-        else if (all)
-            tell(learner, w, ATOLL_SHUTTING_DOWN, "the model is being closed");
-        else
-            tell(learner, w, ATOLL_TIMEOUT, "the version was not reached in time");
-        free(w);
-    }
-}
-
-atoll_status atoll_learner_enlist(atoll_learner *learner, const atoll_waiter *waiter, atoll_error *error)
-{
-    atoll_waiter *w = malloc(sizeof *w);
-    if (!w)
-        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to wait");
-    *w = *waiter;
-    pthread_mutex_lock(&learner->mutex);
-    bool late = published_version(learner) >= w->version;
-    bool closed = atomic_load(&learner->stopping) || atomic_load(&learner->failed);
-    if (!late && !closed) {
-        w->next = learner->waiters;
-        learner->waiters = w;
-        w = NULL;
-    }
-    pthread_mutex_unlock(&learner->mutex);
-    if (!w) {
-        atoll_journal_wake(learner->journal);
-        return ATOLL_OK;
-    }
-    if (late)
-        tell(learner, w, ATOLL_OK, "");
-    else if (atomic_load(&learner->failed))
-        tell(learner, w, ATOLL_INTERNAL, "learning has stopped; see the model's stats");
-    else
-        tell(learner, w, ATOLL_SHUTTING_DOWN, "the model is being closed");
-    free(w);
-    return ATOLL_OK;
-}
-
-static bool awaited(atoll_learner *learner, uint64_t version)
-{
-    bool found = false;
-    pthread_mutex_lock(&learner->mutex);
-    for (const atoll_waiter *w = learner->waiters; w && !found; w = w->next)
-        found = w->version <= version;
-    pthread_mutex_unlock(&learner->mutex);
-    return found;
-}
-
-static void keep_outcome(atoll_learner *learner, const atoll_outcome *outcome)
-{
-    pthread_mutex_lock(&learner->mutex);
-    atoll_outcome *place = &learner->outcomes[learner->next_outcome++ % ATOLL_OUTCOMES];
-    free(place->pruned);
-    *place = *outcome;
-    pthread_mutex_unlock(&learner->mutex);
-}
-
 /* ---- learning one entry ---- */
 
 static atoll_status learn_records(atoll_learner *learner, const atoll_entry *entry, atoll_error *error)
 {
     atoll_record *records = malloc((entry->records + 1) * sizeof *records);
-    /* Vectors are copied out of the entry; those of one entry have at most its bytes. */
-    float *vectors = malloc(entry->bytes + ATOLL_VECTOR_MAX_DIM * sizeof *vectors), *space = vectors;
+    /* Vectors are copied out of the entry; those of one entry have at most its bytes. Embeddings come behind them. */
+    size_t embedded = learner->embedder ? (size_t)entry->records * learner->state.model.config.embedding_dim : 0;
+    float *vectors = malloc(entry->bytes + (ATOLL_VECTOR_MAX_DIM + embedded) * sizeof *vectors), *space = vectors;
     atoll_status status = records && vectors ? ATOLL_OK : atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn");
     size_t at = 0;
     for (uint32_t i = 0; i < entry->records && status == ATOLL_OK; i++) {
@@ -175,6 +56,8 @@ static atoll_status learn_records(atoll_learner *learner, const atoll_entry *ent
         at += used;
         space += records[i].vector ? records[i].vector_dim : 0;
     }
+    if (status == ATOLL_OK && learner->embedder)
+        status = atoll_embedder_fill(learner->embedder, records, entry->records, space, error);
     if (status == ATOLL_OK)
         status = atoll_trainer_learn(learner->trainer, &learner->state, records, entry->records, entry->commit,
                                      entry->first_seq, entry->time_ms, error);
@@ -203,7 +86,7 @@ static atoll_status learn_prune(atoll_learner *learner, const atoll_entry *entry
         atoll_log(ATOLL_LOG_INFO, "expert_archived", "expert", ATOLL_UINT(outcome.pruned[i].id), "reason",
                   ATOLL_TEXT(outcome.pruned[i].reason), NULL);
     }
-    keep_outcome(learner, &outcome);
+    atoll_waiters_keep(learner, &outcome);
     return status;
 }
 
@@ -221,7 +104,7 @@ static atoll_status learn_restore(atoll_learner *learner, const atoll_entry *ent
     atoll_outcome outcome = {.commit = entry->commit};
     outcome.error.status =
         atoll_pruning_restore(&learner->state, id, entry->commit, entry->time_ms, &outcome.error);
-    keep_outcome(learner, &outcome);
+    atoll_waiters_keep(learner, &outcome);
     return ATOLL_OK;
 }
 
@@ -317,6 +200,8 @@ static void end_checkpoint(atoll_learner *learner, pace *p, bool wait)
         uint64_t commit = atoll_checkpoint_commit(done);
         atomic_store(&learner->checkpoint_commit, commit);
         atomic_fetch_add(&learner->checkpoints, 1);
+        if (learner->embedder)
+            atoll_embedder_covered(learner->embedder, commit);
         if (atoll_journal_bytes(learner->journal) > learner->state.model.config.journal_keep_bytes)
             atoll_journal_trim(learner->journal, commit);
     }
@@ -333,7 +218,7 @@ static void take_checkpoint(atoll_learner *learner, pace *p)
     atoll_checkpoint *checkpoint;
     p->taken_ns = atoll_clock_monotonic_ns();
     p->records = learner->state.model.records;
-    if ((published_version(learner) < learner->state.model.version && atoll_publish(learner, &error)) ||
+    if ((atoll_learner_version(learner) < learner->state.model.version && atoll_publish(learner, &error)) ||
         atoll_checkpoint_take(&learner->state, p->since, &checkpoint, &error)) {
         atoll_log(ATOLL_LOG_ERROR, "checkpoint_failed", "error", ATOLL_TEXT(error.detail), NULL);
         return;
@@ -380,7 +265,7 @@ static void fail_learning(atoll_learner *learner, uint64_t commit, const atoll_e
     pthread_mutex_unlock(&learner->mutex);
     atoll_log(ATOLL_LOG_ERROR, "learning_stopped", "commit", ATOLL_UINT(commit), "error", ATOLL_TEXT(error->detail),
               NULL);
-    serve_waiters(learner, published_version(learner), true);
+    atoll_waiters_serve(learner, atoll_learner_version(learner), true);
 }
 
 /* While there is nothing to learn: frees what the last commits replaced, and gives memory back to the system. */
@@ -393,7 +278,7 @@ static void rest(atoll_learner *learner, pace *p)
         return;
     }
     /* Nothing has changed since the version that is published, so nothing retired is part of it. */
-    if (published_version(learner) == learner->state.model.version)
+    if (atoll_learner_version(learner) == learner->state.model.version)
         atoll_reclaim_advance(learner->state.reclaim);
     if (records - p->trimmed < TRIM_RECORDS)
         return;
@@ -401,13 +286,27 @@ static void rest(atoll_learner *learner, pace *p)
     malloc_trim(0);
 }
 
-/* Learns up to `last`, publishing when it is time. */
+static atoll_status publish_and_serve(atoll_learner *learner, pace *p, atoll_error *error)
+{
+    atoll_status status = atoll_publish(learner, error);
+    if (status == ATOLL_OK) {
+        p->published_ns = atoll_clock_monotonic_ns();
+        atoll_waiters_serve(learner, learner->state.model.version, false);
+    }
+    return status;
+}
+
+/* Learns up to `last`, or to where embeddings are missing, publishing when it is time. */
 static atoll_status catch_up(atoll_learner *learner, uint64_t last, pace *p, uint8_t **buffer, size_t *capacity,
                              atoll_error *error)
 {
     atoll_state *state = &learner->state;
     while (state->model.version < last && !atomic_load(&learner->stopping)) {
         atoll_entry entry;
+        if (learner->embedder &&
+            !atoll_embedder_await(learner->embedder, state->model.version + 1, state->model.records, WAIT_MS))
+            return atoll_learner_version(learner) == state->model.version ? ATOLL_OK
+                                                                            : publish_and_serve(learner, p, error);
         int64_t start = atoll_clock_monotonic_ns();
         atoll_status status =
             atoll_journal_read(learner->journal, state->model.version + 1, buffer, capacity, &entry, error);
@@ -415,13 +314,10 @@ static atoll_status catch_up(atoll_learner *learner, uint64_t last, pace *p, uin
             return status;
         int64_t now = atoll_clock_monotonic_ns();
         atomic_fetch_add(&learner->learn_ns, (uint64_t)(now - start));
-        if (state->model.version == last || awaited(learner, state->model.version) ||
-            now - p->published_ns > PUBLISH_EVERY_MS * 1000000LL) {
-            if ((status = atoll_publish(learner, error)))
-                return status;
-            p->published_ns = now;
-            serve_waiters(learner, state->model.version, false);
-        }
+        if ((state->model.version == last || atoll_waiters_want(learner, state->model.version) ||
+             now - p->published_ns > PUBLISH_EVERY_MS * 1000000LL) &&
+            (status = publish_and_serve(learner, p, error)))
+            return status;
         maybe_checkpoint(learner, p);
     }
     return ATOLL_OK;
@@ -443,7 +339,7 @@ static void *learn(void *arg)
         bool idle = last == learner->state.model.version; /* nothing came for as long as it waited */
         if (!atomic_load(&learner->failed) && catch_up(learner, last, &p, &buffer, &capacity, &error))
             fail_learning(learner, learner->state.model.version + 1, &error);
-        serve_waiters(learner, published_version(learner), false);
+        atoll_waiters_serve(learner, atoll_learner_version(learner), false);
         if (atomic_load(&learner->failed))
             continue;
         maybe_checkpoint(learner, &p);
@@ -455,7 +351,7 @@ static void *learn(void *arg)
         take_checkpoint(learner, &p);
         end_checkpoint(learner, &p, true);
     }
-    serve_waiters(learner, published_version(learner), true);
+    atoll_waiters_serve(learner, atoll_learner_version(learner), true);
     free(buffer);
     return NULL;
 }
@@ -541,6 +437,18 @@ static atoll_status open_stores(atoll_learner *learner, const char *path, size_t
     return atoll_journal_open(folder, &options, &learner->journal, error);
 }
 
+static atoll_status open_embedder(atoll_learner *learner, const char *path, const atoll_config *newest,
+                                  size_t map_bytes, atoll_error *error)
+{
+    char folder[4096];
+    const atoll_model *model = &learner->state.model;
+    if (newest->embedding_source != ATOLL_EMBEDDING_HTTP)
+        return ATOLL_OK;
+    snprintf(folder, sizeof folder, "%s/embeddings", path);
+    return atoll_embedder_open(folder, newest, map_bytes, learner->journal, model->version, model->records,
+                               &learner->embedder, error);
+}
+
 /* Everything that can fail before the threads run. */
 static atoll_status prepare(atoll_learner *learner, const char *path, const atoll_config *config, size_t map_bytes,
                             atoll_error *error)
@@ -563,7 +471,9 @@ static atoll_status prepare(atoll_learner *learner, const char *path, const atol
         return atoll_fail(error, ATOLL_DAMAGED, "the journal begins at commit %llu, but the checkpoint ends at %llu",
                           (unsigned long long)atoll_journal_first(learner->journal),
                           (unsigned long long)learner->state.model.version);
-    if ((status = atoll_learner_admit_known(learner, error)))
+    atoll_config newest = learner->state.model.config;
+    if ((status = atoll_learner_admit_known(learner, &newest, error)) ||
+        (status = open_embedder(learner, path, &newest, map_bytes, error)))
         return status;
     learner->trainer = atoll_trainer_new(NICENESS);
     if (!learner->trainer)
@@ -573,6 +483,7 @@ static atoll_status prepare(atoll_learner *learner, const char *path, const atol
 
 static void dismantle(atoll_learner *learner)
 {
+    atoll_embedder_close(learner->embedder);
     atoll_journal_close(learner->journal);
     atoll_store_close(learner->store);
     if (atomic_load(&learner->published))
@@ -584,6 +495,7 @@ static void dismantle(atoll_learner *learner)
     free(learner->admitted);
     pthread_cond_destroy(&learner->changed);
     pthread_mutex_destroy(&learner->mutex);
+    pthread_mutex_destroy(&learner->configuring);
     free(learner);
 }
 
@@ -596,6 +508,7 @@ atoll_status atoll_learner_open(const char *path, const atoll_config *config, si
     atoll_learner *learner = calloc(1, sizeof *learner);
     if (!learner)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a model");
+    pthread_mutex_init(&learner->configuring, NULL);
     pthread_mutex_init(&learner->mutex, NULL);
     pthread_cond_init(&learner->changed, NULL);
     if ((status = prepare(learner, path, config, map_bytes, error))) {

@@ -101,18 +101,6 @@ void atoll_asker_free(atoll_asker *asker);
 /* Called with each prediction in order. */
 typedef void (*atoll_predicted)(void *arg, uint32_t record, const atoll_prediction *prediction);
 
-/*
- * Embeds `count` texts (data NULL: not wanted): from what is stored, and the rest by asking the server, within a short
- * time. With *later, `done` comes with the block; without, *out is it, NULL for a model that makes its own embeddings.
- * ATOLL_TOO_MANY_RECORDS over ATOLL_EMBEDDED_MAX_VALUES, ATOLL_SHUTTING_DOWN.
- */
-atoll_status atoll_learner_embed(atoll_learner *learner, const atoll_slice *texts, uint32_t count,
-                                 atoll_embed_done done, void *arg, atoll_embedded **out, bool *later,
-                                 atoll_error *error);
-
-/* Whether the model takes embeddings from a server. */
-bool atoll_learner_embeds(const atoll_learner *learner);
-
 /* Predicts `count` checked records with one snapshot, whose version goes to *version; `top` labels each, from 1 to
  * ATOLL_TOP_MAX. */
 atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, const atoll_record *records,

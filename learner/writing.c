@@ -8,7 +8,9 @@
 #include "learner/inside.h"
 #include "learner/pruning.h"
 
-enum { BACKLOG_COMMITS = 4096 }; /* durable and not yet learned; beyond it ingest is refused for a while */
+/* Durable and not yet learned; beyond it ingest is refused for a while. While an embedding server is down, records are
+ * taken for much longer: the journal is there to wait. */
+enum { BACKLOG_COMMITS = 4096, OUTAGE_COMMITS = 64 * BACKLOG_COMMITS };
 
 /* ---- at the door ---- */
 
@@ -47,10 +49,13 @@ static atoll_status settle_dimension(atoll_learner *learner, const atoll_record 
 }
 
 /* One entry that waits to be learned. */
-static atoll_status admit_entry(atoll_learner *learner, const atoll_entry *entry, float *vector, atoll_error *error)
+static atoll_status admit_entry(atoll_learner *learner, const atoll_entry *entry, float *vector,
+                                atoll_config *newest, atoll_error *error)
 {
     atoll_status status = ATOLL_OK;
     size_t at = 0;
+    if (entry->kind == ATOLL_ENTRY_CONFIG)
+        return atoll_config_merge(newest, (const char *)entry->payload, entry->bytes, error);
     if (entry->kind != ATOLL_ENTRY_RECORDS)
         return ATOLL_OK;
     atomic_fetch_add(&learner->taken, entry->records);
@@ -65,7 +70,7 @@ static atoll_status admit_entry(atoll_learner *learner, const atoll_entry *entry
     return status;
 }
 
-atoll_status atoll_learner_admit_known(atoll_learner *learner, atoll_error *error)
+atoll_status atoll_learner_admit_known(atoll_learner *learner, atoll_config *newest, atoll_error *error)
 {
     const atoll_names *labels = &learner->state.labels;
     uint8_t *buffer = NULL;
@@ -78,14 +83,16 @@ atoll_status atoll_learner_admit_known(atoll_learner *learner, atoll_error *erro
         status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for labels");
     for (uint32_t i = 0; i < labels->count && status == ATOLL_OK; i++)
         status = atoll_learner_admit(learner, (atoll_slice){labels->name[i], strlen(labels->name[i])}, true, error);
-    atomic_store(&learner->vector_dim, learner->state.model.encoder.vector_dim);
+    const atoll_model *model = &learner->state.model;
+    uint32_t vector_dim = model->encoder.outside ? model->config.embedding_dim : model->encoder.vector_dim;
+    atomic_store(&learner->vector_dim, vector_dim);
     atomic_store(&learner->taken, learner->state.model.records);
     uint64_t last = atoll_journal_last(learner->journal);
     for (uint64_t commit = learner->state.model.version + 1; commit <= last && status == ATOLL_OK; commit++) {
         atoll_entry entry;
         status = atoll_journal_read(learner->journal, commit, &buffer, &capacity, &entry, error);
         if (status == ATOLL_OK)
-            status = admit_entry(learner, &entry, vector, error);
+            status = admit_entry(learner, &entry, vector, newest, error);
     }
     free(buffer);
     free(vector);
@@ -166,6 +173,7 @@ static void written(void *arg, atoll_status status, const atoll_receipt *receipt
 static atoll_status check_room(atoll_learner *learner, uint32_t count, atoll_error *error)
 {
     int ticket;
+    char why[ATOLL_ERROR_DETAIL_BYTES];
     if (atomic_load(&learner->stopping))
         return atoll_fail(error, ATOLL_SHUTTING_DOWN, "the model is being closed");
     if (atomic_load(&learner->failed))
@@ -178,7 +186,7 @@ static atoll_status check_room(atoll_learner *learner, uint32_t count, atoll_err
     double growth_bytes = p->growth_bytes;
     atoll_learner_leave(learner, ticket);
     uint64_t waiting = taken > learned ? taken - learned : 0;
-    if (behind > BACKLOG_COMMITS)
+    if (behind > BACKLOG_COMMITS && (behind > OUTAGE_COMMITS || !atoll_learner_stalled_ns(learner, why)))
         return atoll_fail(error, ATOLL_BUSY, "%llu commits wait to be learned", (unsigned long long)behind);
     if (bytes > budget)
         return atoll_fail(error, ATOLL_BUSY, "the model holds %llu bytes of its budget_bytes %llu",
@@ -342,7 +350,11 @@ atoll_status atoll_learner_configure(atoll_learner *learner, const atoll_config 
     if (!json)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a configuration");
     order o = {.learner = learner, .wait_done = done, .arg = arg};
+    pthread_mutex_lock(&learner->configuring);
     status = give_order(learner, ATOLL_ENTRY_CONFIG, json, strlen(json), &o, error);
+    if (status == ATOLL_OK && learner->embedder)
+        atoll_embedder_configure(learner->embedder, config);
+    pthread_mutex_unlock(&learner->configuring);
     free(json);
     return status;
 }

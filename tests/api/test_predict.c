@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "tests/api/harness.h"
+#include "tests/support/embedding_server.h"
 
 #define PREDICT "/v1/models/m/predict"
 
@@ -270,11 +271,88 @@ static void too_many_answers_are_refused(void **state)
     free(body);
 }
 
+/* ---- embeddings from a server ---- */
+
+static void put_model(const harness *h, const embedding_server *server)
+{
+    char config[256];
+    snprintf(config, sizeof config,
+             "{\"embedding\":{\"source\":\"http\",\"url\":\"%s\",\"model\":\"fake\",\"dim\":16}}", server->url);
+    http_reply reply = expect(h, "PUT", "/v1/models/e", JSON, config, 201);
+    http_free(&reply);
+    reply = expect(h, "POST", "/v1/models/e/ingest?wait=trained", NDJSON,
+                   "{\"text\":\"red fox runs\",\"label\":\"animal\",\"id\":\"fox\"}\n"
+                   "{\"text\":\"tall oak stands\",\"label\":\"plant\",\"id\":\"oak\"}\n", 200);
+    http_free(&reply);
+}
+
+static void embeddings_from_a_server_are_asked_for_once(void **state)
+{
+    harness *h = *state;
+    embedding_server server;
+    embedding_server_start(&server, 16);
+    put_model(h, &server);
+    assert_int_equal(server.texts, 2);
+    static const char body[] = "{\"text\":\"red fox\"}\n{\"text\":\"\"}\n\n"
+                               "{\"vector\":[1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}\n"
+                               "{\"text\":\"red fox runs\"}\n{\"text\":\"tall oak\"}\n";
+    for (int i = 0; i < 2; i++) {
+        http_reply reply = expect(h, "POST", "/v1/models/e/predict?explain=true", NDJSON, body, 200);
+        assert_has(&reply, "{\"line\":2,\"code\":\"empty_text\"");
+        assert_has(&reply, "\"neighbours\":[{\"id\":\"fox\"");
+        assert_has(&reply, "\"neighbours\":[{\"id\":\"oak\"");
+        assert_int_equal(count(reply.body, "degraded"), 0);
+        assert_int_equal(count(reply.body, "\n"), 5);
+        http_free(&reply);
+        assert_int_equal(server.texts, 4);
+    }
+    http_reply reply = expect(h, "GET", "/v1/models/e/stats", NULL, NULL, 200);
+    assert_has(&reply, "\"embedding\":{\"state\":\"ok\",\"last_error\":null,\"pending\":0");
+    http_free(&reply);
+    embedding_server_stop(&server);
+}
+
+static void without_the_server_answers_say_that_they_are_degraded(void **state)
+{
+    harness *h = *state;
+    embedding_server server;
+    embedding_server_start(&server, 16);
+    put_model(h, &server);
+    embedding_server_stop(&server);
+    for (int i = 0; i < 2; i++) {
+        http_reply reply = expect(h, "POST", "/v1/models/e/predict", JSON,
+                                  "{\"records\":[{\"text\":\"oak tall\"},{\"text\":\"red fox runs\"}],"
+                                  "\"explain\":true}", 200);
+        assert_has(&reply, "\"degraded\":\"embedding_unreachable\"");
+        assert_int_equal(count(reply.body, "degraded"), 1);
+        assert_int_equal(count(reply.body, "\"neighbours\":[]"), 1);
+        assert_int_equal(count(reply.body, "\"label\":null"), 0);
+        http_free(&reply);
+    }
+    http_reply reply = expect(h, "GET", "/healthz", NULL, NULL, 200);
+    assert_has(&reply, "\"without_embeddings\":[{\"model\":\"e\"");
+    http_free(&reply);
+    reply = expect(h, "GET", "/metrics", NULL, NULL, 200);
+    assert_has(&reply, "atoll_embedding_down{model=\"e\"} 1");
+    http_free(&reply);
+    embedding_server_again(&server);
+    server.mode = EMBEDDING_REFUSING;
+    reply = expect(h, "PUT", "/v1/models/e", JSON, "{\"embedding\":{\"batch\":8}}", 200); /* ends the pause */
+    http_free(&reply);
+    reply = expect(h, "POST", "/v1/models/e/predict", JSON, "{\"records\":[{\"text\":\"refuse fox\"}]}", 200);
+    assert_has(&reply, "\"degraded\":\"embedding_refused\"");
+    http_free(&reply);
+    embedding_server_stop(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_answer_has_the_contract_s_members, setup, harness_teardown),
         cmocka_unit_test_setup_teardown(explain_shows_neighbours, setup, harness_teardown),
+        cmocka_unit_test_setup_teardown(embeddings_from_a_server_are_asked_for_once, harness_setup, harness_teardown),
+        cmocka_unit_test_setup_teardown(without_the_server_answers_say_that_they_are_degraded, harness_setup,
+                                        harness_teardown),
         cmocka_unit_test_setup_teardown(top_bounds_the_labels, setup, harness_teardown),
         cmocka_unit_test_setup_teardown(a_line_is_answered_by_a_line, setup, harness_teardown),
         cmocka_unit_test_setup_teardown(large_batches_keep_their_order, setup, harness_teardown),

@@ -22,7 +22,15 @@ static void has_the_defaults_of_the_contract(void **state)
     (void)state;
     atoll_config config = defaults();
     assert_int_equal(config.feature_buckets, 1048576);
+    assert_int_equal(config.embedding_source, ATOLL_EMBEDDING_HASH);
     assert_int_equal(config.embedding_dim, 256);
+    assert_string_equal(config.embedding_url, "");
+    assert_string_equal(config.embedding_model, "");
+    assert_string_equal(config.embedding_key_env, "");
+    assert_int_equal(config.embedding_batch, 256);
+    assert_int_equal(config.embedding_timeout_ms, 30000);
+    assert_int_equal(config.embedding_ask_timeout_ms, 2000);
+    assert_int_equal(config.embedding_cache_bytes, 1073741824);
     assert_int_equal(config.gate, 0);
     assert_int_equal(config.top_k, 2);
     assert_true(config.capacity_factor == 1.2f);
@@ -44,7 +52,9 @@ static void has_the_defaults_of_the_contract(void **state)
 }
 
 static const char all_changed[] =
-    "{\"features\":{\"buckets\":4096},\"embedding\":{\"source\":\"hash\",\"dim\":64},"
+    "{\"features\":{\"buckets\":4096},\"embedding\":{\"source\":\"http\",\"dim\":64,"
+    "\"url\":\"https://embed.example:8443/v1\",\"model\":\"some/model 1\",\"key_env\":\"ATOLL_EMBEDDING_KEY_2\","
+    "\"batch\":32,\"timeout\":\"1m\",\"ask_timeout\":\"5s\",\"cache_bytes\":2097152},"
     "\"routing\":{\"granularity\":\"record\",\"gate\":\"domain\",\"top_k\":3,\"capacity_factor\":1.75,"
     "\"overflow\":\"drop\"},\"experts\":{\"hidden\":32,\"shared_hidden\":96,\"max\":7,\"precision\":\"q4\"},"
     "\"memory\":{\"exemplars\":3000,\"replays\":0},\"retrieval\":{\"neighbours\":5},"
@@ -59,7 +69,15 @@ static void merges_every_setting(void **state)
     atoll_error error;
     assert_int_equal(atoll_config_merge(&config, all_changed, strlen(all_changed), &error), ATOLL_OK);
     assert_int_equal(config.feature_buckets, 4096);
+    assert_int_equal(config.embedding_source, ATOLL_EMBEDDING_HTTP);
     assert_int_equal(config.embedding_dim, 64);
+    assert_string_equal(config.embedding_url, "https://embed.example:8443/v1");
+    assert_string_equal(config.embedding_model, "some/model 1");
+    assert_string_equal(config.embedding_key_env, "ATOLL_EMBEDDING_KEY_2");
+    assert_int_equal(config.embedding_batch, 32);
+    assert_int_equal(config.embedding_timeout_ms, 60000);
+    assert_int_equal(config.embedding_ask_timeout_ms, 5000);
+    assert_int_equal(config.embedding_cache_bytes, 2097152);
     assert_int_equal(config.gate, 2);
     assert_int_equal(config.top_k, 3);
     assert_true(config.capacity_factor == 1.75f);
@@ -150,7 +168,23 @@ static void refuses_and_names_what_is_wrong(void **state)
         {"{\"retrieval\":{\"neighbours\":17}}", ATOLL_OUT_OF_RANGE, "retrieval.neighbours"},
         {"{\"experts\":{\"shared_hidden\":4}}", ATOLL_OUT_OF_RANGE, "experts.shared_hidden"},
         {"{\"routing\":{\"granularity\":\"word\"}}", ATOLL_UNSUPPORTED, "routing.granularity"},
-        {"{\"embedding\":{\"source\":\"vector\"}}", ATOLL_UNSUPPORTED, "embedding.source"},
+        {"{\"embedding\":{\"source\":\"vector\"}}", ATOLL_INVALID_VALUE, "embedding.source"},
+        {"{\"embedding\":{\"source\":\"http\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+        {"{\"embedding\":{\"source\":\"http\",\"url\":\"http://h\"}}", ATOLL_INVALID_VALUE, "embedding.model"},
+        {"{\"embedding\":{\"url\":\"http://h\"}}", ATOLL_INVALID_VALUE, "embedding.source"},
+        {"{\"embedding\":{\"url\":3}}", ATOLL_INVALID_VALUE, "embedding.url"},
+        {"{\"embedding\":{\"url\":\"ftp://h\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+        {"{\"embedding\":{\"url\":\"file:///etc/passwd\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+        {"{\"embedding\":{\"url\":\"http://\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+        {"{\"embedding\":{\"url\":\"http:///path\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+        {"{\"embedding\":{\"url\":\"http://name:word@h/\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+        {"{\"embedding\":{\"url\":\"http://h/a b\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+        {"{\"embedding\":{\"url\":\"http://h/\\r\\nX: 1\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+        {"{\"embedding\":{\"model\":\"a\\u0007\"}}", ATOLL_INVALID_VALUE, "embedding.model"},
+        {"{\"embedding\":{\"key_env\":\"AWS_SECRET_ACCESS_KEY\"}}", ATOLL_INVALID_VALUE, "embedding.key_env"},
+        {"{\"embedding\":{\"key_env\":\"ATOLL_EMBEDDING_KEY=x\"}}", ATOLL_INVALID_VALUE, "embedding.key_env"},
+        {"{\"embedding\":{\"batch\":0}}", ATOLL_OUT_OF_RANGE, "embedding.batch"},
+        {"{\"embedding\":{\"timeout\":\"11m\"}}", ATOLL_OUT_OF_RANGE, "embedding.timeout"},
         {"{\"embedding\":{\"dim\":100}}", ATOLL_OUT_OF_RANGE, "embedding.dim"},
         {"{\"features\":{\"buckets\":1000000}}", ATOLL_OUT_OF_RANGE, "features.buckets"},
         {"{\"features\":{\"buckets\":512}}", ATOLL_OUT_OF_RANGE, "features.buckets"},

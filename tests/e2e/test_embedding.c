@@ -1,0 +1,233 @@
+/*
+ * A real server whose model takes its embeddings from another one that comes and goes: what is ingested meanwhile is
+ * acknowledged and learned later, and after a kill everything is as it was, without that server.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/client_session.h"
+#include "core/rng.h"
+#include "core/writer.h"
+#include "tests/support/embedding_server.h"
+#include "tests/support/server.h"
+
+enum { DIM = 32, LABELS = 4, WORDS = 8, BATCH = 100, QUESTIONS = 30, TIMEOUT_MS = 60000 };
+
+typedef struct run {
+    char top[128], dir[160];
+    server_process server;
+    atoll_client_session session;
+    embedding_server embedding;
+    atoll_rng rng;
+    uint64_t version;
+} run;
+
+/* ---- what is sent ---- */
+
+static void put_text(atoll_writer *out, atoll_rng *rng, uint32_t label)
+{
+    char text[128];
+    int used = 0;
+    for (int i = 0; i < 5; i++)
+        used += snprintf(text + used, sizeof text - (size_t)used, "%sl%uw%u", i ? " " : "", label,
+                         atoll_rng_below(rng, WORDS));
+    atoll_json_name(out, "text");
+    atoll_json_put_text(out, text);
+}
+
+static atoll_status ingest(run *r, bool trained, atoll_json *report)
+{
+    atoll_writer body;
+    atoll_json ignored;
+    atoll_error error = {0};
+    atoll_writer_init(&body);
+    for (uint32_t i = 0; i < BATCH; i++) {
+        char label[16];
+        uint32_t number = atoll_rng_below(&r->rng, LABELS);
+        snprintf(label, sizeof label, "l%u", number);
+        atoll_json_object_begin(&body);
+        put_text(&body, &r->rng, number);
+        atoll_json_name(&body, "label");
+        atoll_json_put_text(&body, label);
+        atoll_json_object_end(&body);
+        atoll_json_newline(&body);
+    }
+    atoll_status status = atoll_client_session_ingest(&r->session, body.data, body.bytes, trained,
+                                                      report ? report : &ignored, &error);
+    atoll_writer_free(&body);
+    return status;
+}
+
+static atoll_status put_model(run *r, const char *url)
+{
+    char config[512];
+    snprintf(config, sizeof config, "{\"embedding\":{\"source\":\"http\",\"url\":\"%s\",\"model\":\"fake\",\"dim\":%d,"
+             "\"timeout\":\"1s\"},\"experts\":{\"hidden\":16},\"memory\":{\"exemplars\":300}}", url, DIM);
+    return atoll_client_session_model(&r->session, "PUT", "", config, NULL, NULL);
+}
+
+/* ---- the server ---- */
+
+static void start(run *r)
+{
+    assert_true(server_spawn(&r->server, r->dir, NULL));
+    assert_true(server_await(&r->server));
+    assert_int_equal(atoll_client_session_open(r->server.url, "m", TIMEOUT_MS, &r->session, NULL), ATOLL_OK);
+}
+
+static atoll_status await_version(run *r, uint64_t version, int timeout_ms)
+{
+    char body[128];
+    snprintf(body, sizeof body, "{\"records\":[],\"min_version\":%" PRIu64 ",\"timeout_ms\":%d}", version, timeout_ms);
+    return atoll_client_session_model(&r->session, "POST", "/predict", body, NULL, NULL);
+}
+
+static void check_state(run *r, const char *wanted)
+{
+    atoll_json stats, embedding;
+    assert_int_equal(atoll_client_session_model(&r->session, "GET", "/stats", NULL, &stats, NULL), ATOLL_OK);
+    assert_true(atoll_json_member(stats, "embedding", &embedding));
+    assert_string_equal(atoll_client_string(embedding, "state", "?"), wanted);
+}
+
+/* ---- what it answers ---- */
+
+typedef struct seen {
+    FILE *out;
+    uint32_t degraded, right, number;
+} seen;
+
+static bool see(void *arg, const char *name, atoll_json prediction)
+{
+    seen *s = arg;
+    char label[16];
+    (void)name;
+    snprintf(label, sizeof label, "l%u", s->number++ % LABELS);
+    s->degraded += *atoll_client_string(prediction, "degraded", "") != 0;
+    s->right += strcmp(atoll_client_string(prediction, "label", ""), label) == 0;
+    fprintf(s->out, "%s %.9g %.9g\n", atoll_client_string(prediction, "label", ""),
+            atoll_client_number(prediction, "score", -1), atoll_client_number(prediction, "novelty", -1));
+    return true;
+}
+
+/* The answers to a set of questions, as text to free(). */
+static char *answers(run *r, uint64_t seed, seen *s)
+{
+    atoll_rng rng;
+    atoll_writer body;
+    atoll_json reply, list;
+    char *text;
+    size_t bytes;
+    *s = (seen){.out = open_memstream(&text, &bytes)};
+    atoll_rng_seed(&rng, seed, 0);
+    atoll_writer_init(&body);
+    atoll_writer_text(&body, "{\"records\":[");
+    for (uint32_t i = 0; i < QUESTIONS; i++) {
+        atoll_json_object_begin(&body);
+        put_text(&body, &rng, i % LABELS);
+        atoll_json_object_end(&body);
+    }
+    atoll_writer_text(&body, "]}");
+    assert_true(atoll_writer_terminate(&body));
+    assert_int_equal(atoll_client_session_model(&r->session, "POST", "/predict", body.data, &reply, NULL), ATOLL_OK);
+    assert_true(atoll_json_member(reply, "predictions", &list));
+    atoll_json_each(list, see, s);
+    atoll_writer_free(&body);
+    fclose(s->out);
+    return text;
+}
+
+static void an_embedding_server_may_come_and_go(void **state)
+{
+    run *r = *state;
+    atoll_json report;
+    seen s;
+    if (!server_available())
+        skip();
+    start(r);
+    embedding_server_stop(&r->embedding);
+    assert_int_equal(put_model(r, r->embedding.url), ATOLL_OK);
+
+    /* Down: acknowledged, not learned, and it says so. */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(ingest(r, false, &report), ATOLL_OK);
+        assert_int_equal(atoll_client_integer(report, "accepted", 0), BATCH);
+        r->version = (uint64_t)atoll_client_integer(report, "version", 0);
+    }
+    assert_int_equal(await_version(r, r->version, 50), ATOLL_TIMEOUT);
+    assert_int_equal(ingest(r, true, NULL), ATOLL_EMBEDDING_DOWN);
+    r->version++;
+    free(answers(r, 1, &s));
+    assert_int_equal(s.degraded, QUESTIONS);
+    check_state(r, "down");
+
+    /* Up: learned by itself. The same text never gets the same embedding twice. */
+    r->embedding.mode = EMBEDDING_DRIFTING;
+    embedding_server_again(&r->embedding);
+    assert_int_equal(await_version(r, r->version, TIMEOUT_MS), ATOLL_OK);
+    char *before = answers(r, 1, &s);
+    assert_int_equal(s.degraded, 0);
+    assert_true(s.right > QUESTIONS * 9 / 10);
+    check_state(r, "ok");
+
+    /* Killed, and started again without it: what was learned is learned again, what was asked is answered alike. */
+    atoll_client_session_close(&r->session);
+    server_kill(&r->server);
+    embedding_server_stop(&r->embedding);
+    start(r);
+    assert_int_equal(await_version(r, r->version, TIMEOUT_MS), ATOLL_OK);
+    char *after = answers(r, 1, &s);
+    assert_int_equal(s.degraded, 0);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+    free(answers(r, 2, &s));
+    assert_true(s.degraded > QUESTIONS / 2 && s.right > QUESTIONS * 8 / 10);
+
+    /* At another address. */
+    embedding_server other;
+    embedding_server_start(&other, DIM);
+    assert_int_equal(put_model(r, other.url), ATOLL_OK);
+    assert_int_equal(ingest(r, true, NULL), ATOLL_OK);
+    atoll_client_session_close(&r->session);
+    assert_int_equal(server_terminate(&r->server), 0);
+    embedding_server_stop(&other);
+}
+
+static int set_up(void **state)
+{
+    run *r = calloc(1, sizeof *r);
+    assert_non_null(r);
+    assert_true(folder_make(r->top));
+    snprintf(r->dir, sizeof r->dir, "%s/data", r->top);
+    atoll_rng_seed(&r->rng, 5, 0);
+    embedding_server_start(&r->embedding, DIM);
+    *state = r;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    run *r = *state;
+    server_kill(&r->server);
+    embedding_server_stop(&r->embedding);
+    folder_remove(r->top);
+    free(r);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_embedding_server_may_come_and_go, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
