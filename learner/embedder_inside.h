@@ -46,9 +46,9 @@ struct atoll_embedder {
 };
 
 /*
- * Asks the server for `count` texts: fills items[i].vector, in half precision, and sets items[i].found. Texts that it refuses are asked for
- * in ever smaller groups; a single one is cut in half until it passes, and where nothing of it does, while another
- * text does, the server has none for it. Keeps count, health and the last error.
+ * Asks the server for `count` texts: fills items[i].vector, rounded to half precision, and sets items[i].found. Texts
+ * that it refuses are asked for in ever smaller groups; a single one is cut in half until it passes, and where nothing
+ * of it does, while another text does, the server has none for it. Keeps count, health and the last error.
  */
 atoll_status atoll_embed_fetch(atoll_embedder *embedder, atoll_embed_user user, const atoll_slice *texts,
                                atoll_embedding *items, uint32_t count, atoll_error *error);

@@ -18,7 +18,6 @@
 #include "core/expert.h"
 #include "core/limits.h"
 #include "core/record.h"
-#include "core/status.h"
 #include "learner/embedded.h"
 #include "learner/footprint.h"
 
@@ -108,7 +107,6 @@ atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, c
                                    uint64_t *version, atoll_error *error);
 
 /* ---- looking ---- */
-
 
 const char *atoll_expert_state_name(atoll_expert_state state); /* "shared", "candidate", "active", "archived", "gone" */
 

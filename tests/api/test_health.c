@@ -31,7 +31,7 @@ static void health_tells_of_the_models(void **state)
     http_reply reply = expect(h, "PUT", "/v1/models/m", JSON, "{}", 201);
     http_free(&reply);
     reply = expect(h, "GET", "/healthz", NULL, NULL, 200);
-    assert_string_equal(reply.body, "{\"models\":1,\"failed\":[],\"status\":\"ok\"}");
+    assert_string_equal(reply.body, "{\"models\":1,\"failed\":[],\"without_embeddings\":[],\"status\":\"ok\"}");
     http_free(&reply);
     expect_problem(h, "POST", "/healthz", NULL, NULL, 405, "method_not_allowed");
 }
