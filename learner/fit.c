@@ -114,18 +114,21 @@ static atoll_status fit_all(atoll_pager *pager, atoll_expert *expert, atoll_work
 atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
                               atoll_sample *const *samples, uint32_t count, atoll_error *error)
 {
-    atoll_sample *left[ATOLL_FIT_SAMPLES];
+    atoll_sample *left[ATOLL_FIT_SAMPLES] = {NULL};
     float probability[ATOLL_FIT_SAMPLES];
-    atoll_status status = fit_all(pager, expert, workspace, samples, count, probability, error);
+    uint32_t first = 0, again = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (!samples[i]->held_out)
+            left[first++] = samples[i];
+    atoll_status status = fit_all(pager, expert, workspace, left, first, probability, error);
     if (status == ATOLL_OK)
         status = count_fresh(pager, expert, samples, count, error);
     if (status)
         return status;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < first; i++)
         if (probability[i] < hard)
-            left[kept++] = samples[i];
-    return fit_all(pager, expert, workspace, left, kept, probability, error);
+            left[again++] = left[i];
+    return fit_all(pager, expert, workspace, left, again, probability, error);
 }
 
 atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, const atoll_sample *sample,

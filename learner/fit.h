@@ -10,20 +10,22 @@ typedef struct atoll_sample {
     uint32_t label, owner;
     uint32_t slot;          /* of the exemplar that is replayed, ATOLL_SLOT_NONE for a new record */
     bool fresh;             /* new, not replayed */
+    bool held_out;          /* counted, and not fitted */
     bool gated;             /* the gate learns from it */
     const atoll_term *term;
     uint32_t terms;
     const float *vector;    /* or NULL */
     const float *embedding; /* of a new record */
     atoll_encoded encoded;
+    float importance;       /* of what is rehearsed */
     atoll_context *context; /* of what is rehearsed, else NULL */
 } atoll_sample;
 
 enum { ATOLL_FIT_SAMPLES = 1088 }; /* most that one fit takes */
 
 /*
- * Cross entropy steps on `count` samples in order, then once again on those that were hard. Dense first layers
- * step once for every few samples.
+ * Cross entropy steps on `count` samples in order, then once again on those that were hard; none on those held out.
+ * Dense first layers step once for every few samples.
  */
 atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
                               atoll_sample *const *samples, uint32_t count, atoll_error *error);

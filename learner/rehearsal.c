@@ -4,17 +4,19 @@
 
 /*
  * With a rehearsal counting sixteen times a new record, the past has four times the say of the present. Without, the
- * weights follow the domain of the moment: on split Fashion-MNIST that costs seven points.
+ * weights follow the domain of the moment: on split Fashion-MNIST that costs seven points. Each counts for as much of
+ * the past as its exemplar stands for.
  */
 static const float importance = 16;
 
 /* The cues' weights learn whose the exemplar is; workspace->gate is left without the youth of experts. */
-static void weigh_gate(atoll_model *model, atoll_workspace *workspace, uint32_t owner)
+static void weigh_gate(atoll_model *model, atoll_workspace *workspace, const atoll_sample *sample)
 {
     memset(workspace->cue[ATOLL_CUE_YOUTH], 0, model->experts * sizeof **workspace->cue);
     atoll_gate_pool(&model->gate, workspace->cue, workspace->open, model->experts, workspace->gate);
-    if (owner != ATOLL_EXPERT_NONE && workspace->open[owner] && atoll_model_gate_learns(model))
-        atoll_gate_weigh(&model->gate, workspace->cue, workspace->gate, model->experts, owner, importance);
+    if (sample->owner != ATOLL_EXPERT_NONE && workspace->open[sample->owner] && atoll_model_gate_learns(model))
+        atoll_gate_weigh(&model->gate, workspace->cue, workspace->gate, model->experts, sample->owner,
+                         importance * sample->importance);
 }
 
 atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, atoll_error *error)
@@ -38,11 +40,12 @@ atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, ato
         /* The past has no young labels and experts: their odds would only do harm, and be unlearned. */
         voices.says[ATOLL_VOICE_YOUTH] = NULL;
         if (model->config.gate != ATOLL_GATE_RANDOM)
-            weigh_gate(model, workspace, sample->owner);
+            weigh_gate(model, workspace, sample);
         atoll_gate_route(workspace->gate, 1, model->experts, model->config.top_k, model->config.capacity_factor,
                          ATOLL_OVERFLOW_KEEP, workspace->load, &route, &ignored);
         if ((status = atoll_step_combine(model, workspace, &input, &route, false, &voices, error)) == ATOLL_OK)
-            atoll_combiner_learn(&model->combiner, &voices, workspace->combined, sample->label, importance);
+            atoll_combiner_learn(&model->combiner, &voices, workspace->combined, sample->label,
+                                 importance * sample->importance);
     }
     return status;
 }

@@ -7,7 +7,32 @@
 
 enum { GATE_REPLAYS = 2 }; /* of a record's replays, so many are also shown to the gate: four measure no better */
 
-enum { HELD_OUT = 16 }; /* one exemplar in so many is never replayed but rehearsed (learner/rehearsal.c) */
+/*
+ * What the combination is rehearsed on must not have been learned: of exemplars that were learned when they came, the
+ * experts are right about .94 where they are right about .53 of other records of that past. So records whose lot is
+ * low are kept and not learned, and are released to replay when the bound falls below their lot. At most one in
+ * HELD_OUT is, and not more than about HELD_OUT_MOST at a time; none while its owner has learned less than
+ * HELD_OUT_KNOWN of its label.
+ */
+enum { HELD_OUT = 32, HELD_OUT_MOST = 512, HELD_OUT_KNOWN = 16 };
+
+/* Lots below it are held out. */
+static uint32_t bound(const atoll_state *state)
+{
+    uint32_t exemplars = atoll_memory_count(state->memory);
+    return exemplars > HELD_OUT * HELD_OUT_MOST ? UINT32_MAX / exemplars * HELD_OUT_MOST : UINT32_MAX / HELD_OUT;
+}
+
+/* The record's lot where it is to be held out, else 0. */
+static uint32_t draw_lot(const atoll_state *state, const atoll_step_item *it)
+{
+    const atoll_expert *owner = &state->model.expert[it->owner];
+    uint32_t lot = (uint32_t)atoll_hash64(&it->seq, sizeof it->seq, 0), output;
+    if (lot >= bound(state) || !state->model.config.replays ||
+        (output = atoll_expert_output(owner, it->label)) == ATOLL_ROW_NONE)
+        return 0;
+    return atoll_expert_label_at(owner, output)->records < HELD_OUT_KNOWN ? 0 : lot;
+}
 
 /* The next sample of the step, still to be encoded; NULL where memory is short. */
 static atoll_sample *add_sample(atoll_trainer *trainer, uint32_t label, uint32_t owner)
@@ -32,7 +57,8 @@ static atoll_sample *add_replay(atoll_trainer *trainer, const atoll_slot *held, 
     return sample;
 }
 
-static atoll_status add_fresh(atoll_trainer *trainer, atoll_step_item *it, atoll_error *error)
+static atoll_status add_fresh(atoll_trainer *trainer, const atoll_state *state, atoll_step_item *it,
+                              atoll_error *error)
 {
     atoll_sample *sample = add_sample(trainer, it->label, it->owner);
     if (!sample)
@@ -40,7 +66,10 @@ static atoll_status add_fresh(atoll_trainer *trainer, atoll_step_item *it, atoll
     sample->term = it->term;
     sample->terms = it->terms;
     sample->vector = it->record->vector;
-    sample->fresh = sample->gated = true;
+    sample->fresh = true;
+    it->lot = draw_lot(state, it);
+    sample->held_out = it->lot;
+    sample->gated = !sample->held_out;
     sample->embedding = it->encoded.embedding;
     return ATOLL_OK;
 }
@@ -78,22 +107,15 @@ static void encode_samples_half(void *arg)
         w->status = atoll_step_find_contexts(w->hand, w->state, embedding, except, context, rehearsed, &w->error);
 }
 
-/* What the voices say of an exemplar that is never replayed, they would say of any record of its past. */
-static bool held_out(const atoll_slot *held)
-{
-    return atoll_hash64(&held->exemplar->seq, sizeof held->exemplar->seq, 0) % HELD_OUT == 0;
-}
-
 /* Draws exemplars that are held out, or that are not: up to `count`, fewer where they are hard to find. */
 static uint32_t draw(const atoll_state *state, atoll_rng *rng, bool out, uint32_t count, uint32_t *slot)
 {
-    enum { TRIES = 4 * HELD_OUT };
+    uint32_t drawn = 0, below = bound(state), tries = 4 * (UINT32_MAX / below);
     atoll_memory_view view = atoll_memory_freeze(state->memory);
-    uint32_t drawn = 0;
-    for (uint32_t tries = 0; drawn < count && tries < TRIES; tries++)
-        if (atoll_memory_draw(state->memory, rng, 1, &slot[drawn]) &&
-            held_out(atoll_memory_at(&view, slot[drawn])) == out)
-            drawn++;
+    while (drawn < count && tries-- && atoll_memory_draw(state->memory, rng, 1, &slot[drawn])) {
+        uint32_t lot = atoll_memory_at(&view, slot[drawn])->lot;
+        drawn += (lot && lot < below) == out;
+    }
     return drawn;
 }
 
@@ -102,9 +124,10 @@ atoll_status atoll_step_gather(atoll_trainer *trainer, atoll_state *state, uint3
 {
     uint32_t slot[ATOLL_REPLAYS_MAX], replays = state->model.config.replays;
     atoll_memory_view view = atoll_memory_freeze(state->memory);
+    float share = (float)atoll_memory_count(state->memory) / (float)(state->model.records + 1);
     trainer->samples = trainer->rehearsals = 0;
     for (uint32_t i = 0; i < count; i++) {
-        atoll_status status = add_fresh(trainer, &trainer->items[i], error);
+        atoll_status status = add_fresh(trainer, state, &trainer->items[i], error);
         uint32_t drawn = draw(state, rng, false, replays, slot);
         for (uint32_t r = 0; r < drawn && status == ATOLL_OK; r++) {
             atoll_sample *sample = add_replay(trainer, atoll_memory_at(&view, slot[r]), slot[r]);
@@ -116,6 +139,7 @@ atoll_status atoll_step_gather(atoll_trainer *trainer, atoll_state *state, uint3
             atoll_sample *sample = add_replay(trainer, atoll_memory_at(&view, slot[0]), slot[0]);
             if (!sample || !(sample->context = atoll_arena_take(&trainer->hand[0].arena, sizeof *sample->context)))
                 return atoll_step_no_memory(error);
+            sample->importance = atoll_memory_stands_for(state->memory, slot[0]) * share;
             trainer->rehearsed[trainer->rehearsals++] = trainer->sample[--trainer->samples];
         }
         if (status)

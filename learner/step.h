@@ -11,7 +11,7 @@
 #include "learner/trainer.h"
 #include "learner/twin.h"
 
-/* Every ATOLL_REHEARSE_EVERY records one exemplar that is never replayed is asked for, for the combination. */
+/* Every ATOLL_REHEARSE_EVERY records one exemplar that is held out is asked for, for the combination. */
 enum { ATOLL_REHEARSE_EVERY = 4, ATOLL_REHEARSALS = ATOLL_STEP_RECORDS / ATOLL_REHEARSE_EVERY };
 
 enum { ATOLL_STEP_SAMPLES = ATOLL_STEP_RECORDS * (1 + ATOLL_REPLAYS_MAX) };
@@ -33,6 +33,7 @@ typedef struct atoll_step_item {
     float *cue[ATOLL_CUES]; /* of those */
     atoll_route route;
     uint32_t label, domain, owner; /* numbers */
+    uint32_t lot;                  /* of a record that is kept and not learned, else 0 */
     float probability;             /* that was given to its label before it was learned */
 } atoll_step_item;
 

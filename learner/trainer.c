@@ -158,6 +158,7 @@ static atoll_status remember(atoll_state *state, const atoll_step_item *it, atol
                            .time_ms = record->has_time ? record->time_ms : time_ms,
                            .label = it->label,
                            .domain = it->domain,
+                           .lot = it->lot,
                            .id_bytes = (uint32_t)record->id.bytes,
                            .terms = it->terms,
                            .vector_dim = record->vector ? record->vector_dim : 0,

@@ -161,7 +161,7 @@ static uint32_t choose(const atoll_memory *memory, uint32_t owner, uint32_t labe
 /* Puts an exemplar into an empty slot that `s` is the edit of. */
 static void fill(atoll_memory *memory, atoll_slot *s, const atoll_exemplar *e, uint32_t owner)
 {
-    *s = (atoll_slot){e, owner, atoll_reclaim_epoch(memory->pager->reclaim)};
+    *s = (atoll_slot){e, owner, e->lot, atoll_reclaim_epoch(memory->pager->reclaim)};
     memory->exemplar_bytes += block_bytes(e);
     memory->count++;
 }
@@ -214,7 +214,7 @@ atoll_status atoll_memory_drop(atoll_memory *memory, uint32_t slot)
     assert(s->exemplar);
     atoll_cells_remove(memory->cells, s->owner, s->exemplar->label, slot, 1);
     exemplar_retire(memory, s->exemplar);
-    *s = (atoll_slot){NULL, memory->free_slot, atoll_reclaim_epoch(memory->pager->reclaim)};
+    *s = (atoll_slot){NULL, memory->free_slot, 0, atoll_reclaim_epoch(memory->pager->reclaim)};
     memory->free_slot = slot;
     memory->count--;
     return ATOLL_OK;
@@ -251,6 +251,13 @@ uint32_t atoll_memory_draw(const atoll_memory *memory, atoll_rng *rng, uint32_t 
     return count;
 }
 
+float atoll_memory_stands_for(const atoll_memory *memory, uint32_t slot)
+{
+    const atoll_slot *s = slot_at(memory, slot);
+    const atoll_cell *cell = atoll_cells_find(memory->cells, s->owner, s->exemplar->label);
+    return (float)cell->seen / (float)cell->count;
+}
+
 uint32_t atoll_memory_count(const atoll_memory *memory)
 {
     return memory->count;
@@ -273,7 +280,7 @@ uint64_t atoll_memory_bytes(const atoll_memory *memory)
 typedef struct saved_slot {
     uint64_t seq;
     int64_t time_ms;
-    uint32_t owner, label, domain, id_bytes, terms, vector_dim, embedding_dim, zero;
+    uint32_t owner, label, domain, id_bytes, terms, vector_dim, embedding_dim, lot;
 } saved_slot;
 
 /* Before the cells' own blob: how many slots were ever used and how many of them are free; those follow. */
@@ -291,7 +298,7 @@ atoll_status atoll_memory_save_slot(const atoll_memory_view *view, uint32_t slot
     if (!e)
         return ATOLL_OK;
     saved_slot saved = {e->seq,   e->time_ms,    s->owner,         e->label, e->domain, e->id_bytes,
-                        e->terms, e->vector_dim, e->embedding_dim, 0};
+                        e->terms, e->vector_dim, e->embedding_dim, e->lot};
     size_t size = sizeof saved + payload_bytes(e);
     unsigned char *to = malloc(size);
     if (!to)
@@ -312,7 +319,7 @@ atoll_status atoll_memory_load_slot(atoll_memory *memory, uint32_t slot, const v
     memcpy(&saved, blob, sizeof saved);
     atoll_exemplar like = {.seq = saved.seq, .time_ms = saved.time_ms, .label = saved.label, .domain = saved.domain,
                            .id_bytes = saved.id_bytes, .terms = saved.terms, .vector_dim = saved.vector_dim,
-                           .embedding_dim = saved.embedding_dim};
+                           .embedding_dim = saved.embedding_dim, .lot = saved.lot};
     if (!within_limits(&like) || bytes != sizeof saved + payload_bytes(&like))
         return atoll_fail(error, ATOLL_DAMAGED, "slot %u does not fit its %zu bytes", slot, bytes);
     atoll_slot *s = slot_edit(memory, slot, error);
@@ -361,7 +368,7 @@ static atoll_status load_free(atoll_memory *memory, const unsigned char *in, uin
             return ATOLL_NO_MEMORY;
         if (s->changed)
             return atoll_fail(error, ATOLL_DAMAGED, "slot %u is free twice", slot);
-        *s = (atoll_slot){NULL, memory->free_slot, epoch};
+        *s = (atoll_slot){NULL, memory->free_slot, 0, epoch};
         memory->free_slot = slot;
     }
     return ATOLL_OK;
@@ -420,6 +427,8 @@ static const char *slot_fault(const atoll_memory *memory, uint32_t slot)
     if ((const void *)e->vector != e + 1 || (const void *)e->term != e->vector + e->vector_dim ||
         (const void *)e->embedding != e->term + e->terms || (const void *)e->id != e->embedding + e->embedding_dim)
         return "has arrays outside its block";
+    if (s->lot != e->lot)
+        return "has another lot than its exemplar";
     for (uint32_t i = 0; i < e->embedding_dim; i++)
         if (!isfinite(atoll_half_value(e->embedding[i])))
             return "has an embedding that is not finite";

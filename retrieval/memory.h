@@ -28,6 +28,7 @@ typedef struct atoll_exemplar {
     int64_t time_ms;
     uint32_t label;            /* the model's number of the label */
     uint32_t domain;           /* the model's number of the domain hint, UINT32_MAX where none was given */
+    uint32_t lot;              /* 0 where it was learned when it came (learner/samples.c) */
     uint32_t id_bytes, terms, vector_dim, embedding_dim;
     const char *id;            /* not terminated */
     const atoll_term *term;
@@ -41,6 +42,7 @@ enum { ATOLL_SLOT_NONE = UINT32_MAX };
 typedef struct atoll_slot {
     const atoll_exemplar *exemplar;
     uint32_t owner;   /* number of the expert that the exemplar belongs to; without meaning in an empty slot */
+    uint32_t lot;     /* the exemplar's, here too because most draws need no more of it */
     uint64_t changed; /* epoch of the last change to this slot, for checkpoints; 0 if it was never used */
 } atoll_slot;
 
@@ -81,6 +83,9 @@ atoll_status atoll_memory_reassign(atoll_memory *memory, uint32_t slot, uint32_t
  * Returns how many were drawn: 0 where there is nothing, else `count` (with repetition).
  */
 uint32_t atoll_memory_draw(const atoll_memory *memory, atoll_rng *rng, uint32_t count, uint32_t *slots);
+
+/* How many records of the past an exemplar stands for: what its cell has seen over what it holds. */
+float atoll_memory_stands_for(const atoll_memory *memory, uint32_t slot);
 
 uint32_t atoll_memory_count(const atoll_memory *memory);
 uint32_t atoll_memory_owned(const atoll_memory *memory, uint32_t owner); /* exemplars of one owner */

@@ -85,12 +85,16 @@ static void steps_raise_the_label_and_count_what_is_fresh(void **state)
     fit(&t, 0, 1, 3);
     assert_true(probability(&t, 0, 1) > before);
     assert_int_equal(t.state.model.expert[0].records, 5);
-    t.sample.fresh = false;
+    before = probability(&t, 0, 0);
+    t.sample.held_out = true;
+    fit(&t, 0, 0, 2);
+    assert_float_equal(probability(&t, 0, 0), before, 0);
+    t.sample.held_out = t.sample.fresh = false;
     fit(&t, 0, 1, 30);
     assert_true(probability(&t, 0, 1) > 0.9f);
     const atoll_expert *shared = &t.state.model.expert[0];
-    assert_int_equal(shared->records, 5);
-    assert_int_equal(atoll_expert_label_at(shared, 0)->records, 1);
+    assert_int_equal(shared->records, 7);
+    assert_int_equal(atoll_expert_label_at(shared, 0)->records, 3); /* two of them held out */
     assert_int_equal(atoll_expert_label_at(shared, 1)->records, 4);
     trial_close(&t);
 }

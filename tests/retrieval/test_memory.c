@@ -64,9 +64,10 @@ static uint32_t offer(fixture *f, uint32_t owner, uint32_t label)
         vector[i] = (float)seq + (float)i / 8;
     for (uint32_t i = 0; i < DIM; i++)
         embedding[i] = cosf((float)(seq * DIM + i));
-    atoll_exemplar like = {.seq = seq, .time_ms = (int64_t)seq * 3, .label = label, .domain = UINT32_MAX, .id = id,
-                           .id_bytes = (uint32_t)(seq % 9), .term = term, .terms = (uint32_t)(seq % 5),
-                           .vector = seq % 2 ? vector : NULL, .vector_dim = seq % 2 ? 5 : 0, .embedding_dim = DIM};
+    atoll_exemplar like = {.seq = seq, .time_ms = (int64_t)seq * 3, .label = label, .domain = UINT32_MAX,
+                           .lot = (uint32_t)(seq % 3), .id = id, .id_bytes = (uint32_t)(seq % 9), .term = term,
+                           .terms = (uint32_t)(seq % 5), .vector = seq % 2 ? vector : NULL,
+                           .vector_dim = seq % 2 ? 5 : 0, .embedding_dim = DIM};
     uint32_t slot = 12345;
     assert_int_equal(atoll_memory_offer(f->memory, &like, embedding, owner, &f->rng, &slot, NULL), ATOLL_OK);
     return slot;
@@ -86,6 +87,8 @@ static void keeps_what_it_is_given(void **state)
         assert_int_equal(e->time_ms, seq * 3);
         assert_int_equal(e->label, i % 3);
         assert_int_equal(e->domain, UINT32_MAX);
+        assert_int_equal(e->lot, seq % 3);
+        assert_int_equal(at(&f, i)->lot, seq % 3);
         assert_int_equal(e->id_bytes, seq % 9);
         assert_int_equal(e->terms, seq % 5);
         assert_int_equal(e->vector_dim, seq % 2 ? 5 : 0);
@@ -221,6 +224,7 @@ static void reassigning_moves_the_past(void **state)
     open_memory(&f, 20);
     for (int i = 0; i < 1000; i++)
         offer(&f, 0, 4);
+    assert_float_equal(atoll_memory_stands_for(f.memory, 3), 50, 0);
     for (uint32_t i = 0; i < 20; i++)
         assert_int_equal(atoll_memory_reassign(f.memory, i, 8, NULL), ATOLL_OK);
     assert_int_equal(atoll_memory_reassign(f.memory, 5, 8, NULL), ATOLL_OK);
@@ -293,8 +297,10 @@ static void copy_memory(fixture *from, fixture *to, uint32_t cap)
     size_t bytes;
     for (uint32_t i = 0; i < view.slots.count; i++) {
         assert_int_equal(atoll_memory_save_slot(&view, i, &blob, &bytes, NULL), ATOLL_OK);
-        if (blob)
+        if (blob) {
             assert_int_equal(atoll_memory_load_slot(to->memory, i, blob, bytes, NULL), ATOLL_OK);
+            assert_int_equal(at(to, i)->lot, at(from, i)->lot);
+        }
         assert_int_equal(blob == NULL, atoll_memory_at(&view, i)->exemplar == NULL);
         free(blob);
     }
