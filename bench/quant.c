@@ -5,7 +5,6 @@
  * usage: quant [PART] (text_58, text_150, text_15 or dense; all without)
  */
 #include <math.h>
-#include <time.h>
 
 #include "bench/bench.h"
 #include "core/kernels.h"
@@ -74,14 +73,6 @@ static void trial_close(trial *t)
     atoll_reclaim_free(t->pager.reclaim);
 }
 
-/* The thread's own time: whoever else runs on the machine then only takes cache. */
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 /* ---- text ---- */
 
 /* A row for each bucket that may come, with weights as training leaves them: some large, most small. */
@@ -104,7 +95,7 @@ static atoll_status fill_rows(trial *t, atoll_net *net, uint32_t ranks, atoll_er
 /* Records a second; `served` NULL for floats. */
 static double text_rate(trial *t, const atoll_net *net, const atoll_served *served)
 {
-    double start = now_s();
+    double start = bench_thread_s();
     for (uint32_t i = 0; i < RECORDS * ROUNDS_A_TEXT; i++) {
         uint32_t r = i % RECORDS;
         atoll_input input = {.bucket = t->bucket + (size_t)r * TEXT_TERMS, .weight = t->weight + (size_t)r * TEXT_TERMS,
@@ -115,7 +106,7 @@ static double text_rate(trial *t, const atoll_net *net, const atoll_served *serv
             atoll_net_forward(net, &t->scratch, &input, NULL, t->logits, NULL);
         t->sum += (double)t->logits[r % net->outputs];
     }
-    return RECORDS * ROUNDS_A_TEXT / (now_s() - start);
+    return RECORDS * ROUNDS_A_TEXT / (bench_thread_s() - start);
 }
 
 static uint64_t payload(const atoll_served *s)
@@ -171,7 +162,7 @@ static int measure_text(trial *t, const char *name, uint32_t outputs, uint32_t r
 
 static double dense_rate(trial *t, const atoll_net *net, const atoll_served *served, const float *v)
 {
-    double start = now_s();
+    double start = bench_thread_s();
     for (uint32_t r = 0; r < DENSE_RECORDS; r++) {
         uint32_t e = r % DENSE_EXPERTS;
         atoll_input input = {.dense = v};
@@ -184,7 +175,7 @@ static double dense_rate(trial *t, const atoll_net *net, const atoll_served *ser
         }
         t->sum += (double)t->logits[0];
     }
-    return DENSE_RECORDS / (now_s() - start);
+    return DENSE_RECORDS / (bench_thread_s() - start);
 }
 
 static int measure_dense(trial *t)

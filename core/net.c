@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/kernels.h"
+#include "core/product.h"
 #include "core/rng.h"
 
 /*
@@ -300,14 +301,20 @@ static void prefetch(const float *row, uint32_t floats)
 
 void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, float *h)
 {
-    uint32_t hidden = net->hidden, step = 1u << net->first.shift;
-    const float *c = atoll_array_at(&net->first, net->dense_dim);
+    enum { ROWS = ATOLL_PRODUCT_ROWS };
+    uint32_t hidden = net->hidden, dim = net->dense_dim;
+    const float *row[2 * ROWS], *c = atoll_array_at(&net->first, dim);
     for (uint32_t i = 0; i < batch; i++)
         memcpy(h + (size_t)i * hidden, c, hidden * sizeof *h);
-    for (uint32_t at = 0; at < net->dense_dim; at += step) {
-        uint32_t rows = net->dense_dim - at < step ? net->dense_dim - at : step;
-        atoll_gemm(batch, hidden, rows, v + at, net->dense_dim, atoll_array_at(&net->first, at), 2 * hidden, 1, h,
-                   hidden);
+    for (uint32_t i = 0; i < ROWS && i < dim; i++)
+        row[ROWS + i] = atoll_array_at(&net->first, i);
+    for (uint32_t at = 0; at < dim; at += ROWS) {
+        uint32_t rows = dim - at < ROWS ? dim - at : ROWS;
+        memcpy(row, row + ROWS, ROWS * sizeof *row);
+        bool more = dim - at >= 2 * ROWS;
+        for (uint32_t i = at + ROWS; i < at + 2 * ROWS && i < dim; i++)
+            row[i - at] = atoll_array_at(&net->first, i);
+        atoll_product_rows(batch, hidden, rows, row, more ? row + ROWS : NULL, v + at, dim, h, hidden);
     }
     for (size_t i = 0; i < (size_t)batch * hidden; i++)
         h[i] = h[i] > 0 ? h[i] : 0;

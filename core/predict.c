@@ -168,11 +168,11 @@ void atoll_predict_only(const atoll_model *model, atoll_workspace *workspace, ui
         workspace->gate[expert] = 1;
 }
 
-atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
-                                  float scale, float *probability, atoll_error *error)
+/* `h` is the hidden layer where it is known already, or NULL. */
+static atoll_status predict_with(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
+                                 const float *h, float scale, float *probability, atoll_error *error)
 {
-    const float *h = NULL;
-    if (input->dense && expert->net.dense_dim) {
+    if (!h && input->dense && expert->net.dense_dim) {
         atoll_status status = ATOLL_OK;
         if (atoll_expert_rounded(expert))
             status = atoll_served_hidden(&expert->net, &expert->served, &workspace->net, input->dense, workspace->h,
@@ -186,6 +186,12 @@ atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *w
     return atoll_expert_predict(expert, &workspace->net, input, h, scale, workspace->logits, probability, error);
 }
 
+atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
+                                  float scale, float *probability, atoll_error *error)
+{
+    return predict_with(expert, workspace, input, NULL, scale, probability, error);
+}
+
 atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                    const atoll_route *route, bool trial, atoll_error *error)
 {
@@ -196,7 +202,7 @@ atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *wo
         float weight = (1 - votes_among_experts) * route->weight[i];
         atoll_status status = ATOLL_OK;
         if (expert->state == ATOLL_EXPERT_ACTIVE || trial)
-            status = atoll_predict_expert(expert, workspace, input, weight, voice, error);
+            status = predict_with(expert, workspace, input, workspace->given[1 + i], weight, voice, error);
         else
             atoll_axpy(voice, workspace->voice[ATOLL_VOICE_SHARED], weight, model->labels);
         if (status)
@@ -240,7 +246,7 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
     if (context->count)
         voices->says[ATOLL_VOICE_VOTES] = workspace->voice[ATOLL_VOICE_VOTES];
     memset(shared, 0, model->labels * sizeof *shared);
-    atoll_status status = atoll_predict_expert(&model->expert[0], workspace, input, 1, shared, error);
+    atoll_status status = predict_with(&model->expert[0], workspace, input, workspace->given[0], 1, shared, error);
     if (status)
         return status;
     if (model->expert[0].net.outputs) {

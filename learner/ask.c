@@ -4,6 +4,7 @@
 
 #include "core/arena.h"
 #include "core/clock.h"
+#include "core/group.h"
 #include "core/predict.h"
 #include "learner/inside.h"
 #include "retrieval/context.h"
@@ -21,6 +22,7 @@ struct atoll_asker {
     atoll_context context[CHUNK];
     atoll_voices voices[CHUNK]; /* all but the experts' */
     atoll_route route[CHUNK];
+    atoll_group_task task[CHUNK * ATOLL_TOP_K_MAX];
 };
 
 atoll_asker *atoll_asker_new(void)
@@ -115,6 +117,26 @@ static atoll_status encode_vectors(const asking *a, uint32_t count, const float 
     return ATOLL_OK;
 }
 
+/* Adds the record's part in an expert that answers from floats; what it is not needed for gets no task. */
+static void add_task(const asking *a, uint32_t expert, const atoll_encoded *encoded, uint32_t *tasks)
+{
+    const atoll_expert *e = &a->published->model->expert[expert];
+    bool answers = e->state == ATOLL_EXPERT_SHARED || e->state == ATOLL_EXPERT_ACTIVE;
+    if (encoded->has_dense && e->net.dense_dim && answers && !atoll_expert_rounded(e))
+        a->asker->task[(*tasks)++] = (atoll_group_task){.net = &e->net, .v = encoded->dense};
+}
+
+/* The hidden layer of a record's expert, from tasks in the order of adding; NULL where there was none. */
+static const float *task_of(const asking *a, uint32_t expert, const atoll_encoded *encoded, uint32_t tasks,
+                            uint32_t *at)
+{
+    const atoll_group_task *next = &a->asker->task[*at];
+    if (*at == tasks || next->net != &a->published->model->expert[expert].net || next->v != encoded->dense)
+        return NULL;
+    ++*at;
+    return next->h;
+}
+
 /* The `top` most probable labels, best first. */
 static void choose_labels(const asking *a, const float *p, atoll_prediction *out)
 {
@@ -171,8 +193,10 @@ static void show_experts(const asking *a, const atoll_route *route, uint64_t spe
     }
 }
 
+/* `spent_ns` has been spent in its experts already. */
 static atoll_status answer(const asking *a, const atoll_encoded *encoded, const atoll_context *context,
-                           const atoll_route *route, const atoll_voices *asked, atoll_error *error)
+                           const atoll_route *route, const atoll_voices *asked, uint64_t spent_ns,
+                           atoll_error *error)
 {
     const atoll_model *model = a->published->model;
     atoll_workspace *workspace = &a->asker->workspace;
@@ -186,7 +210,7 @@ static atoll_status answer(const asking *a, const atoll_encoded *encoded, const 
     atoll_status status = atoll_predict_experts(model, workspace, &input, route, false, error);
     if (status)
         return status;
-    uint64_t spent_ns = (uint64_t)(atoll_clock_monotonic_ns() - start);
+    spent_ns += (uint64_t)(atoll_clock_monotonic_ns() - start);
     if (route->count)
         voices.says[ATOLL_VOICE_EXPERTS] = workspace->voice[ATOLL_VOICE_EXPERTS];
     atoll_combine(&model->combiner, &voices, workspace->combined);
@@ -242,21 +266,27 @@ static atoll_status route_chunk(const asking *a, const atoll_record *records, co
     atoll_asker *asker = a->asker;
     atoll_route_counts counts = {0};
     float *gate = atoll_arena_take(&asker->arena, (size_t)count * model->experts * sizeof *gate);
+    uint32_t tasks = 0, done = 0;
     if (!gate)
         return no_memory(error);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
+        add_task(a, 0, &asker->encoded[i], &tasks);
+    atoll_status status = atoll_group_hidden(asker->task, tasks, &asker->arena, error);
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
         atoll_voices *voices = &asker->voices[i];
         atoll_input input = atoll_predict_input(&asker->encoded[i]);
-        atoll_status status = atoll_predict_others(model, &asker->workspace, &input, &asker->context[i], z[i], voices,
-                                                   error);
+        asker->workspace.given[0] = task_of(a, 0, &asker->encoded[i], tasks, &done);
+        status = atoll_predict_others(model, &asker->workspace, &input, &asker->context[i], z[i], voices, error);
         if (status || (status = atoll_predict_gate(model, &asker->workspace, &input, &asker->context[i], voices,
                                                    error)) ||
             (status = keep_voices(asker, voices, error)))
-            return status;
+            break;
         if (model->config.gate == ATOLL_GATE_DOMAIN && records[i].domain.data)
             atoll_predict_only(model, &asker->workspace, hinted_expert(a, records[i].domain));
         memcpy(gate + (size_t)i * model->experts, asker->workspace.gate, model->experts * sizeof *gate);
     }
+    if (status)
+        return status;
     atoll_gate_route(gate, count, model->experts, model->config.top_k, model->config.capacity_factor,
                      (atoll_overflow)model->config.overflow, asker->workspace.load, asker->route, &counts);
     atomic_fetch_add_explicit(&a->learner->routed, counts.routed, memory_order_relaxed);
@@ -281,6 +311,31 @@ static atoll_status find_neighbours(const asking *a, const float *queries, uint3
     return status;
 }
 
+/* What is left once the chunk is routed: the experts' hidden layers as one batch, then record by record. */
+static atoll_status answer_chunk(const asking *a, uint32_t count, uint32_t first, atoll_predicted each, void *arg,
+                                 atoll_error *error)
+{
+    atoll_asker *asker = a->asker;
+    uint32_t tasks = 0, done = 0;
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < asker->route[i].count; k++)
+            add_task(a, asker->route[i].expert[k], &asker->encoded[i], &tasks);
+    int64_t start = atoll_clock_monotonic_ns();
+    atoll_status status = atoll_group_hidden(asker->task, tasks, &asker->arena, error);
+    uint64_t each_ns = tasks ? (uint64_t)(atoll_clock_monotonic_ns() - start) / tasks : 0;
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
+        const atoll_route *route = &asker->route[i];
+        uint32_t before = done;
+        for (uint32_t k = 0; k < route->count; k++)
+            asker->workspace.given[1 + k] = task_of(a, route->expert[k], &asker->encoded[i], tasks, &done);
+        status = answer(a, &asker->encoded[i], &asker->context[i], route, &asker->voices[i], (done - before) * each_ns,
+                        error);
+        if (status == ATOLL_OK)
+            each(arg, first + i, &asker->prediction);
+    }
+    return status;
+}
+
 /* Up to CHUNK records; `first` is the number of the first of them. */
 static atoll_status ask_chunk(const asking *a, const atoll_record *records, uint32_t count, uint32_t first,
                               atoll_predicted each, void *arg, atoll_error *error)
@@ -301,13 +356,7 @@ static atoll_status ask_chunk(const asking *a, const atoll_record *records, uint
     for (uint32_t i = 0; i < count; i++)
         atoll_context_fill(&a->published->memory, &asker->neighbours[i], ATOLL_SLOT_NONE, &asker->context[i]);
     status = route_chunk(a, records, z, count, error);
-    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
-        status = answer(a, &asker->encoded[i], &asker->context[i], &asker->route[i],
-                        &asker->voices[i], error);
-        if (status == ATOLL_OK)
-            each(arg, first + i, &asker->prediction);
-    }
-    return status;
+    return status ? status : answer_chunk(a, count, first, each, arg, error);
 }
 
 atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, const atoll_record *records,

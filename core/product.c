@@ -1,0 +1,117 @@
+#include "core/product.h"
+
+/* Sanitizers' run-time libraries are not ready when the loader resolves clones. */
+#if defined(ATOLL_SANITIZE) || !defined(__x86_64__)
+#define TARGET(arch)
+#else
+#define TARGET(arch) __attribute__((target(arch)))
+#define X86 1
+#endif
+
+typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float sixteen __attribute__((vector_size(64), aligned(4), may_alias));
+
+/*
+ * A tile of the result, `batch` rows by two vectors, held in registers while the rows of b pass. Both numbers are
+ * constants where it is used, so that the loops over them vanish.
+ */
+#define TILE(name, vector)                                                                                           \
+    __attribute__((always_inline)) static inline void name(                                                          \
+        const int batch, const int vectors, size_t rows, const float *const *row, const float *const *next,          \
+        size_t at, const float *a, size_t lda, float *c, size_t ldc)                                                 \
+    {                                                                                                                \
+        enum { LANES = sizeof(vector) / sizeof(float), BATCH_MOST = 8, VECTORS_MOST = 2 };                           \
+        vector sum[BATCH_MOST][VECTORS_MOST];                                                                        \
+        for (int i = 0; i < batch; i++)                                                                              \
+            for (int j = 0; j < vectors; j++)                                                                        \
+                sum[i][j] = *(const vector *)(c + (size_t)i * ldc + at + j * LANES);                                 \
+        for (size_t r = 0; r < rows; r++) {                                                                          \
+            const float *b = row[r] + at;                                                                            \
+            if (next)                                                                                                \
+                __builtin_prefetch(next[r] + at);                                                                    \
+            if (next && vectors * sizeof(vector) > 64)                                                               \
+                __builtin_prefetch(next[r] + at + 16);                                                               \
+            for (int i = 0; i < batch; i++)                                                                          \
+                for (int j = 0; j < vectors; j++)                                                                    \
+                    sum[i][j] += a[(size_t)i * lda + r] * *(const vector *)(b + j * LANES);                          \
+        }                                                                                                            \
+        for (int i = 0; i < batch; i++)                                                                              \
+            for (int j = 0; j < vectors; j++)                                                                        \
+                *(vector *)(c + (size_t)i * ldc + at + j * LANES) = sum[i][j];                                       \
+    }
+
+/* All columns for a constant number of rows of a: pairs of vectors, then what is left by eights. */
+#define STRIPE(name, tile, vector)                                                                                   \
+    __attribute__((always_inline)) static inline void name(                                                          \
+        const int batch, size_t n, size_t rows, const float *const *row, const float *const *next, const float *a,   \
+        size_t lda, float *c, size_t ldc)                                                                            \
+    {                                                                                                                \
+        enum { WIDE = 2 * sizeof(vector) / sizeof(float) };                                                          \
+        size_t at = 0;                                                                                               \
+        for (; at + WIDE <= n; at += WIDE)                                                                           \
+            tile(batch, 2, rows, row, next, at, a, lda, c, ldc);                                                     \
+        for (; at < n; at += 8)                                                                                      \
+            tile_eight(batch, 1, rows, row, next, at, a, lda, c, ldc);                                               \
+    }
+
+/* `most` rows of a at a time, 4 or 8, then what is left. Only the first ask for what comes next. */
+#define PRODUCT(name, stripe, most, arch)                                                                            \
+    TARGET(arch)                                                                                                     \
+    static void name(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,         \
+                     const float *a, size_t lda, float *c, size_t ldc)                                               \
+    {                                                                                                                \
+        for (; batch >= most; batch -= most, a += most * lda, c += most * ldc, next = NULL)                          \
+            stripe(most, n, rows, row, next, a, lda, c, ldc);                                                        \
+        switch (batch) {                                                                                             \
+        case 7:                                                                                                      \
+            stripe(7, n, rows, row, next, a, lda, c, ldc);                                                           \
+            break;                                                                                                   \
+        case 6:                                                                                                      \
+            stripe(6, n, rows, row, next, a, lda, c, ldc);                                                           \
+            break;                                                                                                   \
+        case 5:                                                                                                      \
+            stripe(5, n, rows, row, next, a, lda, c, ldc);                                                           \
+            break;                                                                                                   \
+        case 4:                                                                                                      \
+            stripe(4, n, rows, row, next, a, lda, c, ldc);                                                           \
+            break;                                                                                                   \
+        case 3:                                                                                                      \
+            stripe(3, n, rows, row, next, a, lda, c, ldc);                                                           \
+            break;                                                                                                   \
+        case 2:                                                                                                      \
+            stripe(2, n, rows, row, next, a, lda, c, ldc);                                                           \
+            break;                                                                                                   \
+        case 1:                                                                                                      \
+            stripe(1, n, rows, row, next, a, lda, c, ldc);                                                           \
+            break;                                                                                                   \
+        default:                                                                                                     \
+            break;                                                                                                   \
+        }                                                                                                            \
+    }
+
+TILE(tile_eight, eight)
+TILE(tile_sixteen, sixteen)
+STRIPE(stripe_eight, tile_eight, eight)
+STRIPE(stripe_sixteen, tile_sixteen, sixteen)
+
+#ifdef X86
+PRODUCT(product_v4, stripe_sixteen, 8, "arch=x86-64-v4")
+PRODUCT(product_v3, stripe_eight, 4, "arch=x86-64-v3")
+#endif
+PRODUCT(product_plain, stripe_eight, 4, "sse2")
+
+void atoll_product_rows(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,
+                        const float *a, size_t lda, float *c, size_t ldc)
+{
+#ifdef X86
+    if (__builtin_cpu_supports("x86-64-v4")) {
+        product_v4(batch, n, rows, row, next, a, lda, c, ldc);
+        return;
+    }
+    if (__builtin_cpu_supports("x86-64-v3")) {
+        product_v3(batch, n, rows, row, next, a, lda, c, ldc);
+        return;
+    }
+#endif
+    product_plain(batch, n, rows, row, next, a, lda, c, ldc);
+}

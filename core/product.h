@@ -1,0 +1,23 @@
+/*
+ * Products of few rows with a matrix whose rows lie in pages: OpenBLAS wants a matrix in one piece, and spends more on
+ * rearranging it than on the product where it meets only some rows.
+ *
+ * A row of the result is summed in the same order however many are asked for at once, so that a record's answer does
+ * not depend on what it was asked together with.
+ */
+#ifndef ATOLL_CORE_PRODUCT_H
+#define ATOLL_CORE_PRODUCT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ATOLL_PRODUCT_ROWS = 32 }; /* rows of b that are worked on at once: their pieces stay in the nearest cache */
+
+/*
+ * c += a b for b's rows row[0..rows-1], rows <= ATOLL_PRODUCT_ROWS: a is batch x rows (distance lda), c is batch x n
+ * (distance ldc), n a multiple of 8. `next` are as many rows that will be wanted next, or NULL.
+ */
+void atoll_product_rows(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,
+                        const float *a, size_t lda, float *c, size_t ldc);
+
+#endif
