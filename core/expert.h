@@ -40,6 +40,7 @@ typedef struct atoll_expert {
     uint64_t records;        /* learned, replays not counted */
     int64_t last_routed_ms;  /* journal time */
     double share;            /* running share of the records routed to it */
+    double turn;             /* running share of the records that it was given, of the last hundred or so */
     double loss;             /* running mean of -ln p of the true label, before learning it */
 } atoll_expert;
 

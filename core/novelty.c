@@ -24,6 +24,11 @@ float atoll_novelty_of(const atoll_novelty *novelty, float familiarity)
     return 1 - 0.5f * (float)(less + not_more) / (float)novelty->count;
 }
 
+double atoll_novelty_rank(const atoll_novelty *novelty, float familiarity)
+{
+    return (below(novelty, familiarity, 1) + 1.0) / (novelty->count + 1.0);
+}
+
 void atoll_novelty_learn(atoll_novelty *novelty, float familiarity)
 {
     float *sorted = novelty->sorted;

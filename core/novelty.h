@@ -20,6 +20,9 @@ typedef struct atoll_novelty {
 /* 0..1, ties counted half; 1 while nothing has been measured. */
 float atoll_novelty_of(const atoll_novelty *novelty, float familiarity);
 
+/* A conformal p-value, above 0: the share of those window records and itself that were not more familiar. */
+double atoll_novelty_rank(const atoll_novelty *novelty, float familiarity);
+
 void atoll_novelty_learn(atoll_novelty *novelty, float familiarity);
 
 #endif

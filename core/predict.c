@@ -193,7 +193,7 @@ atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *w
 }
 
 atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                   const atoll_route *route, bool trial, atoll_error *error)
+                                   const atoll_route *route, atoll_error *error)
 {
     float *voice = workspace->voice[ATOLL_VOICE_EXPERTS];
     memset(voice, 0, model->labels * sizeof *voice);
@@ -201,7 +201,7 @@ atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *wo
         const atoll_expert *expert = &model->expert[route->expert[i]];
         float weight = (1 - votes_among_experts) * route->weight[i];
         atoll_status status = ATOLL_OK;
-        if (expert->state == ATOLL_EXPERT_ACTIVE || trial)
+        if (expert->state == ATOLL_EXPERT_ACTIVE)
             status = predict_with(expert, workspace, input, workspace->given[1 + i], weight, voice, error);
         else
             atoll_axpy(voice, workspace->voice[ATOLL_VOICE_SHARED], weight, model->labels);

@@ -55,10 +55,10 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
 
 /*
  * The voice of the experts on `route`, in workspace->voice[ATOLL_VOICE_EXPERTS]; call after atoll_predict_others. A
- * candidate is not trusted: the shared expert answers in its place, unless `trial`.
+ * candidate is not trusted: the shared expert answers in its place.
  */
 atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                   const atoll_route *route, bool trial, atoll_error *error);
+                                   const atoll_route *route, atoll_error *error);
 
 /*
  * How much speaks for a record being of what is known: its familiarity, and half the score of its answer. The novelty

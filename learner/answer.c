@@ -170,9 +170,9 @@ static void encode_half(void *arg)
 /* ---- answer first, assign ---- */
 
 atoll_status atoll_step_combine(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                const atoll_route *route, bool trial, atoll_voices *voices, atoll_error *error)
+                                const atoll_route *route, atoll_voices *voices, atoll_error *error)
 {
-    atoll_status status = atoll_predict_experts(model, workspace, input, route, trial, error);
+    atoll_status status = atoll_predict_experts(model, workspace, input, route, error);
     voices->says[ATOLL_VOICE_EXPERTS] = route->count ? workspace->voice[ATOLL_VOICE_EXPERTS] : NULL;
     if (status == ATOLL_OK)
         atoll_combine(&model->combiner, voices, workspace->combined);
@@ -218,7 +218,7 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
     atoll_input input = atoll_predict_input(&it->encoded);
     float novelty = atoll_novelty_of(&model->novelty, it->context.familiarity);
     recall(workspace, model, it);
-    if ((status = atoll_step_combine(model, workspace, &input, &it->route, false, &it->voices, error)))
+    if ((status = atoll_step_combine(model, workspace, &input, &it->route, &it->voices, error)))
         return status;
     atoll_tally_route(state, workspace->gate, &it->route, time_ms);
     atoll_tally_features(state, it->encoded.known, it->encoded.common);
@@ -227,19 +227,13 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
     if (known)
         atoll_combiner_learn(&model->combiner, &it->voices, workspace->combined, label, fresh_importance);
     it->probability = known ? workspace->combined[label] : 0;
-    if (state->growth.candidate) {
-        if ((status = atoll_step_combine(model, workspace, &input, &it->route, true, &it->voices, error)))
-            return status;
-        if (known)
-            atoll_growth_weigh(state, workspace->combined[label], it->probability);
-    }
-    atoll_novelty_learn(&model->novelty, it->context.familiarity);
     state->tally.repeated += label == state->tally.last_label;
-    atoll_judged judged = {&input, &it->context, label, novelty};
+    atoll_judged judged = {&input, &it->context, label, novelty, it->probability};
     if ((status = hinted(model, it) ? atoll_hint_assign(state, it->domain, commit, &it->owner, error)
                                     : atoll_growth_assign(state, workspace, &judged, commit, &it->owner, error)) ||
         (status = atoll_names_add(&state->labels, name.data, name.bytes, &it->label, error)))
         return status;
+    atoll_novelty_learn(&model->novelty, it->context.familiarity);
     if (atoll_model_gate_learns(model) && !hinted(model, it) && it->owner && it->owner < it->experts)
         atoll_gate_weigh(&model->gate, it->cue, it->gate, it->experts, it->owner, fresh_importance);
     state->tally.last_label = it->label;

@@ -207,7 +207,7 @@ static atoll_status answer(const asking *a, const atoll_encoded *encoded, const 
         if (voices.says[v])
             memcpy(workspace->voice[v], voices.says[v], voices.labels * sizeof(float));
     int64_t start = atoll_clock_monotonic_ns();
-    atoll_status status = atoll_predict_experts(model, workspace, &input, route, false, error);
+    atoll_status status = atoll_predict_experts(model, workspace, &input, route, error);
     if (status)
         return status;
     spent_ns += (uint64_t)(atoll_clock_monotonic_ns() - start);

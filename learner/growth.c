@@ -5,9 +5,14 @@
 
 #include "core/log.h"
 
-static const double loss_rate = 1e-2, least_probability = 1e-6;
+static const double loss_rate = 1e-2, turn_rate = 0.02, least_probability = 1e-6;
 
-static const float novel_stream = 0.62f, surprise_rate = 0.05f;
+static const float novel_stream = 0.62f, surprise_rate = 0.05f, strange_rate = 0.2f, most_strange = 0.5f;
+
+static bool open(const atoll_expert *expert)
+{
+    return expert->state == ATOLL_EXPERT_ACTIVE || expert->state == ATOLL_EXPERT_CANDIDATE;
+}
 
 /* ln(0.8 p_e(y|x) + 0.2 prior) of one expert. */
 static atoll_status responsibility(const atoll_model *model, const atoll_expert *expert, atoll_workspace *workspace,
@@ -38,75 +43,117 @@ static float novelty_score(const atoll_state *state, const atoll_judged *record)
     return score;
 }
 
-/* The expert that takes what is new: the youngest while it is young, else a candidate that is born now. */
-static atoll_status nursery(atoll_state *state, uint64_t commit, uint32_t *owner, atoll_error *error)
+/* Moves `rate` of the expectation of the next record to an expert. */
+static void take_turn(atoll_model *model, uint32_t id, double rate)
+{
+    for (uint32_t e = 1; e < model->experts; e++)
+        model->expert[e].turn += rate * ((e == id) - model->expert[e].turn);
+}
+
+/* A new candidate; *id is ATOLL_EXPERT_NONE where the model may hold no more. */
+static atoll_status bear(atoll_state *state, uint64_t commit, uint32_t *id, atoll_error *error)
 {
     atoll_growth *growth = &state->growth;
-    atoll_error ignored;
-    const atoll_expert *youngest = &state->model.expert[growth->youngest];
-    if (growth->youngest && (youngest->state == ATOLL_EXPERT_CANDIDATE ||
-                             (youngest->state == ATOLL_EXPERT_ACTIVE &&
-                              youngest->records < ATOLL_GROWTH_YOUTH_RECORDS))) {
-        *owner = growth->youngest;
-        return ATOLL_OK;
-    }
-    atoll_status status = atoll_state_add_expert(state, owner, &ignored);
+    atoll_error why;
+    atoll_status status = atoll_state_add_expert(state, id, &why);
     if (status == ATOLL_BUSY) {
-        *owner = ATOLL_EXPERT_NONE;
+        *id = ATOLL_EXPERT_NONE;
         return ATOLL_OK;
     }
     if (status)
-        return atoll_fail(error, status, "%s", ignored.detail);
-    atoll_expert *candidate = &state->model.expert[*owner];
+        return atoll_fail(error, status, "%s", why.detail);
+    atoll_expert *candidate = &state->model.expert[*id];
     candidate->born = candidate->version = commit;
     candidate->born_records = state->model.records;
     candidate->last_routed_ms = state->model.time_ms;
-    growth->youngest = growth->candidate = *owner;
-    growth->evidence = 0;
+    /* After a change as much is to be expected from it as from all that were there. */
+    take_turn(&state->model, *id, 0.5);
+    growth->youngest = growth->candidate = *id;
     growth->born++;
+    return ATOLL_OK;
+}
+
+/* Whether the youngest lives and has fewer records. */
+static bool younger(const atoll_state *state, uint64_t records)
+{
+    const atoll_expert *youngest = &state->model.expert[state->growth.youngest];
+    return state->growth.youngest && youngest->records < records && open(youngest);
+}
+
+/*
+ * The open expert that best explains the record, turns counted, ATOLL_EXPERT_NONE where there is none to ask; `best` is
+ * how well any explains it by itself.
+ */
+static atoll_status best_owner(const atoll_state *state, atoll_workspace *workspace, const atoll_judged *record,
+                               uint32_t *owner, float *best, float *probability, atoll_error *error)
+{
+    enum { LEAST_SHARE = 50 }; /* with less than 1/50 of votes and of the gate only the likeliest is asked */
+    const atoll_model *model = &state->model;
+    float first = -INFINITY, most = -1;
+    uint32_t likeliest = ATOLL_EXPERT_NONE;
+    *owner = ATOLL_EXPERT_NONE;
+    *best = -INFINITY;
+    for (uint32_t e = 1; e < model->experts; e++)
+        if (open(&model->expert[e]) && workspace->gate[e] > most) {
+            most = workspace->gate[e];
+            likeliest = e;
+        }
+    for (uint32_t e = 1; e < model->experts; e++) {
+        float p, score, share = fmaxf(workspace->vote[e], workspace->gate[e]);
+        const atoll_expert *expert = &model->expert[e];
+        if (!open(expert) || (share * LEAST_SHARE < 1 && e != state->growth.youngest && e != likeliest))
+            continue;
+        atoll_status status = responsibility(model, expert, workspace, record, &p, &score, error);
+        if (status)
+            return status;
+        score += logf(workspace->vote[e] + 0.02f);
+        *best = fmaxf(*best, score);
+        score += logf((float)expert->turn + 0.02f);
+        if (score > first) {
+            first = score;
+            *owner = e;
+            *probability = p;
+        }
+    }
+    return ATOLL_OK;
+}
+
+static atoll_status assign(atoll_state *state, atoll_workspace *workspace, const atoll_judged *record,
+                                 uint64_t commit, uint32_t *owner, atoll_error *error)
+{
+    const atoll_model *model = &state->model;
+    atoll_growth *growth = &state->growth;
+    float best, p = 0;
+    bool off = model->config.growth_off || model->config.freeze;
+    bool rings = atoll_alarm_hear(&growth->alarm, &model->novelty, record->context->familiarity, record->probability);
+    growth->surprise += surprise_rate * (record->novelty - growth->surprise);
+    atoll_status status = best_owner(state, workspace, record, owner, &best, &p, error);
+    if (status)
+        return status;
+    bool strange = *owner == ATOLL_EXPERT_NONE || best < novelty_score(state, record);
+    growth->strange += strange_rate * ((float)strange - growth->strange);
+    if (!off && strange && younger(state, ATOLL_GROWTH_YOUTH_RECORDS)) {
+        *owner = growth->youngest;
+    } else if (*owner) {
+        double *loss = &state->model.expert[*owner].loss;
+        *loss += loss_rate * (-log(fmax(p, least_probability)) - *loss);
+    }
+    if (off || (*owner && !(rings && growth->strange > most_strange && !younger(state, ATOLL_GROWTH_SETTLED_RECORDS))))
+        return ATOLL_OK;
+    uint32_t born;
+    if ((status = bear(state, commit, &born, error)))
+        return status;
+    *owner = born ? born : *owner;
     return ATOLL_OK;
 }
 
 atoll_status atoll_growth_assign(atoll_state *state, atoll_workspace *workspace, const atoll_judged *record,
                                  uint64_t commit, uint32_t *owner, atoll_error *error)
 {
-    enum { LEAST_SHARE = 50 }; /* experts with less than 1/50 of votes and of the gate are not asked */
-    const atoll_model *model = &state->model;
-    atoll_growth *growth = &state->growth;
-    float best = -INFINITY, chosen_p = 0;
-    uint32_t chosen = ATOLL_EXPERT_NONE;
-    growth->surprise += surprise_rate * (record->novelty - growth->surprise);
-    for (uint32_t e = 1; e < model->experts; e++) {
-        float p, score, share = fmaxf(workspace->vote[e], workspace->gate[e]);
-        const atoll_expert *expert = &model->expert[e];
-        if ((expert->state != ATOLL_EXPERT_ACTIVE && expert->state != ATOLL_EXPERT_CANDIDATE) ||
-            (share * LEAST_SHARE < 1 && e != growth->youngest))
-            continue;
-        atoll_status status = responsibility(model, expert, workspace, record, &p, &score, error);
-        if (status)
-            return status;
-        score += logf(workspace->vote[e] + 0.02f);
-        if (score > best) {
-            best = score;
-            chosen = e;
-            chosen_p = p;
-        }
-    }
-    *owner = chosen;
-    if (model->config.growth_off || model->config.freeze || (chosen && best >= novelty_score(state, record))) {
-        double *loss = &state->model.expert[chosen].loss;
-        *loss += chosen ? loss_rate * (-log(fmax(chosen_p, least_probability)) - *loss) : 0;
-        return ATOLL_OK;
-    }
-    atoll_status status = nursery(state, commit, owner, error);
-    if (status == ATOLL_OK && *owner == ATOLL_EXPERT_NONE)
-        *owner = chosen;
+    atoll_status status = assign(state, workspace, record, commit, owner, error);
+    if (status == ATOLL_OK)
+        take_turn(&state->model, *owner, turn_rate);
     return status;
-}
-
-void atoll_growth_weigh(atoll_state *state, float p_with, float p_without)
-{
-    state->growth.evidence += log(0.5 + 0.5 * (double)p_with / fmax((double)p_without, 1e-12));
 }
 
 /* Hands the exemplars of a candidate on to the active expert with the largest share of the stream. */
@@ -136,18 +183,16 @@ atoll_status atoll_growth_review(atoll_state *state, uint64_t commit, atoll_erro
     if (!id)
         return ATOLL_OK;
     atoll_expert *candidate = &state->model.expert[id];
-    bool first = atoll_model_count(&state->model, ATOLL_EXPERT_ACTIVE) == 0;
-    if (first ? candidate->records >= ATOLL_GROWTH_FIRST_RECORDS
-              : growth->evidence >= -log(ATOLL_GROWTH_FALSE_ALARM)) {
+    if (candidate->records >= ATOLL_GROWTH_PROOF_RECORDS) {
         candidate->state = ATOLL_EXPERT_ACTIVE;
         candidate->version = commit;
         growth->candidate = ATOLL_EXPERT_NONE;
         growth->promoted++;
         atoll_log(ATOLL_LOG_INFO, "expert_promoted", "expert", ATOLL_UINT(id), "commit", ATOLL_UINT(commit),
-                  "records", ATOLL_UINT(candidate->records), "evidence", ATOLL_REAL(growth->evidence), NULL);
+                  "records", ATOLL_UINT(candidate->records), NULL);
         return ATOLL_OK;
     }
-    if (candidate->records < ATOLL_GROWTH_TRIAL_RECORDS)
+    if (state->model.records - candidate->born_records < ATOLL_GROWTH_TRIAL_RECORDS)
         return ATOLL_OK;
     atoll_status status = disown(state, id, error);
     if (status)
@@ -158,6 +203,6 @@ atoll_status atoll_growth_review(atoll_state *state, uint64_t commit, atoll_erro
     growth->youngest = growth->candidate = ATOLL_EXPERT_NONE;
     growth->given_up++;
     atoll_log(ATOLL_LOG_INFO, "candidate_given_up", "expert", ATOLL_UINT(id), "commit", ATOLL_UINT(commit),
-              "evidence", ATOLL_REAL(growth->evidence), NULL);
+              "records", ATOLL_UINT(candidate->records), NULL);
     return ATOLL_OK;
 }

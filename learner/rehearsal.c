@@ -43,7 +43,7 @@ atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, ato
             weigh_gate(model, workspace, sample);
         atoll_gate_route(workspace->gate, 1, model->experts, model->config.top_k, model->config.capacity_factor,
                          ATOLL_OVERFLOW_KEEP, workspace->load, &route, &ignored);
-        if ((status = atoll_step_combine(model, workspace, &input, &route, false, &voices, error)) == ATOLL_OK)
+        if ((status = atoll_step_combine(model, workspace, &input, &route, &voices, error)) == ATOLL_OK)
             atoll_combiner_learn(&model->combiner, &voices, workspace->combined, sample->label,
                                  importance * sample->importance);
     }

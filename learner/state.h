@@ -8,6 +8,7 @@
 #include "core/calibration.h"
 #include "core/model.h"
 #include "core/pages.h"
+#include "learner/alarm.h"
 #include "retrieval/index.h"
 #include "retrieval/memory.h"
 
@@ -17,8 +18,9 @@ enum { ATOLL_EXPERT_NONE = 0 }; /* id 0 is the shared expert, which owns nothing
 typedef struct atoll_growth {
     uint32_t youngest;      /* takes what is new, a candidate or not; ATOLL_EXPERT_NONE for none */
     uint32_t candidate;     /* the same while it is one */
-    double evidence;        /* ln of the e-process for the candidate */
+    atoll_alarm alarm;      /* whether the stream has changed */
     float surprise;         /* running mean of novelty */
+    float strange;          /* running share of records that no expert explains, of the last few */
     uint64_t born, promoted, given_up, pruned, restored;
 } atoll_growth;
 

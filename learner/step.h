@@ -94,9 +94,9 @@ atoll_status atoll_step_find_contexts(atoll_hand *h, const atoll_state *state, f
                                       const uint32_t *except, atoll_context *const *context, uint32_t count,
                                       atoll_error *error);
 
-/* workspace->combined: the combination with the experts on the route, a candidate on `trial` among them. */
+/* workspace->combined: the combination with the experts on the route. */
 atoll_status atoll_step_combine(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                const atoll_route *route, bool trial, atoll_voices *voices, atoll_error *error);
+                                const atoll_route *route, atoll_voices *voices, atoll_error *error);
 
 /* ---- samples.c, rehearsal.c ---- */
 

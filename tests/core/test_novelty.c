@@ -63,11 +63,25 @@ static void nothing_measured_is_all_new(void **state)
     assert_true(atoll_novelty_of(&novelty, -1) == 1);
 }
 
+/* Among 0, 1, 2, 2, 3: itself counts, and so do ties. */
+static void a_rank_is_a_share_of_the_less_familiar(void **state)
+{
+    (void)state;
+    static atoll_novelty novelty;
+    assert_true(atoll_novelty_rank(&novelty, 0) == 1);
+    for (int i = 0; i < 5; i++)
+        atoll_novelty_learn(&novelty, (float)(i < 3 ? i : i - 1));
+    assert_true(fabs(atoll_novelty_rank(&novelty, -1) - 1.0 / 6) < 1e-9);
+    assert_true(fabs(atoll_novelty_rank(&novelty, 2) - 5.0 / 6) < 1e-9);
+    assert_true(fabs(atoll_novelty_rank(&novelty, 3) - 1) < 1e-9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_measured_is_all_new),
         cmocka_unit_test(equals_counting),
+        cmocka_unit_test(a_rank_is_a_share_of_the_less_familiar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

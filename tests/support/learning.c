@@ -193,6 +193,7 @@ static void add_expert(uint64_t *hash, const atoll_expert *expert)
     ADD(hash, expert->records);
     ADD(hash, expert->last_routed_ms);
     ADD(hash, expert->share);
+    ADD(hash, expert->turn);
     ADD(hash, expert->loss);
     add_net(hash, &expert->net);
     add_array(hash, &expert->labels);
@@ -267,7 +268,8 @@ static void add_counts(uint64_t *hash, const atoll_state *state)
                           growth->pruned, growth->restored, tally->asked, tally->right, tally->repeated,
                           tally->last_label, tally->routes.routed, tally->routes.overflowed, tally->routes.dropped,
                           state->solved};
-    double measured[] = {growth->evidence, growth->surprise, tally->recent, tally->log_loss, tally->entropy};
+    double measured[] = {growth->alarm.familiarity, growth->alarm.probability, growth->surprise,
+                         growth->strange, tally->recent, tally->log_loss, tally->entropy};
     add(hash, counted, sizeof counted);
     ADD(hash, tally->calibration);
     add(hash, measured, sizeof measured);
