@@ -9,9 +9,12 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "api/client_session.h"
 #include "core/rng.h"
@@ -19,7 +22,16 @@
 #include "tests/support/embedding_server.h"
 #include "tests/support/server.h"
 
-enum { DIM = 32, LABELS = 4, WORDS = 8, BATCH = 100, QUESTIONS = 30, TIMEOUT_MS = 60000 };
+enum {
+    DIM = 256,
+    LABELS = 4,
+    WORDS = 8,
+    BATCH = 100,
+    QUESTIONS = 30,
+    KILLS = 6,
+    KILL_MOST_US = 1700000, /* a checkpoint is written every second */
+    TIMEOUT_MS = 60000
+};
 
 typedef struct run {
     char top[128], dir[160];
@@ -29,6 +41,21 @@ typedef struct run {
     atoll_rng rng;
     uint64_t version;
 } run;
+
+typedef struct killer {
+    pthread_t thread;
+    pid_t pid;
+    uint32_t delay_us;
+} killer;
+
+static void *kill_later(void *arg)
+{
+    const killer *k = arg;
+    struct timespec delay = {.tv_sec = k->delay_us / 1000000, .tv_nsec = (long)(k->delay_us % 1000000) * 1000};
+    nanosleep(&delay, NULL);
+    kill(k->pid, SIGKILL);
+    return NULL;
+}
 
 /* ---- what is sent ---- */
 
@@ -41,6 +68,16 @@ static void put_text(atoll_writer *out, atoll_rng *rng, uint32_t label)
                          atoll_rng_below(rng, WORDS));
     atoll_json_name(out, "text");
     atoll_json_put_text(out, text);
+}
+
+/* A vector of the record's own, so that the answer does not depend on what is stored. */
+static void put_vector(atoll_writer *out, atoll_rng *rng)
+{
+    atoll_json_name(out, "vector");
+    atoll_json_array_begin(out);
+    for (int i = 0; i < DIM; i++)
+        atoll_json_put_double(out, (double)atoll_rng_normal(rng));
+    atoll_json_array_end(out);
 }
 
 static atoll_status ingest(run *r, bool trained, atoll_json *report)
@@ -70,7 +107,8 @@ static atoll_status put_model(run *r, const char *url)
 {
     char config[512];
     snprintf(config, sizeof config, "{\"embedding\":{\"source\":\"http\",\"url\":\"%s\",\"model\":\"fake\",\"dim\":%d,"
-             "\"timeout\":\"1s\"},\"experts\":{\"hidden\":16},\"memory\":{\"exemplars\":300}}", url, DIM);
+             "\"timeout\":\"1s\",\"cache_bytes\":1048576},\"experts\":{\"hidden\":16},"
+             "\"memory\":{\"exemplars\":300},\"checkpoint\":{\"every\":\"1s\"}}", url, DIM);
     return atoll_client_session_model(&r->session, "PUT", "", config, NULL, NULL);
 }
 
@@ -88,6 +126,16 @@ static atoll_status await_version(run *r, uint64_t version, int timeout_ms)
     char body[128];
     snprintf(body, sizeof body, "{\"records\":[],\"min_version\":%" PRIu64 ",\"timeout_ms\":%d}", version, timeout_ms);
     return atoll_client_session_model(&r->session, "POST", "/predict", body, NULL, NULL);
+}
+
+/* Waits until all that is durable is learned, acknowledged or not. */
+static void await_all(run *r)
+{
+    atoll_json stats;
+    assert_int_equal(atoll_client_session_model(&r->session, "GET", "/stats", NULL, &stats, NULL), ATOLL_OK);
+    assert_true((uint64_t)atoll_client_integer(stats, "journal_last", 0) >= r->version);
+    r->version = (uint64_t)atoll_client_integer(stats, "journal_last", 0);
+    assert_int_equal(await_version(r, r->version, TIMEOUT_MS), ATOLL_OK);
 }
 
 static void check_state(run *r, const char *wanted)
@@ -119,7 +167,7 @@ static bool see(void *arg, const char *name, atoll_json prediction)
 }
 
 /* The answers to a set of questions, as text to free(). */
-static char *answers(run *r, uint64_t seed, seen *s)
+static char *answers(run *r, uint64_t seed, bool own, seen *s)
 {
     atoll_rng rng;
     atoll_writer body;
@@ -133,6 +181,8 @@ static char *answers(run *r, uint64_t seed, seen *s)
     for (uint32_t i = 0; i < QUESTIONS; i++) {
         atoll_json_object_begin(&body);
         put_text(&body, &rng, i % LABELS);
+        if (own)
+            put_vector(&body, &rng);
         atoll_json_object_end(&body);
     }
     atoll_writer_text(&body, "]}");
@@ -165,7 +215,7 @@ static void an_embedding_server_may_come_and_go(void **state)
     assert_int_equal(await_version(r, r->version, 50), ATOLL_TIMEOUT);
     assert_int_equal(ingest(r, true, NULL), ATOLL_EMBEDDING_DOWN);
     r->version++;
-    free(answers(r, 1, &s));
+    free(answers(r, 1, false, &s));
     assert_int_equal(s.degraded, QUESTIONS);
     check_state(r, "down");
 
@@ -173,7 +223,7 @@ static void an_embedding_server_may_come_and_go(void **state)
     r->embedding.mode = EMBEDDING_DRIFTING;
     embedding_server_again(&r->embedding);
     assert_int_equal(await_version(r, r->version, TIMEOUT_MS), ATOLL_OK);
-    char *before = answers(r, 1, &s);
+    char *before = answers(r, 1, false, &s);
     assert_int_equal(s.degraded, 0);
     assert_true(s.right > QUESTIONS * 9 / 10);
     check_state(r, "ok");
@@ -184,22 +234,69 @@ static void an_embedding_server_may_come_and_go(void **state)
     embedding_server_stop(&r->embedding);
     start(r);
     assert_int_equal(await_version(r, r->version, TIMEOUT_MS), ATOLL_OK);
-    char *after = answers(r, 1, &s);
+    char *after = answers(r, 1, false, &s);
     assert_int_equal(s.degraded, 0);
     assert_string_equal(before, after);
     free(before);
     free(after);
-    free(answers(r, 2, &s));
+    free(answers(r, 2, false, &s));
     assert_true(s.degraded > QUESTIONS / 2 && s.right > QUESTIONS * 8 / 10);
 
-    /* At another address. */
+    /* At another address, and from a checkpoint. */
     embedding_server other;
     embedding_server_start(&other, DIM);
     assert_int_equal(put_model(r, other.url), ATOLL_OK);
     assert_int_equal(ingest(r, true, NULL), ATOLL_OK);
+    before = answers(r, 3, true, &s);
+    atoll_client_session_close(&r->session);
+    assert_int_equal(server_terminate(&r->server), 0);
+    start(r);
+    after = answers(r, 3, true, &s);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
     atoll_client_session_close(&r->session);
     assert_int_equal(server_terminate(&r->server), 0);
     embedding_server_stop(&other);
+}
+
+/*
+ * The server never gives the same embedding twice, and not all that it gave is kept. So if anything were learned from
+ * before it is durable, or dropped before no replay needs it, the last restart would learn something else, or nothing.
+ */
+static void killed_at_any_time_it_learns_the_same_again(void **state)
+{
+    run *r = *state;
+    atoll_json report;
+    seen s;
+    if (!server_available())
+        skip();
+    r->embedding.mode = EMBEDDING_DRIFTING;
+    start(r);
+    assert_int_equal(put_model(r, r->embedding.url), ATOLL_OK);
+    for (int round = 0; round < KILLS; round++) {
+        killer k = {.pid = r->server.pid, .delay_us = atoll_rng_below(&r->rng, KILL_MOST_US)};
+        assert_int_equal(pthread_create(&k.thread, NULL, kill_later, &k), 0);
+        for (int i = 0; ingest(r, i % 2, &report) == ATOLL_OK; i++)
+            r->version = (uint64_t)atoll_client_integer(report, "version", 0);
+        pthread_join(k.thread, NULL); /* before the wait, so that the process number is still this server's */
+        server_kill(&r->server);
+        atoll_client_session_close(&r->session);
+        start(r);
+    }
+    await_all(r);
+    char *before = answers(r, 1, true, &s);
+    atoll_client_session_close(&r->session);
+    server_kill(&r->server);
+    embedding_server_stop(&r->embedding);
+    start(r);
+    await_all(r);
+    char *after = answers(r, 1, true, &s);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+    atoll_client_session_close(&r->session);
+    assert_int_equal(server_terminate(&r->server), 0);
 }
 
 static int set_up(void **state)
@@ -228,6 +325,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_embedding_server_may_come_and_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(killed_at_any_time_it_learns_the_same_again, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
