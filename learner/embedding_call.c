@@ -122,6 +122,11 @@ static struct curl_slist *write_head(const char *key_env)
     char line[1024];
     const char *key = *key_env ? getenv(key_env) : NULL;
     struct curl_slist *head = curl_slist_append(NULL, "Content-Type: application/json"), *longer;
+    /* Without it a large body would wait for a go-ahead that many servers never give. */
+    if (head && !(longer = curl_slist_append(head, "Expect:"))) {
+        curl_slist_free_all(head);
+        return NULL;
+    }
     bool clean = key && *key;
     for (const char *c = key; clean && *c; c++)
         clean = *c > ' ' && *c <= '~'; /* nothing that could begin another line */

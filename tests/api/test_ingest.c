@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "tests/api/harness.h"
+#include "tests/support/embedding_server.h"
 
 #define INGEST "/v1/models/m/ingest"
 
@@ -195,10 +196,37 @@ static void what_is_learned_survives_a_restart(void **state)
     harness_delete(h.dir);
 }
 
+static void records_that_wait_for_an_embedding_server_are_told_to_be_on_disk(void **state)
+{
+    harness *h = *state;
+    char config[256];
+    embedding_server server;
+    embedding_server_start(&server, 16);
+    embedding_server_stop(&server);
+    snprintf(config, sizeof config, "{\"embedding\":{\"source\":\"http\",\"url\":\"%s\",\"model\":\"fake\",\"dim\":16,"
+             "\"timeout\":\"1s\"}}", server.url);
+    http_reply reply = expect(h, "PUT", "/v1/models/m", JSON, config, 201);
+    http_free(&reply);
+    static const char lines[] = "{\"text\":\"red fox\",\"label\":\"animal\"}\n{\"text\":\"\",\"label\":\"none\"}";
+    reply = expect(h, "POST", INGEST, NDJSON, lines, 200);
+    assert_int_equal(number_in(&reply, "accepted"), 1);
+    http_free(&reply);
+    reply = expect(h, "POST", INGEST "?wait=trained", NDJSON, lines, 503);
+    assert_has(&reply, "\"code\":\"embedding_unreachable\"");
+    assert_has(&reply, "what was sent is on disk");
+    assert_int_equal(number_in(&reply, "accepted"), 1);
+    assert_int_equal(number_in(&reply, "rejected"), 1);
+    assert_int_equal(number_in(&reply, "last_seq"), 2);
+    assert_int_equal(number_in(&reply, "version"), 3);
+    http_free(&reply);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_batch_is_learned_and_numbered, harness_setup, harness_teardown),
+        cmocka_unit_test_setup_teardown(records_that_wait_for_an_embedding_server_are_told_to_be_on_disk,
+                                        harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(bad_lines_are_reported_and_the_others_taken, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(a_wholly_bad_batch_leaves_no_trace, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(bad_bodies_and_options_are_refused, harness_setup, harness_teardown),

@@ -349,6 +349,40 @@ static void both_parts_have_their_say(void **state)
     trial_close(&t);
 }
 
+/* Neither projected nor scaled, and words have no say in it. */
+static void an_embedding_from_outside_is_the_vector_itself(void **state)
+{
+    (void)state;
+    static room r;
+    static float vector[DIM], dense[DIM];
+    trial t;
+    trial_open(&t);
+    room_init(&r);
+    r.encoded.dense = dense;
+    t.encoder.outside = true;
+    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, DIM, NULL), ATOLL_OK);
+    for (int i = 0; i < DIM; i++)
+        vector[i] = (float)(i % 7) - 3;
+    learn(&t, NULL, 0, vector);
+    atoll_term word = term(9, 1);
+    atoll_encoder_weigh(&t.encoder, &word, 1, &r.encoded);
+    atoll_encoder_scale(&t.encoder, vector, &r.encoded);
+    atoll_encoder_embed(&t.encoder, &r.encoded);
+    assert_true(atoll_normalise(vector, DIM));
+    assert_memory_equal(r.embedding, vector, sizeof vector);
+    assert_false(atoll_encoder_lacks(&t.encoder, r.embedding));
+
+    room_init(&r); /* words alone are near nothing */
+    atoll_encoder_weigh(&t.encoder, &word, 1, &r.encoded);
+    atoll_encoder_embed(&t.encoder, &r.encoded);
+    for (int i = 0; i < DIM; i++)
+        assert_true(r.embedding[i] == 0);
+    assert_true(atoll_encoder_lacks(&t.encoder, r.embedding));
+    t.encoder.outside = false;
+    assert_false(atoll_encoder_lacks(&t.encoder, r.embedding));
+    trial_close(&t);
+}
+
 static void frozen_encoders_do_not_learn(void **state)
 {
     (void)state;
@@ -417,6 +451,7 @@ int main(void)
         cmocka_unit_test(alike_texts_lie_near),
         cmocka_unit_test(vectors_keep_their_angles),
         cmocka_unit_test(both_parts_have_their_say),
+        cmocka_unit_test(an_embedding_from_outside_is_the_vector_itself),
         cmocka_unit_test(frozen_encoders_do_not_learn),
         cmocka_unit_test(short_memory_is_a_status),
     };
