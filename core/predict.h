@@ -20,7 +20,7 @@ typedef struct atoll_workspace {
     bool *open;                   /* experts */
     uint32_t *load;               /* experts */
     float *h;                     /* hidden */
-    const float *given[1 + ATOLL_TOP_K_MAX]; /* hidden layers known already, or NULL: the shared one, the route */
+    const float *given[1 + ATOLL_TOP_K_MAX]; /* hidden layers known already: shared, then by route; NULL where not */
 } atoll_workspace;
 
 void atoll_workspace_init(atoll_workspace *workspace);

@@ -447,11 +447,28 @@ void atoll_index_leave(const atoll_index_view *view)
     atomic_fetch_sub(&view->index->side[view - view->index->side].readers, 1);
 }
 
+/* Candidates lie anywhere in memory: their rows are sent for before they are needed. */
+static void prefetch(const side *s, int64_t candidate)
+{
+    enum { LINE = 64 };
+    if (candidate < 0)
+        return;
+    const char *row = (const char *)atoll_vectors_at(s->rows, (uint32_t)candidate);
+    for (uint32_t at = 0; at < s->index->dim * sizeof(uint16_t); at += LINE)
+        __builtin_prefetch(row + at);
+    __builtin_prefetch(&s->slot_of[candidate]);
+}
+
 /* The best of the candidates of one query, by their exact inner products. */
 static void rank(const side *s, const float *query, const int64_t *candidates, uint32_t count, atoll_neighbours *out)
 {
+    enum { AHEAD = 4 };
     uint32_t held = 0;
+    for (uint32_t i = 0; i < count && i < AHEAD; i++)
+        prefetch(s, candidates[i]);
     for (uint32_t i = 0; i < count; i++) {
+        if (i + AHEAD < count)
+            prefetch(s, candidates[i + AHEAD]);
         uint32_t slot = candidates[i] < 0 ? EMPTY : s->slot_of[candidates[i]];
         if (slot == EMPTY)
             continue;

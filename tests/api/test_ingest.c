@@ -176,6 +176,39 @@ static void too_many_records_are_refused(void **state)
     free(body);
 }
 
+/* A vector of many values, of which wide experts are over the least budget at once. */
+static void a_model_over_its_budget_asks_to_come_back(void **state)
+{
+    enum { DIM = 4096, RECORD_BYTES = 2 * DIM + 64 };
+    harness *h = *state;
+    char *record = malloc(RECORD_BYTES), value[64];
+    size_t used = (size_t)sprintf(record, "{\"label\":\"a\",\"vector\":[1");
+    for (int i = 1; i < DIM; i++)
+        used += (size_t)sprintf(record + used, ",%d", i % 10);
+    strcpy(record + used, "]}");
+    http_reply reply = expect(h, "PUT", "/v1/models/m", JSON, "{\"budget_bytes\":16777216,\"experts\":{\"hidden\":512}}",
+                              201);
+    http_free(&reply);
+    reply = expect(h, "POST", INGEST "?wait=trained", NDJSON, record, 200);
+    http_free(&reply);
+    reply = expect(h, "POST", INGEST, NDJSON, record, 429);
+    assert_has(&reply, "\"code\":\"busy\"");
+    assert_true(atoi(http_header(&reply, "retry-after", value, sizeof value)) > 0);
+    http_free(&reply);
+    reply = expect(h, "GET", "/v1/models/m/stats", NULL, NULL, 200);
+    assert_true(number_in(&reply, "counted_bytes") > number_in(&reply, "budget_bytes"));
+    assert_int_equal(number_in(&reply, "records"), 1);
+    http_free(&reply);
+    reply = expect(h, "POST", "/v1/models/m/predict", JSON, "{\"records\":[{\"text\":\"still there\"}]}", 200);
+    assert_has(&reply, "\"label\":\"a\"");
+    http_free(&reply);
+    reply = expect(h, "PUT", "/v1/models/m", JSON, "{\"budget_bytes\":1073741824}", 200);
+    http_free(&reply);
+    reply = expect(h, "POST", INGEST "?wait=trained", NDJSON, record, 200);
+    http_free(&reply);
+    free(record);
+}
+
 static void what_is_learned_survives_a_restart(void **state)
 {
     harness h;
@@ -234,6 +267,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(vectors_of_one_request_and_model_agree, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(a_large_batch_is_taken_whole, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(too_many_records_are_refused, harness_setup, harness_teardown),
+        cmocka_unit_test_setup_teardown(a_model_over_its_budget_asks_to_come_back, harness_setup, harness_teardown),
         cmocka_unit_test(what_is_learned_survives_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
