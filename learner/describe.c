@@ -246,6 +246,7 @@ atoll_config atoll_learner_config(atoll_learner *learner)
 atoll_footprint atoll_learner_footprint(const atoll_learner *learner, const atoll_published *published)
 {
     atoll_footprint f = published->footprint;
+    f.learning += atomic_load(&learner->entry_bytes);
     f.retired = atoll_reclaim_waiting_bytes(learner->state.reclaim);
     f.writing = atoll_journal_waiting_bytes(learner->journal) + atoll_store_held_bytes(learner->store) +
                 atomic_load(&learner->checkpoint_bytes);

@@ -34,7 +34,7 @@ typedef struct atoll_published {
     atoll_tally tally;
     uint32_t exemplars, domains;
     atoll_domain_tally *domain;   /* `domains` of them */
-    atoll_footprint footprint;    /* but for what changes without a publication: retired, writing */
+    atoll_footprint footprint;    /* but for what changes between: see atoll_learner_footprint */
     double growth_bytes;          /* that a record adds to it lately */
 } atoll_published;
 
@@ -90,6 +90,7 @@ struct atoll_learner {
     _Atomic uint64_t checkpoint_commit, checkpoints, checkpoint_ns, learn_ns, predictions;
     _Atomic uint64_t taken;            /* records let in, learned or not */
     _Atomic uint64_t checkpoint_bytes; /* copied for the one under way */
+    _Atomic uint64_t entry_bytes;      /* of the buffer that entries are read into */
     _Atomic uint64_t routed, overflowed, dropped;    /* for requests; the learner's own are in its tally */
     _Atomic int64_t asked_ms[ATOLL_EXPERTS_MAX];     /* when a request was last routed to it */
     _Atomic uint64_t asked_ns[ATOLL_EXPERTS_MAX];    /* spent in it for requests */

@@ -310,6 +310,7 @@ static atoll_status catch_up(atoll_learner *learner, uint64_t last, pace *p, uin
         int64_t start = atoll_clock_monotonic_ns();
         atoll_status status =
             atoll_journal_read(learner->journal, state->model.version + 1, buffer, capacity, &entry, error);
+        atomic_store(&learner->entry_bytes, *capacity);
         if (status || (status = learn_entry(learner, &entry, error)))
             return status;
         int64_t now = atoll_clock_monotonic_ns();

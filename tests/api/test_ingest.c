@@ -186,8 +186,8 @@ static void a_model_over_its_budget_asks_to_come_back(void **state)
     for (int i = 1; i < DIM; i++)
         used += (size_t)sprintf(record + used, ",%d", i % 10);
     strcpy(record + used, "]}");
-    http_reply reply = expect(h, "PUT", "/v1/models/m", JSON, "{\"budget_bytes\":16777216,\"experts\":{\"hidden\":512}}",
-                              201);
+    http_reply reply = expect(h, "PUT", "/v1/models/m", JSON,
+                              "{\"budget_bytes\":16777216,\"experts\":{\"hidden\":512}}", 201);
     http_free(&reply);
     reply = expect(h, "POST", INGEST "?wait=trained", NDJSON, record, 200);
     http_free(&reply);

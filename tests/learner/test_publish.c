@@ -6,6 +6,8 @@
 
 #include <malloc.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,6 +281,74 @@ static void precision_changes_live_what_answers_read_and_nothing_else(void **sta
     free(got);
 }
 
+/* ---- readers beside publications ---- */
+
+typedef struct reader {
+    running *running;
+    pthread_t thread;
+    _Atomic bool stop;
+    uint64_t answers, last;
+} reader;
+
+static void look(void *arg, uint32_t number, const atoll_prediction *p)
+{
+    double sum = 0;
+    (void)number;
+    for (uint32_t i = 0; i < p->labels; i++)
+        sum += (double)p->label[i].score;
+    if (sum < 1.001)
+        ++*(uint64_t *)arg;
+}
+
+/* Asks without a pause; versions never go back, and every answer is one. */
+static void *read_on(void *arg)
+{
+    enum { QUESTIONS = 8 };
+    reader *r = arg;
+    atoll_asker *asker = atoll_asker_new();
+    learning_record questions[QUESTIONS];
+    atoll_record views[QUESTIONS];
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 5, 0);
+    for (uint32_t i = 0; i < QUESTIONS; i++) {
+        learning_draw_text(&questions[i], &rng, i % 2, i % 4);
+        if (i % 2)
+            learning_add_vector(&questions[i], &rng, i % 4);
+        views[i] = questions[i].record;
+    }
+    while (asker && !r->stop) {
+        uint64_t version = 0, before = r->answers;
+        if (atoll_learner_predict(r->running->learner, asker, views, QUESTIONS, 3, true, look, &r->answers, &version,
+                                  NULL) || version < r->last || r->answers != before + QUESTIONS) {
+            r->answers = 0;
+            break;
+        }
+        r->last = version;
+    }
+    atoll_asker_free(asker);
+    return NULL;
+}
+
+/* Each small commit is published, in all precisions; the thread sanitizer looks on where it is there. */
+static void readers_and_publications_do_not_disturb_each_other(void **state)
+{
+    enum { READERS = 2 };
+    running *r = *state;
+    running_feed(r, 0, 4, BATCH);
+    reader readers[READERS] = {{.running = r}, {.running = r}};
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, read_on, &readers[i]), 0);
+    for (int p = ATOLL_PRECISION_F32; p <= ATOLL_PRECISION_Q4; p++) {
+        set_precision(r, (atoll_precision)p);
+        running_feed(r, (uint32_t)p % 2, 25, 4);
+    }
+    for (int i = 0; i < READERS; i++) {
+        readers[i].stop = true;
+        pthread_join(readers[i].thread, NULL);
+        assert_true(readers[i].answers > 0);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, running_set_up, running_tear_down)
 
 int main(void)
@@ -287,6 +357,7 @@ int main(void)
         TEST(what_is_counted_is_what_the_heap_holds),
         TEST(an_archived_expert_leaves_memory_and_comes_back_as_it_was),
         TEST(a_first_vector_reaches_an_expert_that_was_away),
+        TEST(readers_and_publications_do_not_disturb_each_other),
         TEST(precision_changes_live_what_answers_read_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
