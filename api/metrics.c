@@ -118,6 +118,7 @@ static const series model_series[] = {
     REAL("combination_weight", "gauge", "Weight of each voice of the answer.", ",voice=\"shared\"", weight_shared),
     REAL("combination_weight", "gauge", "", ",voice=\"experts\"", weight_experts),
     REAL("combination_weight", "gauge", "", ",voice=\"votes\"", weight_votes),
+    REAL("combination_weight", "gauge", "", ",voice=\"counts\"", weight_counts),
     REAL("combination_weight", "gauge", "", ",voice=\"analytic\"", weight_analytic),
     REAL("combination_weight", "gauge", "", ",voice=\"youth\"", weight_youth),
     UINT("parameters", "gauge", "Parameters, and those that one record reads.", ",kind=\"total\"", parameters),

@@ -23,6 +23,7 @@ static void put_learning(atoll_writer *out, const atoll_stats *s)
     atoll_member_double(out, "weight_shared", s->weight_shared);
     atoll_member_double(out, "weight_experts", s->weight_experts);
     atoll_member_double(out, "weight_votes", s->weight_votes);
+    atoll_member_double(out, "weight_counts", s->weight_counts);
     atoll_member_double(out, "weight_analytic", s->weight_analytic);
     atoll_member_double(out, "weight_youth", s->weight_youth);
     atoll_member_double(out, "learn_seconds", s->learn_seconds);

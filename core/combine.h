@@ -20,6 +20,7 @@ typedef enum atoll_voice {
     ATOLL_VOICE_ANALYTIC, /* its analytic half, for vectors */
     ATOLL_VOICE_EXPERTS,  /* the routed experts, weighted by the gate */
     ATOLL_VOICE_VOTES,    /* the neighbours' labels */
+    ATOLL_VOICE_COUNTS,   /* the counts of core/counts.h, for text */
     ATOLL_VOICE_YOUTH,    /* odds for labels that few records have taught */
     ATOLL_VOICES
 } atoll_voice;

@@ -10,6 +10,7 @@
 
 #include "core/combine.h"
 #include "core/config.h"
+#include "core/counts.h"
 #include "core/encoder.h"
 #include "core/expert.h"
 #include "core/gate.h"
@@ -47,6 +48,7 @@ typedef struct atoll_model {
     uint32_t experts, capacity; /* places in use and to use; place 0 is the shared expert, and a place is an id */
     atoll_expert *expert;
     atoll_gate gate;
+    atoll_counts counts; /* of text */
     const atoll_ridge_weights *analytic; /* NULL until a vector was learned */
     atoll_combiner combiner;
     atoll_novelty novelty;  /* of familiarity: what growth goes by */

@@ -20,6 +20,9 @@ static const float grown_up = 120;
 /* The same for an expert: 300 and 3,000 measure alike. */
 static const float grown_expert = 1000;
 
+/* Records of an expert below which the counts are silent. */
+enum { YOUNG_EXPERT = 1000 };
+
 void atoll_workspace_init(atoll_workspace *workspace)
 {
     *workspace = (atoll_workspace){0};
@@ -212,6 +215,13 @@ atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *wo
     return ATOLL_OK;
 }
 
+void atoll_predict_hush(const atoll_model *model, const atoll_route *route, atoll_voices *voices)
+{
+    const atoll_expert *first = &model->expert[route->count ? route->expert[0] : 0];
+    if (route->count && (first->state != ATOLL_EXPERT_ACTIVE || first->records < YOUNG_EXPERT))
+        voices->says[ATOLL_VOICE_COUNTS] = NULL;
+}
+
 static void label_votes(const atoll_context *context, uint32_t labels, float *vote)
 {
     memset(vote, 0, labels * sizeof *vote);
@@ -253,6 +263,11 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
         voices->says[ATOLL_VOICE_SHARED] = shared;
         voices->says[ATOLL_VOICE_YOUTH] = workspace->voice[ATOLL_VOICE_YOUTH];
         label_youth(model, workspace->voice[ATOLL_VOICE_YOUTH]);
+        if (input->features && model->counts.labels) {
+            atoll_counted counted = {workspace->net.row, input->weight, input->features};
+            voices->says[ATOLL_VOICE_COUNTS] = workspace->voice[ATOLL_VOICE_COUNTS];
+            atoll_counts_predict(&model->counts, &counted, workspace->voice[ATOLL_VOICE_COUNTS], model->labels);
+        }
     }
     if (z && model->analytic) {
         uint32_t known = model->analytic->labels < model->labels ? model->analytic->labels : model->labels;

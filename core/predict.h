@@ -54,6 +54,12 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
                                   atoll_error *error);
 
 /*
+ * Counts do not unlearn: of a young domain they say what its labels meant elsewhere. So they are silent where the first
+ * of the route is a candidate, or an expert of few records.
+ */
+void atoll_predict_hush(const atoll_model *model, const atoll_route *route, atoll_voices *voices);
+
+/*
  * The voice of the experts on `route`, in workspace->voice[ATOLL_VOICE_EXPERTS]; call after atoll_predict_others. A
  * candidate is not trusted: the shared expert answers in its place.
  */

@@ -173,6 +173,7 @@ atoll_status atoll_step_combine(const atoll_model *model, atoll_workspace *works
                                 const atoll_route *route, atoll_voices *voices, atoll_error *error)
 {
     atoll_status status = atoll_predict_experts(model, workspace, input, route, error);
+    atoll_predict_hush(model, route, voices);
     voices->says[ATOLL_VOICE_EXPERTS] = route->count ? workspace->voice[ATOLL_VOICE_EXPERTS] : NULL;
     if (status == ATOLL_OK)
         atoll_combine(&model->combiner, voices, workspace->combined);

@@ -211,6 +211,7 @@ static atoll_status answer(const asking *a, const atoll_encoded *encoded, const 
     if (status)
         return status;
     spent_ns += (uint64_t)(atoll_clock_monotonic_ns() - start);
+    atoll_predict_hush(model, route, &voices);
     if (route->count)
         voices.says[ATOLL_VOICE_EXPERTS] = workspace->voice[ATOLL_VOICE_EXPERTS];
     atoll_combine(&model->combiner, &voices, workspace->combined);

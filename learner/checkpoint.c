@@ -261,6 +261,8 @@ static atoll_status write_all(const atoll_checkpoint *c, atoll_store_write *writ
                                : atoll_store_drop(write, blobs[i].key, error);
     if (status || (status = write_array(write, "frequency", &c->model->encoder.frequency, c->since, error)) ||
         (status = write_array(write, "moments", &c->model->encoder.moments, c->since, error)) ||
+        (status = write_array(write, "counts", &c->model->counts.rows, c->since, error)) ||
+        (status = write_array(write, "counts-mass", &c->model->counts.mass, c->since, error)) ||
         (status = write_net(write, "gate", &c->model->gate.net, c->since, error)))
         return status;
     for (uint32_t e = 0; e < c->model->experts && status == ATOLL_OK; e++)
@@ -494,6 +496,12 @@ static atoll_status load_model(atoll_store *store, atoll_state *state, const met
     forget_arrays(&model->gate.net);
     atoll_status status = load_array(store, &state->pager, "frequency", &model->encoder.frequency, error);
     if (status || (status = load_array(store, &state->pager, "moments", &model->encoder.moments, error)))
+        return status;
+    atoll_counts_clear(&state->pager, &model->counts);
+    model->counts = saved.counts;
+    model->counts.rows.root = model->counts.mass.root = NULL;
+    if ((status = load_array(store, &state->pager, "counts", &model->counts.rows, error)) ||
+        (status = load_array(store, &state->pager, "counts-mass", &model->counts.mass, error)))
         return status;
     status = load_net(store, &state->pager, "gate", &model->gate.net, error);
     atoll_expert_clear(&state->pager, &model->expert[0]);

@@ -145,6 +145,8 @@ static void count_parameters(const atoll_published *p, atoll_stats *out)
         out->parameters += features;
         active += (double)features;
     }
+    out->parameters += (uint64_t)model->counts.rows.count * model->counts.labels;
+    active += (double)(p->tally.features * model->counts.labels);
     for (uint32_t e = 0; e < model->experts; e++) {
         const atoll_expert *expert = &model->expert[e];
         out->parameters += atoll_net_parameters(&expert->net);
@@ -181,6 +183,7 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .weight_experts = weight[ATOLL_VOICE_EXPERTS],
                          .weight_votes = weight[ATOLL_VOICE_VOTES],
                          .weight_analytic = weight[ATOLL_VOICE_ANALYTIC],
+                         .weight_counts = weight[ATOLL_VOICE_COUNTS],
                          .weight_youth = weight[ATOLL_VOICE_YOUTH],
                          .routed = p->tally.routes.routed,
                          .overflowed = p->tally.routes.overflowed,

@@ -143,7 +143,7 @@ typedef struct atoll_stats {
     double log_loss;         /* running mean */
     double calibration_error; /* expected, of scores before learning, over the last 5,000 records or so */
     double no_change;        /* share that repeats the label before it: the baseline to print beside it */
-    double weight_shared, weight_analytic, weight_experts, weight_votes, weight_youth; /* of the combination */
+    double weight_shared, weight_analytic, weight_experts, weight_votes, weight_counts, weight_youth; /* combination */
     uint64_t routed, overflowed, dropped; /* tokens */
     double gate_entropy;     /* running mean, nats */
     atoll_footprint footprint; /* in memory */

@@ -26,6 +26,7 @@ atoll_status atoll_state_init(atoll_state *state, const atoll_config *config, at
     state->model.config = *config;
     atoll_gate_init(&state->model.gate, config->embedding_dim, config->seed);
     atoll_combiner_init(&state->model.combiner);
+    atoll_counts_init(&state->model.counts);
     if ((status = atoll_names_init(&state->labels, ATOLL_LABELS_MAX, error)) ||
         (status = atoll_names_init(&state->domains, ATOLL_DOMAINS_MAX, error)) ||
         (status = atoll_encoder_init(&state->pager, &state->model.encoder, config->feature_buckets,
@@ -60,6 +61,7 @@ void atoll_state_free(atoll_state *state)
     free(state->domain);
     if (state->reclaim) {
         atoll_gate_clear(&state->pager, &state->model.gate);
+        atoll_counts_clear(&state->pager, &state->model.counts);
         atoll_encoder_clear(&state->pager, &state->model.encoder);
     }
     free((void *)state->model.analytic);

@@ -71,6 +71,25 @@ atoll_status atoll_step_halve(atoll_trainer *trainer, atoll_state *state, uint32
 
 /* ---- fit ---- */
 
+/* The counts learn from what is new, by rows that the shared expert has by now. */
+static atoll_status count(atoll_portion *w)
+{
+    const atoll_net *net = &w->state->model.expert[0].net;
+    atoll_net_scratch *scratch = &w->hand->workspace.net;
+    for (uint32_t i = 0; i < w->trainer->samples; i++) {
+        const atoll_sample *sample = w->trainer->sample[i];
+        atoll_counted counted = {scratch->row, sample->encoded.weight, sample->encoded.known};
+        if (!sample->fresh || sample->held_out || !counted.features)
+            continue;
+        atoll_rows_find(&net->sparse, sample->encoded.bucket, counted.features, scratch->row);
+        atoll_status status = atoll_counts_add(&w->state->pager, &w->state->model.counts, &counted,
+                                               net->sparse.rows.count, sample->label, &w->error);
+        if (status)
+            return status;
+    }
+    return ATOLL_OK;
+}
+
 /* The shared expert learns from every sample. */
 static void fit_shared(void *arg)
 {
@@ -81,6 +100,8 @@ static void fit_shared(void *arg)
     shared->version = w->commit;
     w->status = atoll_fit_expert(&w->state->pager, shared, &w->hand->workspace, w->trainer->sample,
                                  w->trainer->samples, &w->error);
+    if (w->status == ATOLL_OK)
+        w->status = count(w);
 }
 
 /* Each expert learns from its own, and the gate whose they are. */

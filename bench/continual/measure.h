@@ -41,7 +41,8 @@
     X(SHARED, "shared", "shared", 4)                                                                                   \
     X(ANALYTIC, "analytic", "analytic", 4)                                                                             \
     X(EXPERTS, "by experts", "by_experts", 4)                                                                          \
-    X(VOTES, "votes", "votes", 4)
+    X(VOTES, "votes", "votes", 4)                                                                                      \
+    X(BY_COUNTS, "counts", "counts", 4)
 
 enum {
 #define MEASURE_ID(id, name, json, decimals) MEASURE_##id,

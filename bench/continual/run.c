@@ -283,7 +283,8 @@ static void sum_up(run *r)
     static const int voice_measure[ATOLL_VOICES] = {[ATOLL_VOICE_SHARED] = MEASURE_SHARED,
                                                     [ATOLL_VOICE_ANALYTIC] = MEASURE_ANALYTIC,
                                                     [ATOLL_VOICE_EXPERTS] = MEASURE_EXPERTS,
-                                                    [ATOLL_VOICE_VOTES] = MEASURE_VOTES};
+                                                    [ATOLL_VOICE_VOTES] = MEASURE_VOTES,
+                                                    [ATOLL_VOICE_COUNTS] = MEASURE_BY_COUNTS};
     const stream *s = r->request->stream;
     const last_answers *f = r->final;
     double *at = r->out->at;

@@ -325,6 +325,31 @@ static void voices_speak_where_they_can(void **state)
     trial_close(&t);
 }
 
+static void counts_are_silent_of_young_domains(void **state)
+{
+    (void)state;
+    trial t;
+    float says[LABELS] = {1};
+    trial_open(&t);
+    atoll_route route = {.count = 1, .expert = {1}, .weight = {1}}, none = {0};
+    atoll_voices voices = {.labels = LABELS, .says = {[ATOLL_VOICE_COUNTS] = says, [ATOLL_VOICE_VOTES] = says}};
+    t.model.expert[1].state = ATOLL_EXPERT_ACTIVE;
+    t.model.expert[1].records = 5000;
+    atoll_predict_hush(&t.model, &route, &voices);
+    atoll_predict_hush(&t.model, &none, &voices);
+    assert_ptr_equal(voices.says[ATOLL_VOICE_COUNTS], says);
+    t.model.expert[1].records = 50;
+    atoll_predict_hush(&t.model, &route, &voices);
+    assert_null(voices.says[ATOLL_VOICE_COUNTS]);
+    assert_ptr_equal(voices.says[ATOLL_VOICE_VOTES], says);
+    voices.says[ATOLL_VOICE_COUNTS] = says;
+    t.model.expert[1].records = 5000;
+    t.model.expert[1].state = ATOLL_EXPERT_CANDIDATE;
+    atoll_predict_hush(&t.model, &route, &voices);
+    assert_null(voices.says[ATOLL_VOICE_COUNTS]);
+    trial_close(&t);
+}
+
 static void the_analytic_voice_is_sure_of_what_it_learned(void **state)
 {
     (void)state;
@@ -529,6 +554,7 @@ int main(void)
         cmocka_unit_test(the_gate_may_know_fewer_experts),
         cmocka_unit_test(an_expert_reads_its_dense_part_where_there_is_one),
         cmocka_unit_test(voices_speak_where_they_can),
+        cmocka_unit_test(counts_are_silent_of_young_domains),
         cmocka_unit_test(the_analytic_voice_is_sure_of_what_it_learned),
         cmocka_unit_test(the_route_mixes_its_experts),
         cmocka_unit_test(the_shared_expert_answers_for_candidates),

@@ -219,6 +219,8 @@ static void add_model(uint64_t *hash, const atoll_model *model)
     ADD(hash, model->experts);
     for (uint32_t e = 0; e < model->experts; e++)
         add_expert(hash, &model->expert[e]);
+    add_array(hash, &model->counts.rows);
+    add_array(hash, &model->counts.mass);
     add_net(hash, &model->gate.net);
     ADD(hash, model->gate.weight);
     ADD(hash, model->gate.squares);

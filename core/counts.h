@@ -1,0 +1,46 @@
+/*
+ * Counts: what every record taught of each feature and label, a multinomial naive Bayes [McCallum, Nigam 1998] over
+ * tf-idf weights [Rennie et al. 2003]:
+ *
+ *     score(y) = sum_f x_f ln((m_fy + a) / (m_y + a F))      m_fy: weight of feature f in records of y; m_y its sum
+ *
+ * Sums do not depend on the order of the stream: what it learned first it keeps as well as what it learned last, from
+ * each record once and without replay. It is less accurate than a network that was fitted well, but errs elsewhere.
+ *
+ * A row holds ln(1 + m_fy / a) for each label, so that zero is nothing learned and a score is a sum of rows. Rows are
+ * numbered as those of the shared expert's network.
+ */
+#ifndef ATOLL_CORE_COUNTS_H
+#define ATOLL_CORE_COUNTS_H
+
+#include <stdint.h>
+
+#include "core/pages.h"
+
+/* Plain data: copy it to freeze it. */
+typedef struct atoll_counts {
+    uint32_t labels, capacity; /* counted; room for them in each row */
+    atoll_array rows;          /* of float [capacity] */
+    atoll_array mass;          /* of float by label: m_y */
+} atoll_counts;
+
+/* Rows and weights of one record's features; a row may be ATOLL_ROW_NONE. */
+typedef struct atoll_counted {
+    const uint32_t *row;
+    const float *weight;
+    uint32_t features;
+} atoll_counted;
+
+void atoll_counts_init(atoll_counts *counts);
+void atoll_counts_clear(atoll_pager *pager, atoll_counts *counts);
+
+/* Adds one record; `rows` is how many rows there are. ATOLL_NO_MEMORY may leave a part of it added. */
+atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const atoll_counted *record, uint32_t rows,
+                              uint32_t label, atoll_error *error);
+
+/* probability[labels], 0 for labels that were not counted; `labels` is at least counts->labels, and that at least 1. */
+void atoll_counts_predict(const atoll_counts *counts, const atoll_counted *record, float *probability, uint32_t labels);
+
+uint64_t atoll_counts_bytes(const atoll_counts *counts);
+
+#endif

@@ -1,0 +1,184 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <string.h>
+
+#include "core/counts.h"
+#include "core/kernels.h"
+#include "core/reclaim.h"
+#include "core/rng.h"
+#include "core/rows.h"
+
+enum { ROWS = 40, FEATURES = 6, LABELS = 20 };
+
+#define SMOOTHING 0.05
+#define SHARPNESS 0.7
+
+typedef struct trial {
+    atoll_pager pager;
+    atoll_counts counts;
+    double mass[ROWS][LABELS], total[LABELS]; /* what the counts should be */
+} trial;
+
+static void trial_open(trial *t)
+{
+    memset(t, 0, sizeof *t);
+    assert_int_equal(atoll_kernels_init(NULL), ATOLL_OK);
+    t->pager.reclaim = atoll_reclaim_new();
+    assert_non_null(t->pager.reclaim);
+    atoll_counts_init(&t->counts);
+}
+
+static void trial_close(trial *t)
+{
+    atoll_counts_clear(&t->pager, &t->counts);
+    assert_int_equal(t->counts.labels, 0);
+    assert_int_equal(atoll_counts_bytes(&t->counts), 0);
+    atoll_reclaim_free(t->pager.reclaim);
+}
+
+static void add(trial *t, const uint32_t *row, const float *weight, uint32_t features, uint32_t rows, uint32_t label)
+{
+    atoll_counted record = {row, weight, features};
+    assert_int_equal(atoll_counts_add(&t->pager, &t->counts, &record, rows, label, NULL), ATOLL_OK);
+    for (uint32_t i = 0; i < features; i++)
+        if (row[i] != ATOLL_ROW_NONE) {
+            t->mass[row[i]][label] += weight[i];
+            t->total[label] += weight[i];
+        }
+}
+
+static void draw(atoll_rng *rng, uint32_t label, uint32_t *row, float *weight)
+{
+    for (uint32_t i = 0; i < FEATURES; i++) {
+        row[i] = i * (ROWS / FEATURES) + (i < 2 ? label % 6 : atoll_rng_below(rng, 6));
+        weight[i] = 0.1f + 0.5f * atoll_rng_uniform(rng);
+    }
+}
+
+/* The posterior as the header writes it. */
+static void plain(const trial *t, const uint32_t *row, const float *weight, uint32_t rows, double *p)
+{
+    double sum = 0;
+    for (uint32_t y = 0; y < t->counts.labels; y++) {
+        double score = 0;
+        for (uint32_t i = 0; i < FEATURES; i++)
+            if (row[i] < rows)
+                score += weight[i] * log((t->mass[row[i]][y] + SMOOTHING) / (t->total[y] + SMOOTHING * rows));
+        sum += p[y] = exp(SHARPNESS * score);
+    }
+    for (uint32_t y = 0; y < t->counts.labels; y++)
+        p[y] /= sum;
+}
+
+static void says_what_naive_bayes_says(void **state)
+{
+    (void)state;
+    trial t;
+    atoll_rng rng;
+    uint32_t row[FEATURES];
+    float weight[FEATURES], p[LABELS + 3];
+    double expected[LABELS];
+    trial_open(&t);
+    atoll_rng_seed(&rng, 1, 0);
+    for (uint32_t i = 0; i < 400; i++) {
+        uint32_t label = i < 200 ? i % 5 : i % LABELS; /* labels that come later widen the rows */
+        draw(&rng, label, row, weight);
+        add(&t, row, weight, FEATURES, ROWS, label);
+    }
+    assert_int_equal(t.counts.labels, LABELS);
+    assert_true(t.counts.capacity >= LABELS);
+    for (int times = 0; times < 20; times++) {
+        atoll_counted record = {row, weight, FEATURES};
+        draw(&rng, 3, row, weight);
+        row[times % FEATURES] = times % 2 ? ATOLL_ROW_NONE : ROWS + 7; /* a feature that is not counted yet */
+        plain(&t, row, weight, ROWS, expected);
+        atoll_counts_predict(&t.counts, &record, p, LABELS + 3);
+        for (uint32_t y = 0; y < LABELS; y++)
+            assert_float_equal(p[y], expected[y], 1e-4);
+        for (uint32_t y = LABELS; y < LABELS + 3; y++)
+            assert_true(p[y] == 0);
+    }
+    trial_close(&t);
+}
+
+static void the_order_of_records_makes_no_difference(void **state)
+{
+    (void)state;
+    trial t[2];
+    uint32_t row[60][FEATURES];
+    float weight[60][FEATURES], p[2][LABELS];
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 2, 0);
+    for (uint32_t i = 0; i < 60; i++)
+        draw(&rng, i % LABELS, row[i], weight[i]);
+    for (int order = 0; order < 2; order++) {
+        trial_open(&t[order]);
+        for (uint32_t i = 0; i < 60; i++) {
+            uint32_t at = order ? 59 - i : i;
+            add(&t[order], row[at], weight[at], FEATURES, ROWS, at % LABELS);
+        }
+        atoll_counted record = {row[5], weight[5], FEATURES};
+        atoll_counts_predict(&t[order].counts, &record, p[order], LABELS);
+    }
+    for (uint32_t y = 0; y < LABELS; y++)
+        assert_float_equal(p[0][y], p[1][y], 1e-5);
+    assert_true(p[0][5] > 1.5f / LABELS);
+    trial_close(&t[0]);
+    trial_close(&t[1]);
+}
+
+static void one_record_of_a_label_is_enough_to_name_it(void **state)
+{
+    (void)state;
+    trial t;
+    float p[2], weight[] = {0.7f, 0.7f};
+    uint32_t a[] = {0, 1}, b[] = {2, 3};
+    trial_open(&t);
+    add(&t, a, weight, 2, 4, 0);
+    add(&t, b, weight, 2, 4, 1);
+    atoll_counted record = {b, weight, 2};
+    atoll_counts_predict(&t.counts, &record, p, 2);
+    assert_true(p[1] > 0.9f);
+    assert_float_equal(p[0] + p[1], 1, 1e-5);
+    trial_close(&t);
+}
+
+/* A frozen copy keeps saying what it said. */
+static void a_copy_stays_as_it_was(void **state)
+{
+    (void)state;
+    trial t;
+    float before[2], after[2], weight[] = {0.7f, 0.7f};
+    uint32_t a[] = {0, 1}, b[] = {2, 3};
+    trial_open(&t);
+    add(&t, a, weight, 2, 4, 0);
+    add(&t, b, weight, 2, 4, 1);
+    atoll_counts frozen = t.counts;
+    atoll_counted record = {b, weight, 2};
+    atoll_counts_predict(&frozen, &record, before, 2);
+    int ticket = atoll_reclaim_enter(t.pager.reclaim);
+    atoll_reclaim_advance(t.pager.reclaim);
+    for (uint32_t label = 0; label < 12; label++)
+        add(&t, b, weight, 2, ROWS, label);
+    atoll_counts_predict(&frozen, &record, after, 2);
+    assert_memory_equal(before, after, sizeof before);
+    atoll_reclaim_leave(t.pager.reclaim, ticket);
+    assert_true(atoll_counts_bytes(&t.counts) >= ROWS * t.counts.capacity * sizeof(float));
+    trial_close(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(says_what_naive_bayes_says),
+        cmocka_unit_test(the_order_of_records_makes_no_difference),
+        cmocka_unit_test(one_record_of_a_label_is_enough_to_name_it),
+        cmocka_unit_test(a_copy_stays_as_it_was),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
