@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -237,6 +238,39 @@ static void neighbours_can_be_fewer_or_none(void **state)
     running_feed(r, 0, 1, BATCH); /* and learning goes on with few */
 }
 
+/* The score that a label is given, 0 where it is not among those told. */
+static float score_of(const atoll_prediction *p, const char *label)
+{
+    for (uint32_t i = 0; i < p->labels; i++)
+        if (strcmp(p->label[i].label, label) == 0)
+            return p->label[i].score;
+    return 0;
+}
+
+static void a_label_seen_once_is_answered_at_the_next_query(void **state)
+{
+    running *r = *state;
+    learning_record fresh, near;
+    uint32_t right = 0;
+    running_feed(r, 0, 10, BATCH);
+    for (uint32_t label = 10; label < 18; label++) {
+        learning_draw_text(&fresh, &r->rng, 0, label);
+        assert_int_equal(running_ingest(r, &fresh, 1, true, NULL), ATOLL_OK);
+        near = fresh;
+        int length = snprintf(near.text, sizeof near.text, "and %s", fresh.text);
+        near.record.text = (atoll_slice){near.text, (size_t)length};
+        for (int i = 0; i < 2; i++) {
+            answers *a = ask(r, i ? &near : &fresh, 1, 5, true);
+            const atoll_prediction *p = &a->at[0];
+            right += strcmp(p->label[0].label, fresh.label) == 0;
+            assert_true(score_of(p, fresh.label) >= 0.3f * p->label[0].score);
+            assert_string_equal(p->neighbour[0].label, fresh.label);
+            free(a);
+        }
+    }
+    assert_true(right >= 12); /* of 16 */
+}
+
 static void asking_of_nothing_is_no_failure(void **state)
 {
     running *r = *state;
@@ -260,6 +294,7 @@ int main(void)
         TEST(one_asker_serves_models_of_any_size),
         TEST(a_named_domain_is_answered_by_its_expert),
         TEST(neighbours_can_be_fewer_or_none),
+        TEST(a_label_seen_once_is_answered_at_the_next_query),
         TEST(asking_of_nothing_is_no_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
