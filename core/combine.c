@@ -15,6 +15,12 @@ static const float initial_weight[ATOLL_VOICES] = {0.5f, 0.8f, 0.5f, 0.1f, 0.3f,
 
 static const float rate = 0.01f, rate_youth = 0.1f, most = 2;
 
+/*
+ * What an accumulator keeps at each step, so that weights follow what voices have become: experts mature, and weights
+ * that settled while they were young would never give them their due.
+ */
+static const float kept = 0.99f, least = 0.01f; /* not less than least, for steps after a long calm */
+
 const char *atoll_voice_name(atoll_voice voice)
 {
     static const char *const name[ATOLL_VOICES] = {[ATOLL_VOICE_SHARED] = "shared",
@@ -60,6 +66,7 @@ void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, 
             slope += (p[y] - (y == label)) * logf(says[y] + floor_of[v]);
         bool youth = v == ATOLL_VOICE_YOUTH;
         slope *= importance * (youth ? p[label] : 1);
+        combiner->squares[v] = fmaxf(kept * combiner->squares[v], least);
         atoll_adagrad(&combiner->weight[v], &combiner->squares[v], &slope, 1, youth ? rate_youth : rate, 1);
         combiner->weight[v] = fminf(fmaxf(combiner->weight[v], 0), most);
     }

@@ -65,7 +65,7 @@ static void floors_are_small(void **state)
         assert_true(floor_of(v) > 1e-6 && floor_of(v) < 0.1);
 }
 
-/* Accumulators that start at zero show the slope's square, the change of the weight its sign. */
+/* Accumulators that start at zero show the slope's square over their least, the change of the weight its sign. */
 static void learns_down_the_gradient(void **state)
 {
     (void)state;
@@ -107,7 +107,7 @@ static void learns_down_the_gradient(void **state)
             weight[v] = was;
             if (v == ATOLL_VOICE_YOUTH)
                 slope *= p[label]; /* it climbs the probability itself */
-            expect_near(sqrt(combiner.squares[v]), fabs(slope), 2e-3 * fmax(1, fabs(slope)));
+            expect_near(sqrt(fmax(combiner.squares[v] - 0.01, 0)), fabs(slope), 2e-3 * fmax(1, fabs(slope)));
             if (fabs(slope) > 0.01)
                 assert_true((combiner.weight[v] < was) == (slope > 0));
         }
