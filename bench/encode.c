@@ -89,8 +89,8 @@ int main(int argc, char **argv)
     scratch *s = calloc(1, sizeof *s);
     if (argc != 2 || !bench_texts_read(argv[1], &stream) || !cut_texts(&stream, &pieces))
         return bench_fail("usage: encode STREAM");
-    if (!s || !pager.reclaim || !(s->text = atoll_text_scratch_new()) ||
-        atoll_encoder_init(&pager, &encoder, BUCKETS, DIM, 1, NULL) || !learn(&pager, &encoder, s, &pieces))
+    atoll_encoder_init(&encoder, BUCKETS, DIM, 1);
+    if (!s || !pager.reclaim || !(s->text = atoll_text_scratch_new()) || !learn(&pager, &encoder, s, &pieces))
         return bench_fail("no memory");
     measure(&encoder, s, &pieces);
     atoll_encoder_clear(&pager, &encoder);

@@ -33,8 +33,8 @@ static bool embed(const bench_texts *texts, float *out)
     atoll_encoder encoder;
     atoll_pager pager = {.reclaim = atoll_reclaim_new()};
     scratch *s = calloc(1, sizeof *s);
-    if (!s || !pager.reclaim || !(s->text = atoll_text_scratch_new()) ||
-        atoll_encoder_init(&pager, &encoder, BUCKETS, DIM, 1, NULL))
+    atoll_encoder_init(&encoder, BUCKETS, DIM, 1);
+    if (!s || !pager.reclaim || !(s->text = atoll_text_scratch_new()))
         return false;
     for (size_t i = 0; i < texts->count; i++) {
         uint32_t terms = 0;

@@ -1,5 +1,6 @@
 #include "core/encoder.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -9,25 +10,29 @@
 enum {
     MEAN,
     SQUARES,
+    LEAST,
+    MOST,
     MOMENTS
 };
+
+enum { SHIFT, FACTOR, SCALE };
 
 /* Projected dimensions of vectors are numbered behind all buckets, so that text and vector do not share signs. */
 enum { VECTOR_BUCKETS = 1 << 24 };
 
-atoll_status atoll_encoder_init(atoll_pager *pager, atoll_encoder *encoder, uint32_t buckets, uint32_t embedding_dim,
-                                uint64_t seed, atoll_error *error)
+void atoll_encoder_init(atoll_encoder *encoder, uint32_t buckets, uint32_t embedding_dim, uint64_t seed)
 {
     *encoder = (atoll_encoder){.buckets = buckets, .embedding_dim = embedding_dim, .seed = seed};
     atoll_array_init(&encoder->frequency, sizeof(uint32_t));
     atoll_array_init(&encoder->moments, MOMENTS * sizeof(double));
-    return atoll_array_grow(pager, &encoder->frequency, buckets, error);
+    atoll_array_init(&encoder->scale, SCALE * sizeof(float));
 }
 
 void atoll_encoder_clear(atoll_pager *pager, atoll_encoder *encoder)
 {
     atoll_array_clear(pager, &encoder->frequency);
     atoll_array_clear(pager, &encoder->moments);
+    atoll_array_clear(pager, &encoder->scale);
 }
 
 atoll_status atoll_encoder_set_vector(atoll_pager *pager, atoll_encoder *encoder, uint32_t vector_dim,
@@ -35,13 +40,15 @@ atoll_status atoll_encoder_set_vector(atoll_pager *pager, atoll_encoder *encoder
 {
     atoll_status status = atoll_array_grow(pager, &encoder->moments, vector_dim, error);
     if (status == ATOLL_OK)
+        status = atoll_array_grow(pager, &encoder->scale, vector_dim, error);
+    if (status == ATOLL_OK)
         encoder->vector_dim = vector_dim;
     return status;
 }
 
 static uint32_t frequency_of(const atoll_encoder *encoder, uint32_t bucket)
 {
-    return *(const uint32_t *)atoll_array_at(&encoder->frequency, bucket);
+    return encoder->frequency.count ? *(const uint32_t *)atoll_array_at(&encoder->frequency, bucket) : 0;
 }
 
 void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms, atoll_encoded *out)
@@ -52,7 +59,7 @@ void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, u
     uint32_t frequency[ATOLL_FEATURES_MAX], place[RANKS] = {0};
     float log_documents = logf((float)(encoder->documents + 1));
     for (uint32_t i = 0; i < terms; i++) {
-        if (i + AHEAD < terms)
+        if (i + AHEAD < terms && encoder->frequency.count)
             __builtin_prefetch(atoll_array_at(&encoder->frequency, atoll_term_bucket(term[i + AHEAD])));
         uint32_t df = frequency[i] = frequency_of(encoder, atoll_term_bucket(term[i]));
         rank[i] = df >= ATOLL_COMMON_TEXTS ? COMMON : df >= ATOLL_KNOWN_TEXTS ? KNOWN : RARE;
@@ -75,12 +82,9 @@ void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, u
 
 void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atoll_encoded *out)
 {
-    double count = encoder->vectors ? (double)encoder->vectors : 1;
     for (uint32_t i = 0; i < encoder->vector_dim; i++) {
-        const double *moment = atoll_array_at(&encoder->moments, i);
-        float deviation = sqrtf((float)(moment[SQUARES] / count));
-        float x = encoder->vectors ? vector[i] - (float)moment[MEAN] : vector[i];
-        x = deviation > 0 ? x / deviation : x;
+        const float *scale = atoll_array_at(&encoder->scale, i);
+        float x = encoder->scales ? (vector[i] - scale[SHIFT]) * scale[FACTOR] : vector[i];
         out->dense[i] = fminf(fmaxf(x, -ATOLL_SCALE_CLIP), ATOLL_SCALE_CLIP);
     }
     out->has_dense = true;
@@ -88,6 +92,24 @@ void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atol
         memcpy(out->embedding, vector, encoder->embedding_dim * sizeof *out->embedding);
         atoll_normalise(out->embedding, encoder->embedding_dim);
     }
+}
+
+/* Takes the scale from the moments. */
+static atoll_status take_scale(atoll_pager *pager, atoll_encoder *encoder, atoll_error *error)
+{
+    const double spread_share = 0.125;
+    for (uint32_t i = 0; i < encoder->vector_dim; i++) {
+        const double *moment = atoll_array_at(&encoder->moments, i);
+        float *scale = atoll_array_edit(pager, &encoder->scale, i);
+        if (!scale)
+            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the scale of vectors");
+        double deviation = sqrt(moment[SQUARES] / (double)encoder->vectors);
+        deviation = fmax(deviation, spread_share * (moment[MOST] - moment[LEAST]));
+        scale[SHIFT] = (float)moment[MEAN];
+        scale[FACTOR] = deviation > FLT_MIN ? (float)fmin(1 / deviation, FLT_MAX) : 1;
+    }
+    encoder->scales++;
+    return ATOLL_OK;
 }
 
 void atoll_encoder_embed(const atoll_encoder *encoder, atoll_encoded *out)
@@ -126,19 +148,26 @@ static atoll_status learn_vector(atoll_pager *pager, atoll_encoder *encoder, con
 {
     encoder->vectors++;
     for (uint32_t i = 0; i < encoder->vector_dim; i++) {
-        double *moment = atoll_array_edit(pager, &encoder->moments, i);
+        double *moment = atoll_array_edit(pager, &encoder->moments, i), x = vector[i];
         if (!moment)
             return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the scale of vectors");
-        double before = vector[i] - moment[MEAN];
+        double before = x - moment[MEAN];
         moment[MEAN] += before / (double)encoder->vectors;
-        moment[SQUARES] += before * (vector[i] - moment[MEAN]);
+        moment[SQUARES] += before * (x - moment[MEAN]);
+        moment[LEAST] = encoder->vectors == 1 ? x : fmin(moment[LEAST], x);
+        moment[MOST] = encoder->vectors == 1 ? x : fmax(moment[MOST], x);
     }
-    return ATOLL_OK;
+    bool due = encoder->vectors > 1 && (encoder->vectors & (encoder->vectors - 1)) == 0;
+    return due ? take_scale(pager, encoder, error) : ATOLL_OK;
 }
 
 atoll_status atoll_encoder_learn(atoll_pager *pager, atoll_encoder *encoder, const atoll_term *term, uint32_t terms,
                                  const float *vector, atoll_error *error)
 {
+    /* A model that meets no text holds no table. */
+    if (terms && !encoder->frequency.count &&
+        atoll_array_grow(pager, &encoder->frequency, encoder->buckets, error) != ATOLL_OK)
+        return ATOLL_NO_MEMORY;
     for (uint32_t i = 0; i < terms; i++) {
         uint32_t *frequency = atoll_array_edit(pager, &encoder->frequency, atoll_term_bucket(term[i]));
         if (!frequency)

@@ -11,7 +11,11 @@
 #include "core/features.h"
 #include "core/pages.h"
 
-enum { ATOLL_SCALE_RECORDS = 1000 }; /* vectors after which the scale stays: what was learned on it stays valid */
+/*
+ * The scale of vectors is taken anew after 2 vectors, 4, 8, ... and last after so many: what is learned later stays
+ * valid, and what was learned on exemplars can be learned again from them.
+ */
+enum { ATOLL_SCALE_RECORDS = 1024 };
 
 /*
  * Networks have rows for features of at least ATOLL_KNOWN_TEXTS texts, the gate for those of ATOLL_COMMON_TEXTS: rarer
@@ -27,7 +31,9 @@ typedef struct atoll_encoder {
     uint64_t documents;     /* texts learned */
     uint64_t vectors;       /* vectors learned */
     atoll_array frequency;  /* of uint32_t by bucket: texts that held it */
-    atoll_array moments;    /* of two doubles by dimension: mean, sum of squared deviations [Welford 1962] */
+    atoll_array moments;    /* of doubles by dimension: mean, sum of squared deviations [Welford 1962], least, most */
+    atoll_array scale;      /* of two floats by dimension: what is subtracted, and by what it is multiplied then */
+    uint32_t scales;        /* taken */
 } atoll_encoder;
 
 /* One encoded record; its arrays are the caller's: weight and bucket for ATOLL_FEATURES_MAX or `terms` of them. */
@@ -39,11 +45,13 @@ typedef struct atoll_encoded {
     uint32_t known;     /* so many with the common ones; then the rest */
     float *embedding;   /* embedding_dim, unit length (all zero for a vector of zeros alone) */
     float *dense;       /* vector_dim scaled values; has_dense tells whether they are there */
+    const float *z;     /* their random features (core/projection.h), and what the analytic half says of them; */
+    const float *score; /* of the model's first `scores` labels. NULL until worked out */
+    uint32_t scores;
     bool has_dense;
 } atoll_encoded;
 
-atoll_status atoll_encoder_init(atoll_pager *pager, atoll_encoder *encoder, uint32_t buckets, uint32_t embedding_dim,
-                                uint64_t seed, atoll_error *error);
+void atoll_encoder_init(atoll_encoder *encoder, uint32_t buckets, uint32_t embedding_dim, uint64_t seed);
 void atoll_encoder_clear(atoll_pager *pager, atoll_encoder *encoder);
 
 /* The first vector's dimension. */
@@ -53,8 +61,13 @@ atoll_status atoll_encoder_set_vector(atoll_pager *pager, atoll_encoder *encoder
 /* Features of terms: tf-idf as core/features.h tells, in the order that atoll_encoded tells. */
 void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms, atoll_encoded *out);
 
-/* Scales a vector of vector_dim floats: (v - mean) / deviation, clipped to ±ATOLL_SCALE_CLIP. An embedding from
- * outside is also left in out->embedding, at unit length. */
+/*
+ * Scales a vector of vector_dim floats: (v - mean) / deviation, clipped to ±ATOLL_SCALE_CLIP; where the values of a
+ * dimension spread over more than 8 deviations, an eighth of the spread takes the deviation's place. So dimensions of
+ * any scale count alike, but one that was quiet while the scale was taken is not blown up: on split Fashion-MNIST,
+ * where the first classes leave many pixels dark, that is worth .004. An embedding from outside is also left in
+ * out->embedding, at unit length.
+ */
 #define ATOLL_SCALE_CLIP 4.0f
 void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atoll_encoded *out);
 

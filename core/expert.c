@@ -1,6 +1,7 @@
 #include "core/expert.h"
 
 #include "core/kernels.h"
+#include "core/ridge.h"
 
 void atoll_expert_init(atoll_expert *expert, uint32_t id, const atoll_net_shape *shape)
 {
@@ -60,10 +61,19 @@ atoll_status atoll_expert_predict(const atoll_expert *expert, atoll_net_scratch 
             : atoll_net_forward(&expert->net, scratch, input, h, logits, error);
     if (status)
         return status;
+    atoll_expert_base(expert, input, logits);
     atoll_softmax(logits, expert->net.outputs);
     for (uint32_t i = 0; i < expert->net.outputs; i++)
         probability[atoll_expert_label_at(expert, i)->label] += scale * logits[i];
     return ATOLL_OK;
+}
+
+void atoll_expert_base(const atoll_expert *expert, const atoll_input *input, float *logits)
+{
+    if (expert->state != ATOLL_EXPERT_SHARED || !input->score)
+        return;
+    uint32_t known = expert->net.outputs < input->scores ? expert->net.outputs : input->scores;
+    atoll_axpy(logits, input->score, ATOLL_RIDGE_SHARPNESS, known);
 }
 
 uint64_t atoll_expert_bytes(const atoll_expert *expert)

@@ -67,10 +67,17 @@ atoll_status atoll_expert_add_label(atoll_pager *pager, atoll_expert *expert, ui
 
 /*
  * probability[labels of the model] += scale * the expert's softmax. `logits` is scratch for its outputs, and receives
- * its own probabilities. Nothing is added where it knows no label.
+ * its own probabilities. Nothing is added where it knows no label. The shared expert starts from what the analytic half
+ * says of the record, where input->score holds it (atoll_expert_base).
  */
 atoll_status atoll_expert_predict(const atoll_expert *expert, atoll_net_scratch *scratch, const atoll_input *input,
                                   const float *h, float scale, float *logits, float *probability, atoll_error *error);
+
+/*
+ * logits += what the analytic half says, sharpened, of the labels that it knows, where the expert is the shared one and
+ * input->score holds it: its network learns what ridge regression leaves.
+ */
+void atoll_expert_base(const atoll_expert *expert, const atoll_input *input, float *logits);
 
 uint64_t atoll_expert_bytes(const atoll_expert *expert);
 

@@ -1,5 +1,6 @@
 #include "core/kernels.h"
 
+#include <assert.h>
 #include <cblas.h>
 #include <math.h>
 
@@ -10,9 +11,11 @@
 #define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #endif
 
-void spotrf_(const char *uplo, const int *n, float *a, const int *lda, int *info);
-void spotrs_(const char *uplo, const int *n, const int *columns, const float *a, const int *lda, float *b,
-             const int *ldb, int *info);
+void stpqrt_(const int *m, const int *n, const int *l, const int *nb, float *a, const int *lda, float *b,
+             const int *ldb, float *t, const int *ldt, float *work, int *info);
+void stpmqrt_(const char *side, const char *trans, const int *m, const int *n, const int *k, const int *l,
+              const int *nb, const float *v, const int *ldv, const float *t, const int *ldt, float *a, const int *lda,
+              float *b, const int *ldb, float *work, int *info);
 
 atoll_status atoll_kernels_init(atoll_error *error)
 {
@@ -103,18 +106,59 @@ void atoll_gemm_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, con
                 (int)ldc);
 }
 
-void atoll_syrk(size_t n, size_t k, const float *a, size_t lda, float *c, size_t ldc)
+void atoll_gemm_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c,
+                   size_t ldc)
 {
-    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)n, (int)k, 1, a, (int)lda, 1, c, (int)ldc);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1, a, (int)lda, b, (int)ldb, 0, c,
+                (int)ldc);
 }
 
-bool atoll_cholesky_solve(size_t n, size_t columns, float *a, float *b)
+void atoll_gemm_less(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
+                     bool transposed, float *c, size_t ldc)
 {
-    /* LAPACK counts by columns: our upper triangle is its lower one, our row of b its column. */
-    int order = (int)n, right = (int)columns, info;
-    spotrf_("L", &order, a, &order, &info);
-    if (info)
-        return false;
-    spotrs_("L", &order, &right, a, &order, b, &order, &info);
-    return info == 0;
+    if (m && n && k)
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, -1, a,
+                    (int)lda, b, (int)ldb, 1, c, (int)ldc);
+}
+
+void atoll_qr_fold(size_t n, size_t k, float *top, size_t ldtop, float *rows, size_t ldrows, float *t, float *work)
+{
+    int order = (int)n, below = (int)k, lda = (int)ldtop, ldb = (int)ldrows, block = ATOLL_QR_BLOCK, none = 0, info;
+    stpqrt_(&below, &order, &none, &block, top, &lda, rows, &ldb, t, &block, work, &info);
+    assert(info == 0);
+}
+
+void atoll_qr_turn(size_t n, size_t k, size_t columns, const float *v, size_t ldv, const float *t, float *top,
+                   size_t ldtop, float *rows, size_t ldrows, float *work)
+{
+    int order = (int)n, below = (int)k, right = (int)columns, block = ATOLL_QR_BLOCK, none = 0, info;
+    int lda = (int)ldtop, ldb = (int)ldrows, ldfrom = (int)ldv;
+    stpmqrt_("L", "T", &below, &right, &order, &none, &block, v, &ldfrom, t, &block, top, &lda, rows, &ldb, work,
+             &info);
+    assert(info == 0);
+}
+
+void atoll_triangle_solve(size_t n, size_t columns, const float *r, size_t ldr, bool transposed, float *b, size_t ldb)
+{
+    cblas_strsm(CblasColMajor, CblasLeft, CblasUpper, transposed ? CblasTrans : CblasNoTrans, CblasNonUnit, (int)n,
+                (int)columns, 1, r, (int)ldr, b, (int)ldb);
+}
+
+CLONES void atoll_sparse_relu(const float *restrict x, const uint16_t *restrict input, const float *restrict weight,
+                              const float *restrict bias, size_t inputs, size_t features, float *const *z,
+                              size_t lanes)
+{
+    enum { LANES = ATOLL_SPARSE_LANES };
+    for (size_t j = 0; j < features; j++) {
+        float sum[LANES];
+        for (size_t lane = 0; lane < LANES; lane++)
+            sum[lane] = bias[j];
+        for (size_t i = 0; i < inputs; i++) {
+            const float *number = x + (size_t)input[j * inputs + i] * LANES;
+            for (size_t lane = 0; lane < LANES; lane++)
+                sum[lane] += weight[j * inputs + i] * number[lane];
+        }
+        for (size_t lane = 0; lane < lanes; lane++)
+            z[lane][j] = sum[lane] > 0 ? sum[lane] : 0;
+    }
 }

@@ -43,11 +43,32 @@ void atoll_gemm(size_t m, size_t n, size_t k, const float *a, size_t lda, const 
 /* c = beta c + a' b, with a: k x m, b: k x n, c: m x n. */
 void atoll_gemm_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                    float *c, size_t ldc);
-/* The upper triangle of c (n x n) += a' a, with a: k x n. */
-void atoll_syrk(size_t n, size_t k, const float *a, size_t lda, float *c, size_t ldc);
-/* Solves a x = b for `columns` right-hand sides, a (n x n) symmetric positive definite, its upper triangle given and
- * overwritten by its Cholesky factor. b: columns x n (one right-hand side a row), overwritten by x. False where a is
- * not positive definite. */
-bool atoll_cholesky_solve(size_t n, size_t columns, float *a, float *b);
+/* c = a b', with a: m x k, b: n x k, c: m x n. */
+void atoll_gemm_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c,
+                   size_t ldc);
+/* c -= a b, or a b' where `transposed`, with a: m x k, b: k x n (or n x k), c: m x n. */
+void atoll_gemm_less(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
+                     bool transposed, float *c, size_t ldc);
+
+/*
+ * Rows under a triangle, by columns as LAPACK has them (its tpqrt and tpmqrt). `fold` turns [top; rows], top (n x n)
+ * upper triangular and rows k x n, into a new top; rows and t (ATOLL_QR_BLOCK x n) receive the rotation, which `turn`
+ * applies to [top; rows] of n and k rows and `columns` columns. work: ATOLL_QR_BLOCK x the larger of n and columns.
+ */
+enum { ATOLL_QR_BLOCK = 32 };
+void atoll_qr_fold(size_t n, size_t k, float *top, size_t ldtop, float *rows, size_t ldrows, float *t, float *work);
+void atoll_qr_turn(size_t n, size_t k, size_t columns, const float *v, size_t ldv, const float *t, float *top,
+                   size_t ldtop, float *rows, size_t ldrows, float *work);
+
+/* b (columns x n, a right-hand side a row) becomes r^-1 b, or r'^-1 b; r upper triangular, by columns. */
+void atoll_triangle_solve(size_t n, size_t columns, const float *r, size_t ldr, bool transposed, float *b, size_t ldb);
+
+/*
+ * z[lane][j] = relu(bias[j] + sum_i weight[j][i] x[input[j][i]][lane]), j < features, lane < lanes;
+ * lanes <= ATOLL_SPARSE_LANES; x: numbers by lane, ATOLL_SPARSE_LANES of each; weight and input: features x inputs.
+ */
+enum { ATOLL_SPARSE_LANES = 16 };
+void atoll_sparse_relu(const float *x, const uint16_t *input, const float *weight, const float *bias, size_t inputs,
+                       size_t features, float *const *z, size_t lanes);
 
 #endif

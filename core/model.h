@@ -49,6 +49,7 @@ typedef struct atoll_model {
     atoll_expert *expert;
     atoll_gate gate;
     atoll_counts counts; /* of text */
+    const atoll_projection *projection;  /* NULL until the first vector; lives as long as the state */
     const atoll_ridge_weights *analytic; /* NULL until a vector was learned */
     atoll_combiner combiner;
     atoll_novelty novelty;  /* of familiarity: what growth goes by */

@@ -112,12 +112,15 @@ void atoll_net_init(atoll_net *net, const atoll_net_shape *shape)
                        .rate_wide = shape->rate_wide,
                        .rate_low = shape->rate_low,
                        .rate_dense = shape->rate_dense,
-                       .rate_linear = shape->rate_linear};
+                       .rate_linear = shape->rate_linear,
+                       .random_dim = shape->random_dim,
+                       .rate_random = shape->rate_random};
     net->capacity = 8;
     atoll_rows_init(&net->sparse, sparse_width(net, net->capacity));
     atoll_array_init(&net->head, 2 * head_width(net) * (uint32_t)sizeof(float));
     atoll_array_init(&net->first, 2 * (net->hidden ? net->hidden : 1) * (uint32_t)sizeof(float));
     atoll_array_init(&net->linear, 2 * net->capacity * (uint32_t)sizeof(float));
+    atoll_array_init(&net->random, 2 * (net->random_dim ? net->random_dim : 1) * (uint32_t)sizeof(float));
 }
 
 void atoll_net_clear(atoll_pager *pager, atoll_net *net)
@@ -126,7 +129,9 @@ void atoll_net_clear(atoll_pager *pager, atoll_net *net)
     atoll_array_clear(pager, &net->head);
     atoll_array_clear(pager, &net->first);
     atoll_array_clear(pager, &net->linear);
+    atoll_array_clear(pager, &net->random);
     net->outputs = net->dense_dim = 0;
+    net->random_open = false;
 }
 
 static void unload(atoll_pager *pager, atoll_array *array)
@@ -143,6 +148,7 @@ void atoll_net_unload(atoll_pager *pager, atoll_net *net)
     unload(pager, &net->head);
     unload(pager, &net->first);
     unload(pager, &net->linear);
+    unload(pager, &net->random);
 }
 
 /* ---- growth ---- */
@@ -216,7 +222,8 @@ atoll_status atoll_net_grow(atoll_pager *pager, atoll_net *net, uint32_t outputs
     if (net->linear_dim && net->linear.count == 0 &&
         (status = atoll_array_grow(pager, &net->linear, net->linear_dim, error)) != ATOLL_OK)
         return status;
-    if ((status = atoll_array_grow(pager, &net->head, outputs, error)) != ATOLL_OK)
+    if ((status = atoll_array_grow(pager, &net->head, outputs, error)) != ATOLL_OK ||
+        (net->random_open && (status = atoll_array_grow(pager, &net->random, outputs, error)) != ATOLL_OK))
         return status;
     for (; net->outputs < outputs; net->outputs++)
         if ((status = head_start(pager, net, net->outputs, error)) != ATOLL_OK)
@@ -239,11 +246,29 @@ atoll_status atoll_net_reset_output(atoll_pager *pager, atoll_net *net, uint32_t
             return no_memory(error);
         row[output] = row[net->capacity + output] = 0;
     }
+    if (net->random_open) {
+        float *row = atoll_array_edit(pager, &net->random, output);
+        if (!row)
+            return no_memory(error);
+        memset(row, 0, net->random.element_bytes);
+    }
     return head_start(pager, net, output, error);
+}
+
+static atoll_status open_random(atoll_pager *pager, atoll_net *net, atoll_error *error)
+{
+    if (!net->random_dim || net->random_open)
+        return ATOLL_OK;
+    atoll_status status = net->outputs ? atoll_array_grow(pager, &net->random, net->outputs, error) : ATOLL_OK;
+    net->random_open = status == ATOLL_OK;
+    return status;
 }
 
 atoll_status atoll_net_set_dense(atoll_pager *pager, atoll_net *net, uint32_t dense_dim, atoll_error *error)
 {
+    atoll_status opened = open_random(pager, net, error);
+    if (opened)
+        return opened;
     if (!net->hidden || net->dense_dim == dense_dim)
         return ATOLL_OK;
     atoll_status status = atoll_array_grow(pager, &net->first, dense_dim + 1, error);
@@ -360,6 +385,13 @@ void atoll_net_run(const atoll_net *net, atoll_net_scratch *scratch, const atoll
         if (h)
             logits[o] += atoll_dot(head + 1 + net->rank, h, net->hidden);
     }
+    atoll_net_random(net, input, logits);
+}
+
+void atoll_net_random(const atoll_net *net, const atoll_input *input, float *logits)
+{
+    for (uint32_t o = 0; input->z && net->random_open && o < net->outputs; o++)
+        logits[o] += atoll_dot(atoll_array_at(&net->random, o), input->z, net->random_dim);
 }
 
 /* ---- backward ---- */
@@ -423,6 +455,12 @@ atoll_status atoll_net_backward(atoll_pager *pager, atoll_net *net, atoll_net_sc
             return no_memory(error);
         atoll_adagrad(row, row + net->capacity, delta, input->linear[i], net->rate_linear, net->outputs);
     }
+    for (uint32_t o = 0; input->z && net->random_open && o < net->outputs; o++) {
+        float *row = atoll_array_edit(pager, &net->random, o);
+        if (!row)
+            return no_memory(error);
+        atoll_adagrad(row, row + net->random_dim, input->z, delta[o], net->rate_random, net->random_dim);
+    }
     return ATOLL_OK;
 }
 
@@ -458,18 +496,19 @@ uint64_t atoll_net_parameters(const atoll_net *net)
 {
     return (uint64_t)net->sparse.rows.count * (net->outputs + net->rank) +
            (uint64_t)net->outputs * head_width(net) + (uint64_t)net->first.count * net->hidden +
-           (uint64_t)net->linear.count * net->outputs;
+           (uint64_t)net->linear.count * net->outputs + (uint64_t)net->random.count * net->random_dim;
 }
 
 uint64_t atoll_net_bytes(const atoll_net *net)
 {
     return atoll_rows_bytes(&net->sparse) + atoll_array_bytes(&net->head) + atoll_array_bytes(&net->first) +
-           atoll_array_bytes(&net->linear);
+           atoll_array_bytes(&net->linear) + atoll_array_bytes(&net->random);
 }
 
 uint64_t atoll_net_active(const atoll_net *net, double features)
 {
     double rows = fmin(features, net->sparse.rows.count);
     return (uint64_t)(rows * (net->outputs + net->rank)) + (uint64_t)net->outputs * head_width(net) +
-           (uint64_t)net->first.count * net->hidden + (uint64_t)net->linear.count * net->outputs;
+           (uint64_t)net->first.count * net->hidden + (uint64_t)net->linear.count * net->outputs +
+           (uint64_t)net->random.count * net->random_dim;
 }

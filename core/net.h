@@ -1,10 +1,11 @@
 /*
  * A network over hashed sparse features and a dense vector, with outputs that grow: what an expert and the gate are.
  *
- *     logits = b + V x  +  W2 (W1 x)  +  D2 relu(D1 v + c)  +  U u
- *              bias wide   low rank      hidden layer          linear
+ *     logits = b + V x  +  W2 (W1 x)  +  D2 relu(D1 v + c)  +  R z  +  U u
+ *              bias wide   low rank      hidden layer          random  linear
  *
- * x: sparse features; v: a dense vector; u: a second dense vector. V has a row for each bucket seen, and W1 likewise
+ * x: sparse features; v: a dense vector; z: random features of it (core/projection.h), or the first
+ * of them; u: another dense vector. V has a row for each bucket seen, and W1 likewise
  * (they share the row). Any path may be absent (rank, hidden or linear_dim 0, or an input without x or v). The wide and
  * the low-rank path together learn new classes fast and old ones well, as wide and deep models do [Cheng et al. 2016];
  * the low-rank path is linear as in [Joulin et al. 2016].
@@ -31,22 +32,28 @@ typedef struct atoll_input {
     uint32_t common;        /* the first so many of them are what the gate reads */
     const float *dense;     /* v: dense_dim floats, or NULL */
     const float *linear;    /* u: linear_dim floats, or NULL */
+    const float *z;         /* at least random_dim floats, or NULL */
+    const float *score;     /* what the analytic half says of z (core/ridge.h), or NULL; */
+    uint32_t scores;        /* of so many labels, the model's first */
 } atoll_input;
 
 typedef struct atoll_net {
     uint32_t outputs, capacity;   /* logits in use; room for them in each row */
     uint32_t rank, hidden, linear_dim, dense_dim; /* dense_dim is 0 until atoll_net_set_dense */
+    uint32_t random_dim;
+    bool random_open;             /* not before atoll_net_set_dense */
     uint64_t seed;
-    float rate_wide, rate_low, rate_dense, rate_linear;
+    float rate_wide, rate_low, rate_dense, rate_linear, rate_random;
     atoll_rows sparse;  /* by bucket: V row [capacity], W1 row [rank], its accumulator, V's in bfloat16 [capacity] */
     atoll_array head;   /* by output: b, W2 row [rank], D2 row [hidden], then their accumulators in the same order */
     atoll_array first;  /* by dense input, and one more for c: D1 row [hidden], its accumulators [hidden] */
     atoll_array linear; /* by linear input: U row [capacity], its accumulators [capacity] */
+    atoll_array random; /* by output: R row [random_dim], its accumulators [random_dim] */
 } atoll_net;
 
 typedef struct atoll_net_shape {
-    uint32_t rank, hidden, linear_dim;
-    float rate_wide, rate_low, rate_dense, rate_linear;
+    uint32_t rank, hidden, linear_dim, random_dim;
+    float rate_wide, rate_low, rate_dense, rate_linear, rate_random;
     uint64_t seed; /* initial weights follow from it */
 } atoll_net_shape;
 
@@ -81,7 +88,7 @@ atoll_status atoll_net_grow(atoll_pager *pager, atoll_net *net, uint32_t outputs
 /* Forgets one output: its weights and accumulators are as when it was added. */
 atoll_status atoll_net_reset_output(atoll_pager *pager, atoll_net *net, uint32_t output, atoll_error *error);
 
-/* Gives the dense path its input dimension; once. */
+/* Gives the hidden layer its input dimension, and opens the path of random features; once. */
 atoll_status atoll_net_set_dense(atoll_pager *pager, atoll_net *net, uint32_t dense_dim, atoll_error *error);
 
 /* Adds rows for the input's buckets that have none, and leaves all of them found for atoll_net_run. */
@@ -94,6 +101,9 @@ void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, floa
 /* Leaves the input's rows found in scratch->row. ATOLL_NO_MEMORY. */
 atoll_status atoll_net_find(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
                             atoll_error *error);
+
+/* logits += R z. */
+void atoll_net_random(const atoll_net *net, const atoll_input *input, float *logits);
 
 /* Finds the input's rows and runs. ATOLL_NO_MEMORY. */
 atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,

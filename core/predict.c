@@ -11,9 +11,6 @@
 /* The votes' part in the experts' voice: they speak for labels that the routed experts do not know. */
 static const float votes_among_experts = 0.1f;
 
-/* Turns ridge scores, of which the right one is near 1 and the others near 0, into log odds. */
-static const float analytic_sharpness = 8;
-
 /* Records after which a label is no longer young: half of it costs .002 of CLINC150's prequential, twice gains none. */
 static const float grown_up = 120;
 
@@ -35,6 +32,7 @@ static void drop_buffers(atoll_workspace *w)
     for (int v = 0; v < ATOLL_VOICES; v++)
         free(w->voice[v]);
     free(w->combined);
+    free(w->lean);
     free(w->gate);
     for (int i = 0; i < ATOLL_CUES; i++)
         free(w->cue[i]);
@@ -72,6 +70,7 @@ atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *
     for (int v = 0; v < ATOLL_VOICES; v++)
         whole &= (w->voice[v] = calloc(w->labels, sizeof **w->voice)) != NULL;
     w->combined = calloc(w->labels, sizeof *w->combined);
+    w->lean = calloc(w->labels, sizeof *w->lean);
     w->gate = calloc(w->experts, sizeof *w->gate);
     for (int i = 0; i < ATOLL_CUES; i++)
         whole &= (w->cue[i] = calloc(w->experts, sizeof **w->cue)) != NULL;
@@ -79,7 +78,7 @@ atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *
     w->open = calloc(w->experts, sizeof *w->open);
     w->load = calloc(w->experts, sizeof *w->load);
     w->h = calloc(w->hidden, sizeof *w->h);
-    if (whole && w->combined && w->gate && w->vote && w->open && w->load && w->h)
+    if (whole && w->combined && w->lean && w->gate && w->vote && w->open && w->load && w->h)
         return ATOLL_OK;
     w->labels = w->experts = w->hidden = 0;
     return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to answer with");
@@ -92,7 +91,10 @@ atoll_input atoll_predict_input(const atoll_encoded *encoded)
                          .features = encoded->known,
                          .common = encoded->common,
                          .dense = encoded->has_dense ? encoded->dense : NULL,
-                         .linear = encoded->embedding};
+                         .linear = encoded->embedding,
+                         .z = encoded->z,
+                         .score = encoded->score,
+                         .scores = encoded->scores};
 }
 
 void atoll_predict_open(const atoll_model *model, atoll_workspace *workspace)
@@ -247,8 +249,7 @@ static void label_youth(const atoll_model *model, float *odds)
 }
 
 atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                  const atoll_context *context, const float *z, atoll_voices *voices,
-                                  atoll_error *error)
+                                  const atoll_context *context, atoll_voices *voices, atoll_error *error)
 {
     float *shared = workspace->voice[ATOLL_VOICE_SHARED], *analytic = workspace->voice[ATOLL_VOICE_ANALYTIC];
     *voices = (atoll_voices){.labels = model->labels};
@@ -269,11 +270,10 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
             atoll_counts_predict(&model->counts, &counted, workspace->voice[ATOLL_VOICE_COUNTS], model->labels);
         }
     }
-    if (z && model->analytic) {
-        uint32_t known = model->analytic->labels < model->labels ? model->analytic->labels : model->labels;
+    if (input->score) {
+        uint32_t known = input->scores < model->labels ? input->scores : model->labels;
         memset(analytic, 0, model->labels * sizeof *analytic);
-        atoll_ridge_score(model->analytic, z, analytic);
-        atoll_scale(analytic, analytic_sharpness, known);
+        atoll_axpy(analytic, input->score, ATOLL_RIDGE_SHARPNESS, known);
         atoll_softmax(analytic, known);
         voices->says[ATOLL_VOICE_ANALYTIC] = analytic;
     }

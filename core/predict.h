@@ -14,7 +14,7 @@ typedef struct atoll_workspace {
     uint32_t labels, experts, hidden;
     float *logits;                /* labels, or experts if more */
     float *voice[ATOLL_VOICES];   /* labels each */
-    float *combined;              /* labels */
+    float *combined, *lean;       /* labels */
     float *gate, *vote;           /* experts */
     float *cue[ATOLL_CUES];       /* experts each */
     bool *open;                   /* experts */
@@ -48,10 +48,9 @@ void atoll_predict_only(const atoll_model *model, atoll_workspace *workspace, ui
 atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
                                   float scale, float *probability, atoll_error *error);
 
-/* All voices but the experts'. `z` holds the record's random features (core/ridge.h); NULL where it has no vector. */
+/* All voices but the experts'. */
 atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                  const atoll_context *context, const float *z, atoll_voices *voices,
-                                  atoll_error *error);
+                                  const atoll_context *context, atoll_voices *voices, atoll_error *error);
 
 /*
  * Counts do not unlearn: of a young domain they say what its labels meant elsewhere. So they are silent where the first

@@ -280,5 +280,6 @@ atoll_status atoll_served_forward(const atoll_net *net, const atoll_served *serv
         if (h)
             logits[o] += hidden_scale * atoll_quant_dot(kernels, &served->output, head + BIAS_BYTES, 1, s.hidden);
     }
+    atoll_net_random(net, input, logits); /* as floats */
     return ATOLL_OK;
 }

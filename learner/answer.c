@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/kernels.h"
+#include "learner/dense.h"
 #include "learner/growth.h"
 #include "learner/hint.h"
 #include "learner/tally.h"
@@ -47,27 +48,14 @@ static atoll_status encode(atoll_hand *h, const atoll_state *state, atoll_step_i
     return ATOLL_OK;
 }
 
-/* Random features of those of the items from..to-1 that have a vector, as one product. */
+/* The dense part of the items from..to-1. */
 static atoll_status encode_vectors(atoll_hand *h, const atoll_state *state, atoll_step_item *items, uint32_t from,
                                    uint32_t to, atoll_error *error)
 {
-    uint32_t vectors = 0, dim = state->model.encoder.vector_dim;
+    atoll_encoded *encoded[ATOLL_STEP_RECORDS];
     for (uint32_t i = from; i < to; i++)
-        vectors += items[i].encoded.has_dense;
-    if (!vectors)
-        return ATOLL_OK;
-    float *v = atoll_arena_take(&h->arena, (size_t)vectors * dim * sizeof *v);
-    float *z = atoll_arena_take(&h->arena, (size_t)vectors * ATOLL_RIDGE_FEATURES * sizeof *z);
-    if (!v || !z)
-        return atoll_step_no_memory(error);
-    vectors = 0;
-    for (uint32_t i = from; i < to; i++)
-        if (items[i].encoded.has_dense) {
-            memcpy(v + (size_t)vectors * dim, items[i].encoded.dense, dim * sizeof *v);
-            items[i].z = z + (size_t)vectors++ * ATOLL_RIDGE_FEATURES;
-        }
-    atoll_ridge_features(state->ridge->random, dim, v, vectors, z);
-    return ATOLL_OK;
+        encoded[i - from] = &items[i].encoded;
+    return atoll_dense_read(&h->arena, &state->model, encoded, to - from, error);
 }
 
 /* ---- find neighbours ---- */
@@ -115,7 +103,7 @@ static atoll_status ask(atoll_hand *h, const atoll_state *state, atoll_step_item
 {
     const atoll_model *model = &state->model;
     atoll_input input = atoll_predict_input(&it->encoded);
-    atoll_status status = atoll_predict_others(model, &h->workspace, &input, &it->context, it->z, &it->voices, error);
+    atoll_status status = atoll_predict_others(model, &h->workspace, &input, &it->context, &it->voices, error);
     if (status || (status = atoll_predict_gate(model, &h->workspace, &input, &it->context, &it->voices, error)))
         return status;
     it->experts = model->experts;

@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/group.h"
 #include "core/predict.h"
+#include "learner/dense.h"
 #include "learner/inside.h"
 #include "retrieval/context.h"
 
@@ -93,28 +94,12 @@ static atoll_status encode(const asking *a, const atoll_record *record, float *e
     return ATOLL_OK;
 }
 
-/* Random features of the chunk's vectors, as one product; z[i] for each record, NULL where it has none. */
-static atoll_status encode_vectors(const asking *a, uint32_t count, const float **z, atoll_error *error)
+static atoll_status encode_vectors(const asking *a, uint32_t count, atoll_error *error)
 {
-    const atoll_model *model = a->published->model;
-    uint32_t dim = model->encoder.vector_dim, vectors = 0;
-    memset(z, 0, count * sizeof *z);
+    atoll_encoded *encoded[CHUNK];
     for (uint32_t i = 0; i < count; i++)
-        vectors += a->asker->encoded[i].has_dense;
-    if (!vectors || !model->analytic)
-        return ATOLL_OK;
-    float *v = atoll_arena_take(&a->asker->arena, (size_t)vectors * dim * sizeof *v);
-    float *all = atoll_arena_take(&a->asker->arena, (size_t)vectors * ATOLL_RIDGE_FEATURES * sizeof *all);
-    if (!v || !all)
-        return no_memory(error);
-    vectors = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (a->asker->encoded[i].has_dense) {
-            memcpy(v + (size_t)vectors * dim, a->asker->encoded[i].dense, dim * sizeof *v);
-            z[i] = all + (size_t)vectors++ * ATOLL_RIDGE_FEATURES;
-        }
-    atoll_ridge_features(model->analytic->random, dim, v, vectors, all);
-    return ATOLL_OK;
+        encoded[i] = &a->asker->encoded[i];
+    return atoll_dense_read(&a->asker->arena, a->published->model, encoded, count, error);
 }
 
 /* Adds the record's part in an expert that answers from floats; what it is not needed for gets no task. */
@@ -260,8 +245,7 @@ static atoll_status keep_voices(atoll_asker *asker, atoll_voices *voices, atoll_
 }
 
 /* Asks all voices but the experts', and routes the chunk's records as one batch. */
-static atoll_status route_chunk(const asking *a, const atoll_record *records, const float *const *z, uint32_t count,
-                                atoll_error *error)
+static atoll_status route_chunk(const asking *a, const atoll_record *records, uint32_t count, atoll_error *error)
 {
     const atoll_model *model = a->published->model;
     atoll_asker *asker = a->asker;
@@ -277,7 +261,7 @@ static atoll_status route_chunk(const asking *a, const atoll_record *records, co
         atoll_voices *voices = &asker->voices[i];
         atoll_input input = atoll_predict_input(&asker->encoded[i]);
         asker->workspace.given[0] = task_of(a, 0, &asker->encoded[i], tasks, &done);
-        status = atoll_predict_others(model, &asker->workspace, &input, &asker->context[i], z[i], voices, error);
+        status = atoll_predict_others(model, &asker->workspace, &input, &asker->context[i], voices, error);
         if (status || (status = atoll_predict_gate(model, &asker->workspace, &input, &asker->context[i], voices,
                                                    error)) ||
             (status = keep_voices(asker, voices, error)))
@@ -343,7 +327,6 @@ static atoll_status ask_chunk(const asking *a, const atoll_record *records, uint
 {
     atoll_asker *asker = a->asker;
     uint32_t dim = a->published->model->encoder.embedding_dim;
-    const float *z[CHUNK];
     atoll_arena_reset(&asker->arena);
     float *queries = atoll_arena_take(&asker->arena, (size_t)count * dim * sizeof *queries);
     if (!queries)
@@ -351,12 +334,12 @@ static atoll_status ask_chunk(const asking *a, const atoll_record *records, uint
     atoll_status status = atoll_workspace_fit(&asker->workspace, a->published->model, error);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
         status = encode(a, &records[i], queries + (size_t)i * dim, &asker->encoded[i], error);
-    if (status || (status = encode_vectors(a, count, z, error)) ||
+    if (status || (status = encode_vectors(a, count, error)) ||
         (status = find_neighbours(a, queries, count, error)))
         return status;
     for (uint32_t i = 0; i < count; i++)
         atoll_context_fill(&a->published->memory, &asker->neighbours[i], ATOLL_SLOT_NONE, &asker->context[i]);
-    status = route_chunk(a, records, z, count, error);
+    status = route_chunk(a, records, count, error);
     return status ? status : answer_chunk(a, count, first, each, arg, error);
 }
 

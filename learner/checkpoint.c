@@ -13,8 +13,7 @@ typedef struct meta {
     atoll_model model;
     atoll_growth growth;
     atoll_tally tally;
-    uint64_t solved, ridge_records;
-    uint32_t ridge_labels, analytic_labels, slots;
+    uint32_t analytic_labels, slots;
 } meta;
 
 struct atoll_checkpoint {
@@ -67,15 +66,10 @@ static bool names_blob(const atoll_names *names, void **blob, size_t *bytes)
 
 static bool ridge_blob(const atoll_ridge *ridge, void **blob, size_t *bytes)
 {
-    size_t g = (size_t)ATOLL_RIDGE_FEATURES * ATOLL_RIDGE_FEATURES, b = (size_t)ridge->labels * ATOLL_RIDGE_FEATURES;
-    float *out = malloc((g + b) * sizeof *out);
-    if (!out)
+    *bytes = atoll_ridge_save_bytes(ridge);
+    if (!(*blob = malloc(*bytes)))
         return false;
-    memcpy(out, ridge->g, g * sizeof *out);
-    if (b)
-        memcpy(out + g, ridge->b, b * sizeof *out);
-    *blob = out;
-    *bytes = (g + b) * sizeof *out;
+    atoll_ridge_save(ridge, *blob);
     return true;
 }
 
@@ -97,9 +91,6 @@ atoll_status atoll_checkpoint_take(atoll_state *state, uint64_t since, atoll_che
                      .model = state->model,
                      .growth = state->growth,
                      .tally = state->tally,
-                     .solved = state->solved,
-                     .ridge_records = state->ridge ? state->ridge->records : 0,
-                     .ridge_labels = state->ridge ? state->ridge->labels : 0,
                      .analytic_labels = analytic ? analytic->labels : 0,
                      .slots = c->memory.slots.count};
     if (!c->model || !names_blob(&state->labels, &c->names, &c->names_bytes) ||
@@ -178,7 +169,7 @@ typedef struct net_array {
 static const net_array net_arrays[] = {
     {"table", offsetof(atoll_net, sparse.table)}, {"rows", offsetof(atoll_net, sparse.rows)},
     {"head", offsetof(atoll_net, head)},          {"first", offsetof(atoll_net, first)},
-    {"linear", offsetof(atoll_net, linear)},
+    {"linear", offsetof(atoll_net, linear)},      {"random", offsetof(atoll_net, random)},
 };
 
 enum { NET_ARRAYS = sizeof net_arrays / sizeof *net_arrays };
@@ -263,6 +254,7 @@ static atoll_status write_all(const atoll_checkpoint *c, atoll_store_write *writ
         (status = write_array(write, "moments", &c->model->encoder.moments, c->since, error)) ||
         (status = write_array(write, "counts", &c->model->counts.rows, c->since, error)) ||
         (status = write_array(write, "counts-mass", &c->model->counts.mass, c->since, error)) ||
+        (status = write_array(write, "scale", &c->model->encoder.scale, c->since, error)) ||
         (status = write_net(write, "gate", &c->model->gate.net, c->since, error)))
         return status;
     for (uint32_t e = 0; e < c->model->experts && status == ATOLL_OK; e++)
@@ -445,34 +437,25 @@ static atoll_status load_names(atoll_store *store, const char *key, atoll_names 
 
 static atoll_status load_analytic(atoll_store *store, atoll_state *state, const meta *m, atoll_error *error)
 {
-    size_t g = (size_t)ATOLL_RIDGE_FEATURES * ATOLL_RIDGE_FEATURES, b = (size_t)m->ridge_labels * ATOLL_RIDGE_FEATURES;
     uint32_t dim = state->model.encoder.vector_dim;
+    void *blob;
+    size_t bytes;
     if (!dim)
         return ATOLL_OK;
-    atoll_status status = atoll_ridge_new(dim, state->model.config.seed, &state->ridge, error);
-    if (status)
+    atoll_status status = atoll_ridge_new(&state->ridge, error);
+    if (status || (status = atoll_projection_new(dim, state->model.config.seed, &state->projection, error)) ||
+        (status = atoll_store_get(store, "ridge", &blob, &bytes, error)))
         return status;
-    float *sums = malloc((g + b) * sizeof *sums), *rows = malloc((b ? b : 1) * sizeof *rows);
-    if (!sums || !rows)
-        status = no_memory(error);
-    if (status == ATOLL_OK && (status = load_exact(store, "ridge", sums, (g + b) * sizeof *sums, error)) == ATOLL_OK) {
-        memcpy(state->ridge->g, sums, g * sizeof *sums);
-        memcpy(rows, sums + g, b * sizeof *sums);
-        state->ridge->b = rows;
-        state->ridge->capacity = state->ridge->labels = m->ridge_labels;
-        state->ridge->records = m->ridge_records;
-        state->solved = m->solved;
-        rows = NULL;
-    }
-    free(sums);
-    free(rows);
+    state->model.projection = state->projection;
+    status = atoll_ridge_load(state->ridge, blob, bytes, error);
+    free(blob);
     if (status || !m->analytic_labels)
         return status;
     size_t w = (size_t)ATOLL_RIDGE_FEATURES * m->analytic_labels * sizeof(float);
     atoll_ridge_weights *solution = malloc(sizeof *solution + w);
     if (!solution)
         return no_memory(error);
-    *solution = (atoll_ridge_weights){.vector_dim = dim, .labels = m->analytic_labels, .random = state->ridge->random};
+    solution->labels = m->analytic_labels;
     state->model.analytic = solution;
     return load_exact(store, "analytic", solution->w, w, error);
 }
@@ -491,11 +474,13 @@ static atoll_status load_model(atoll_store *store, atoll_state *state, const met
     atoll_encoder_clear(&state->pager, &model->encoder);
     model->encoder = saved.encoder;
     model->encoder.frequency.root = model->encoder.moments.root = NULL;
+    model->encoder.scale.root = NULL;
     atoll_gate_clear(&state->pager, &model->gate);
     model->gate = saved.gate;
     forget_arrays(&model->gate.net);
     atoll_status status = load_array(store, &state->pager, "frequency", &model->encoder.frequency, error);
-    if (status || (status = load_array(store, &state->pager, "moments", &model->encoder.moments, error)))
+    if (status || (status = load_array(store, &state->pager, "moments", &model->encoder.moments, error)) ||
+        (status = load_array(store, &state->pager, "scale", &model->encoder.scale, error)))
         return status;
     atoll_counts_clear(&state->pager, &model->counts);
     model->counts = saved.counts;

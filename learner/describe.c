@@ -141,7 +141,7 @@ static void count_parameters(const atoll_published *p, atoll_stats *out)
     double active = (double)atoll_net_active(&model->gate.net, p->tally.common);
     out->parameters = atoll_net_parameters(&model->gate.net);
     if (analytic) {
-        uint64_t features = (uint64_t)ATOLL_RIDGE_FEATURES * (analytic->vector_dim + analytic->labels);
+        uint64_t features = (uint64_t)ATOLL_RIDGE_FEATURES * (model->projection->inputs + 1 + analytic->labels);
         out->parameters += features;
         active += (double)features;
     }

@@ -1,5 +1,6 @@
 #include "learner/fit.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,21 +50,72 @@ static atoll_status count_fresh(atoll_pager *pager, atoll_expert *expert, atoll_
 }
 
 /*
+ * lean[output]: by how much the samples' labels are likelier among them than over the whole stream, in log odds. Logits
+ * that have it added while they are fitted do not learn it [Menon et al. 2021]: what the domain of the moment
+ * has little of keeps its share. Without, the shared expert forgets vectors faster than replay reminds it: on
+ * split Fashion-MNIST (4,000 records a pair) it has .845 instead of .855, and the mixture .857 instead of .861.
+ */
+static void weigh_labels(const atoll_expert *expert, atoll_sample *const *samples, uint32_t count, float *lean)
+{
+    float fresh = 0;
+    uint32_t outputs = expert->net.outputs;
+    memset(lean, 0, outputs * sizeof *lean);
+    for (uint32_t i = 0; i < count; i++) {
+        lean[samples[i]->label]++;
+        fresh += samples[i]->fresh;
+    }
+    float records = (float)expert->records + fresh;
+    for (uint32_t o = 0; o < outputs; o++) {
+        float own = (float)atoll_expert_label_at(expert, o)->records;
+        for (uint32_t i = 0; own == 0 && i < count; i++)
+            own += samples[i]->fresh && samples[i]->label == o;
+        lean[o] = own > 0 ? logf((lean[o] * records / own + 1) / (float)(count + 1)) : 0;
+    }
+}
+
+/* What the labels' shares are to be corrected by, NULL where they are not: see weigh_labels. */
+static atoll_status find_lean(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
+                              atoll_sample *const *samples, uint32_t count, const float **lean, atoll_error *error)
+{
+    bool dense = false;
+    *lean = NULL;
+    for (uint32_t i = 0; i < count; i++)
+        dense |= samples[i]->encoded.z != NULL;
+    if (!dense || expert->state != ATOLL_EXPERT_SHARED)
+        return ATOLL_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t output;
+        atoll_status status = output_for(pager, expert, samples[i], &output, error);
+        if (status)
+            return status;
+    }
+    weigh_labels(expert, samples, count, workspace->lean);
+    *lean = workspace->lean;
+    return ATOLL_OK;
+}
+
+/*
  * One sample, and what its label had before; `h` is its hidden layer and `dh` receives its gradient, both NULL where it
  * has no dense part.
  */
 static atoll_status fit_one(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
-                            const atoll_sample *sample, const float *h, float *dh, float *probability,
-                            atoll_error *error)
+                            const atoll_sample *sample, const float *lean, const float *h, float *dh,
+                            float *probability, atoll_error *error)
 {
     uint32_t output;
     atoll_input input = {.bucket = sample->encoded.bucket,
                          .weight = sample->encoded.weight,
-                         .features = sample->encoded.known};
+                         .features = sample->encoded.known,
+                         .z = sample->encoded.z,
+                         .score = sample->encoded.score,
+                         .scores = sample->encoded.scores};
     atoll_status status = output_for(pager, expert, sample, &output, error);
     if (status || (status = atoll_net_admit(pager, &expert->net, &workspace->net, &input, error)))
         return status;
     atoll_net_run(&expert->net, &workspace->net, &input, h, workspace->logits);
+    atoll_expert_base(expert, &input, workspace->logits);
+    if (lean)
+        atoll_axpy(workspace->logits, lean, 1, expert->net.outputs);
     atoll_softmax(workspace->logits, expert->net.outputs);
     *probability = workspace->logits[output];
     if (!h && *probability > sure)
@@ -74,7 +126,8 @@ static atoll_status fit_one(atoll_pager *pager, atoll_expert *expert, atoll_work
 
 /* Up to DENSE_BATCH samples that have a dense part: their first layer is one product forward and one back. */
 static atoll_status fit_dense(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
-                              atoll_sample *const *samples, uint32_t count, float *probability, atoll_error *error)
+                              atoll_sample *const *samples, uint32_t count, const float *lean, float *probability,
+                              atoll_error *error)
 {
     uint32_t dim = expert->net.dense_dim, hidden = expert->net.hidden;
     float *v = malloc(((size_t)dim + 2 * hidden) * DENSE_BATCH * sizeof *v);
@@ -86,7 +139,7 @@ static atoll_status fit_dense(atoll_pager *pager, atoll_expert *expert, atoll_wo
         memcpy(v + (size_t)i * dim, samples[i]->encoded.dense, dim * sizeof *v);
     atoll_net_hidden(&expert->net, v, count, h);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
-        status = fit_one(pager, expert, workspace, samples[i], h + (size_t)i * hidden, dh + (size_t)i * hidden,
+        status = fit_one(pager, expert, workspace, samples[i], lean, h + (size_t)i * hidden, dh + (size_t)i * hidden,
                          &probability[i], error);
     if (status == ATOLL_OK)
         status = atoll_net_hidden_backward(pager, &expert->net, &workspace->net, v, dh, count, error);
@@ -95,17 +148,19 @@ static atoll_status fit_dense(atoll_pager *pager, atoll_expert *expert, atoll_wo
 }
 
 static atoll_status fit_all(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
-                            atoll_sample *const *samples, uint32_t count, float *probability, atoll_error *error)
+                            atoll_sample *const *samples, uint32_t count, const float *lean, float *probability,
+                              atoll_error *error)
 {
     atoll_status status = ATOLL_OK;
     for (uint32_t i = 0; i < count && status == ATOLL_OK;) {
         uint32_t batch = 0;
-        while (i + batch < count && batch < DENSE_BATCH && samples[i + batch]->encoded.has_dense)
+        while (expert->net.dense_dim && i + batch < count && batch < DENSE_BATCH &&
+               samples[i + batch]->encoded.has_dense)
             batch++;
         if (batch)
-            status = fit_dense(pager, expert, workspace, samples + i, batch, &probability[i], error);
+            status = fit_dense(pager, expert, workspace, samples + i, batch, lean, &probability[i], error);
         else
-            status = fit_one(pager, expert, workspace, samples[i], NULL, NULL, &probability[i], error);
+            status = fit_one(pager, expert, workspace, samples[i], lean, NULL, NULL, &probability[i], error);
         i += batch ? batch : 1;
     }
     return status;
@@ -120,15 +175,15 @@ atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_wo
     for (uint32_t i = 0; i < count; i++)
         if (!samples[i]->held_out)
             left[first++] = samples[i];
-    atoll_status status = fit_all(pager, expert, workspace, left, first, probability, error);
-    if (status == ATOLL_OK)
-        status = count_fresh(pager, expert, samples, count, error);
-    if (status)
+    const float *lean;
+    atoll_status status = find_lean(pager, expert, workspace, left, first, &lean, error);
+    if (status || (status = fit_all(pager, expert, workspace, left, first, lean, probability, error)) ||
+        (status = count_fresh(pager, expert, samples, count, error)))
         return status;
     for (uint32_t i = 0; i < first; i++)
         if (probability[i] < hard)
             left[again++] = left[i];
-    return fit_all(pager, expert, workspace, left, again, probability, error);
+    return fit_all(pager, expert, workspace, left, again, lean, probability, error);
 }
 
 atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, const atoll_sample *sample,

@@ -25,7 +25,6 @@ enum { ATOLL_FIT_SAMPLES = 1088 }; /* most that one fit takes */
 
 /*
  * Cross entropy steps on `count` samples in order, then once again on those that were hard; none on those held out.
- * Dense first layers step once for every few samples.
  */
 atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
                               atoll_sample *const *samples, uint32_t count, atoll_error *error);

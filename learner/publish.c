@@ -22,9 +22,10 @@ static atoll_footprint measure(const atoll_learner *learner)
     const atoll_model *model = &state->model;
     atoll_footprint f = {.gate = atoll_net_bytes(&model->gate.net),
                          .encoder = atoll_array_bytes(&model->encoder.frequency) +
-                                    atoll_array_bytes(&model->encoder.moments),
-                         .analytic = atoll_ridge_bytes(state->ridge) + atoll_ridge_weights_bytes(model->analytic) +
-                                     atoll_counts_bytes(&model->counts),
+                                    atoll_array_bytes(&model->encoder.moments) +
+                                    atoll_array_bytes(&model->encoder.scale),
+                         .analytic = atoll_projection_bytes(state->projection) + atoll_ridge_bytes(state->ridge) +
+                                     atoll_ridge_weights_bytes(model->analytic) + atoll_counts_bytes(&model->counts),
                          .memory = atoll_memory_bytes(state->memory),
                          .index = atoll_index_bytes(state->index),
                          .tables = atoll_names_bytes(&state->labels) + atoll_names_bytes(&state->domains) +

@@ -26,15 +26,11 @@ atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, ato
     atoll_status status = atoll_workspace_fit(workspace, model, error);
     for (uint32_t i = 0; i < trainer->rehearsals && status == ATOLL_OK; i++) {
         const atoll_sample *sample = trainer->rehearsed[i];
-        float z[ATOLL_RIDGE_FEATURES];
         atoll_voices voices;
         atoll_route route;
         atoll_route_counts ignored = {0};
-        if (sample->vector)
-            atoll_ridge_features(state->ridge->random, model->encoder.vector_dim, sample->encoded.dense, 1, z);
         atoll_input input = atoll_predict_input(&sample->encoded);
-        if ((status = atoll_predict_others(model, workspace, &input, sample->context, sample->vector ? z : NULL,
-                                           &voices, error)) ||
+        if ((status = atoll_predict_others(model, workspace, &input, sample->context, &voices, error)) ||
             (status = atoll_predict_gate(model, workspace, &input, sample->context, &voices, error)))
             return status;
         /* The past has no young labels and experts: their odds would only do harm, and be unlearned. */

@@ -4,6 +4,7 @@
 
 #include "core/half.h"
 #include "core/hash.h"
+#include "learner/dense.h"
 
 enum { GATE_REPLAYS = 2 }; /* of a record's replays, so many are also shown to the gate: four measure no better */
 
@@ -74,6 +75,17 @@ static atoll_status add_fresh(atoll_trainer *trainer, const atoll_state *state, 
     return ATOLL_OK;
 }
 
+/* Samples' random features, and what the analytic half says of them. */
+static atoll_status encode_dense(atoll_portion *w)
+{
+    atoll_encoded **encoded = atoll_arena_take(&w->hand->arena, (w->to - w->from + 1) * sizeof *encoded);
+    if (!encoded)
+        return atoll_step_no_memory(&w->error);
+    for (uint32_t i = w->from; i < w->to; i++)
+        encoded[i - w->from] = &w->trainer->sample[i]->encoded;
+    return atoll_dense_read(&w->hand->arena, &w->state->model, encoded, w->to - w->from, &w->error);
+}
+
 /* Encodes samples, with what the step's own records have added, and finds the contexts of what is rehearsed. */
 static void encode_samples_half(void *arg)
 {
@@ -103,7 +115,8 @@ static void encode_samples_half(void *arg)
         context[rehearsed] = sample->context;
         except[rehearsed++] = sample->slot;
     }
-    if (rehearsed)
+    w->status = encode_dense(w);
+    if (rehearsed && w->status == ATOLL_OK)
         w->status = atoll_step_find_contexts(w->hand, w->state, embedding, except, context, rehearsed, &w->error);
 }
 

@@ -2,16 +2,19 @@
 
 #include <stdlib.h>
 
+#include "core/limits.h"
 
 atoll_net_shape atoll_state_shape(const atoll_config *config, uint32_t id)
 {
     uint32_t hidden = id == 0 && config->shared_hidden ? config->shared_hidden : config->expert_hidden;
     /* Rank a quarter of the hidden size: on sparse text a wider low-rank path learns no better, and fills memory. */
+    uint32_t read = (id ? ATOLL_EXPERT_DENSE : ATOLL_SHARED_DENSE) * hidden;
     return (atoll_net_shape){.rank = (hidden / 4 + 7) / 8 * 8,
-                             .hidden = hidden,
+                             .random_dim = read < ATOLL_PROJECTION_FEATURES ? read : ATOLL_PROJECTION_FEATURES,
                              .rate_wide = id ? 0.1f : 0.2f,
                              .rate_low = id ? 0.1f : 0.05f,
                              .rate_dense = 0.02f,
+                             .rate_random = 0.002f,
                              .seed = config->seed * 1000003 + id};
 }
 
@@ -27,10 +30,9 @@ atoll_status atoll_state_init(atoll_state *state, const atoll_config *config, at
     atoll_gate_init(&state->model.gate, config->embedding_dim, config->seed);
     atoll_combiner_init(&state->model.combiner);
     atoll_counts_init(&state->model.counts);
+    atoll_encoder_init(&state->model.encoder, config->feature_buckets, config->embedding_dim, config->seed);
     if ((status = atoll_names_init(&state->labels, ATOLL_LABELS_MAX, error)) ||
         (status = atoll_names_init(&state->domains, ATOLL_DOMAINS_MAX, error)) ||
-        (status = atoll_encoder_init(&state->pager, &state->model.encoder, config->feature_buckets,
-                                     config->embedding_dim, config->seed, error)) ||
         (status = atoll_memory_new(&state->pager, config->memory_exemplars, &state->memory, error)) ||
         (status = atoll_index_new(config->embedding_dim, config->memory_exemplars, &state->index, error)) ||
         (status = atoll_model_reserve(&state->model, error)) ||
@@ -68,6 +70,7 @@ void atoll_state_free(atoll_state *state)
     atoll_index_free(state->index);
     atoll_memory_free(state->memory);
     atoll_ridge_free(state->ridge);
+    atoll_projection_free(state->projection);
     atoll_names_free(&state->labels);
     atoll_names_free(&state->domains);
     atoll_reclaim_free(state->reclaim);
@@ -79,12 +82,40 @@ atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, ato
     atoll_model *model = &state->model;
     atoll_status status = ATOLL_OK;
     if (!state->ridge)
-        status = atoll_ridge_new(vector_dim, model->config.seed, &state->ridge, error);
+        status = atoll_ridge_new(&state->ridge, error);
+    if (status == ATOLL_OK && !model->projection)
+        status = atoll_projection_new(vector_dim, model->config.seed, &state->projection, error);
+    model->projection = state->projection;
     for (uint32_t e = 0; e < model->experts && status == ATOLL_OK; e++)
         if (model->expert[e].state != ATOLL_EXPERT_GONE && model->expert[e].state != ATOLL_EXPERT_ARCHIVED)
             status = atoll_net_set_dense(&state->pager, &model->expert[e].net, vector_dim, error);
     if (status == ATOLL_OK)
         status = atoll_encoder_set_vector(&state->pager, &model->encoder, vector_dim, error);
+    return status;
+}
+
+atoll_status atoll_state_rescale(atoll_state *state, atoll_error *error)
+{
+    const atoll_model *model = &state->model;
+    uint32_t dim = model->encoder.vector_dim;
+    float *v = malloc((dim + atoll_projection_scratch(dim) + ATOLL_RIDGE_FEATURES) * sizeof *v);
+    if (!v)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn vectors anew");
+    float *z = v + dim, *scratch = z + ATOLL_RIDGE_FEATURES;
+    float embedding[ATOLL_EMBEDDING_MAX_DIM]; /* not wanted here */
+    atoll_encoded encoded = {.dense = v, .embedding = embedding};
+    atoll_status status = ATOLL_OK;
+    atoll_memory_view view = atoll_memory_freeze(state->memory);
+    atoll_ridge_reset(state->ridge);
+    for (uint32_t slot = 0; slot < view.slots.count && status == ATOLL_OK; slot++) {
+        const atoll_exemplar *exemplar = atoll_memory_at(&view, slot)->exemplar;
+        if (!exemplar || !exemplar->vector_dim || exemplar->lot)
+            continue;
+        atoll_encoder_scale(&model->encoder, exemplar->vector, &encoded);
+        atoll_projection_run(model->projection, (const float *const *)&v, 1, &z, scratch);
+        status = atoll_ridge_add(state->ridge, z, exemplar->label, model->labels, error);
+    }
+    free(v);
     return status;
 }
 

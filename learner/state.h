@@ -44,8 +44,8 @@ typedef struct atoll_state {
     atoll_pager pager;
     atoll_model model;         /* model.names views `labels` */
     atoll_names labels, domains;
-    atoll_ridge *ridge;        /* NULL until the first vector */
-    uint64_t solved;           /* records in the analytic solution that model.analytic holds */
+    atoll_ridge *ridge;        /* NULL until the first vector, and so is */
+    atoll_projection *projection;
     atoll_memory *memory;
     atoll_index *index;
     atoll_growth growth;
@@ -60,8 +60,14 @@ void atoll_state_free(atoll_state *state);
 /* The first vector's dimension: scale, analytic expert, dense paths of all experts but archived ones. */
 atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, atoll_error *error);
 
+/* After a new scale of vectors: the analytic half learns what is remembered as if for the first time. */
+atoll_status atoll_state_rescale(atoll_state *state, atoll_error *error);
+
 /* A new expert (candidate) in a free place; *id is its number. ATOLL_BUSY where the model may hold no more. */
 atoll_status atoll_state_add_expert(atoll_state *state, uint32_t *id, atoll_error *error);
+
+/* Random features of vectors that a network reads for each of its hidden units: the shared expert's, and others'. */
+enum { ATOLL_SHARED_DENSE = 16, ATOLL_EXPERT_DENSE = 8 };
 
 /* The shape of an expert's network: the shared one (id 0) steps more slowly on its low-rank path. */
 atoll_net_shape atoll_state_shape(const atoll_config *config, uint32_t id);

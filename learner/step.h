@@ -25,7 +25,6 @@ typedef struct atoll_step_item {
     atoll_term *term;
     uint32_t terms;
     atoll_encoded encoded; /* as it was before it was learned */
-    const float *z;
     atoll_context context;
     atoll_voices voices;    /* as they were before the step */
     uint32_t experts;       /* of that time */

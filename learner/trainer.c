@@ -104,6 +104,19 @@ static void fit_shared(void *arg)
         w->status = count(w);
 }
 
+/* The analytic half learns each new record once. */
+static atoll_status fit_analytic(atoll_trainer *trainer, atoll_state *state, atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    if (state->model.config.freeze == ATOLL_FREEZE_EXPERTS)
+        return ATOLL_OK;
+    for (uint32_t i = 0; i < trainer->samples && status == ATOLL_OK; i++)
+        if (trainer->sample[i]->fresh && !trainer->sample[i]->held_out && trainer->sample[i]->encoded.z)
+            status = atoll_ridge_add(state->ridge, trainer->sample[i]->encoded.z, trainer->sample[i]->label,
+                                     state->model.labels, error);
+    return status;
+}
+
 /* Each expert learns from its own, and the gate whose they are. */
 static void fit_routed(void *arg)
 {
@@ -124,6 +137,8 @@ static void fit_routed(void *arg)
         expert->version = w->commit;
         w->status = atoll_fit_expert(&w->state->pager, expert, &w->hand->workspace, trainer->chosen, chosen, &w->error);
     }
+    if (w->status == ATOLL_OK)
+        w->status = fit_analytic(trainer, w->state, &w->error);
     if (!atoll_model_gate_learns(model))
         return;
     model->gate.version = w->commit;
@@ -149,23 +164,6 @@ static atoll_status fit(atoll_trainer *trainer, atoll_state *state, uint64_t com
             return halves[i].status;
         }
     return ATOLL_OK;
-}
-
-static atoll_status fit_analytic(atoll_trainer *trainer, atoll_state *state, uint32_t from, uint32_t to,
-                                 atoll_error *error)
-{
-    uint32_t label[ATOLL_STEP_RECORDS], vectors = 0;
-    if (state->model.config.freeze == ATOLL_FREEZE_EXPERTS)
-        return ATOLL_OK;
-    const float *z = NULL; /* the features of one half stand one behind another */
-    for (uint32_t i = from; i < to; i++) {
-        const atoll_step_item *it = &trainer->items[i];
-        if (it->z) {
-            z = z ? z : it->z;
-            label[vectors++] = it->label;
-        }
-    }
-    return vectors ? atoll_ridge_add(state->ridge, z, label, vectors, state->model.labels, error) : ATOLL_OK;
 }
 
 /* ---- remember ---- */
@@ -210,16 +208,17 @@ static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t co
     for (uint32_t i = 0; i < count; i++)
         if ((status = atoll_step_judge(trainer, state, &trainer->items[i], commit, time_ms, error)))
             return status;
+    uint32_t scales = state->model.encoder.scales;
     for (uint32_t i = 0; i < count; i++) {
         const atoll_step_item *it = &trainer->items[i];
         if ((status = atoll_encoder_learn(&state->pager, &state->model.encoder, it->term, it->terms,
                                           it->record->vector, error)))
             return status;
     }
+    if (scales != state->model.encoder.scales && (status = atoll_state_rescale(state, error)))
+        return status;
     if ((status = atoll_step_gather(trainer, state, count, rng, error)) ||
-        (status = atoll_step_rehearse(trainer, state, error)) || (status = fit(trainer, state, commit, error)) ||
-        (status = fit_analytic(trainer, state, 0, count / 2, error)) ||
-        (status = fit_analytic(trainer, state, count / 2, count, error)))
+        (status = atoll_step_rehearse(trainer, state, error)) || (status = fit(trainer, state, commit, error)))
         return status;
     for (uint32_t i = 0; i < count; i++)
         if ((status = remember(state, &trainer->items[i], rng, time_ms, error)))
@@ -230,13 +229,11 @@ static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t co
     return state->model.config.freeze ? ATOLL_OK : atoll_growth_review(state, commit, error);
 }
 
-/* A new analytic solution, once enough has been added that it would differ. */
+/* A new analytic solution, once one is due. */
 static atoll_status solve(atoll_state *state, atoll_error *error)
 {
-    enum { SMALL = 1024, FEW = 32 };
     atoll_ridge_weights *solution;
-    if (!state->ridge || state->ridge->records == state->solved ||
-        (state->ridge->records > SMALL && state->ridge->records - state->solved < FEW))
+    if (!state->ridge || !atoll_ridge_is_due(state->ridge))
         return ATOLL_OK;
     atoll_status status = atoll_ridge_solve(state->ridge, &solution, error);
     if (status)
@@ -244,7 +241,6 @@ static atoll_status solve(atoll_state *state, atoll_error *error)
     if (state->model.analytic)
         atoll_reclaim_retire(state->reclaim, (void *)state->model.analytic, 0, free);
     state->model.analytic = solution;
-    state->solved = state->ridge->records;
     return ATOLL_OK;
 }
 

@@ -314,11 +314,12 @@ static void sum_up(run *r)
 
 /* ---- sizes ---- */
 
-/* Parameters of a dense model like the shared expert `net`, were its hidden layer so wide. */
+/* Parameters of a dense model like the shared expert `net`, were `experts.shared_hidden` so large. */
 static double parameters_at(const atoll_net *net, uint32_t hidden)
 {
     double rank = (hidden / 4 + 7) / 8 * 8, rows = net->sparse.rows.count, outputs = net->outputs;
-    return rows * (outputs + rank) + outputs * (1 + rank + hidden) + (double)net->first.count * hidden;
+    return rows * (outputs + rank) + outputs * (1 + rank) +
+           (double)net->random.count * fmin(ATOLL_SHARED_DENSE * hidden, ATOLL_PROJECTION_FEATURES);
 }
 
 static uint32_t hidden_for(const atoll_net *net, double parameters)
@@ -336,7 +337,9 @@ static void measure_sizes(const run *r, run_sizes *sizes)
     int ticket;
     const atoll_model *model = atoll_learner_enter(r->learner, &ticket)->model;
     const atoll_net *shared = &model->expert[0].net;
-    double own = parameters_at(shared, shared->hidden), others = 0, count = 0;
+    const atoll_config *config = &model->config;
+    uint32_t hidden = config->shared_hidden ? config->shared_hidden : config->expert_hidden;
+    double own = parameters_at(shared, hidden), others = 0, count = 0;
     for (uint32_t e = 1; e < model->experts; e++)
         if (model->expert[e].state == ATOLL_EXPERT_ACTIVE) {
             others += (double)atoll_net_parameters(&model->expert[e].net);

@@ -29,7 +29,7 @@ static void trial_open(trial *t)
     pager_open(&t->pager);
     t->scratch = atoll_text_scratch_new();
     assert_non_null(t->scratch);
-    assert_int_equal(atoll_encoder_init(&t->pager, &t->encoder, BUCKETS, DIM, 11, NULL), ATOLL_OK);
+    atoll_encoder_init(&t->encoder, BUCKETS, DIM, 11);
 }
 
 static void trial_close(trial *t)
@@ -200,9 +200,11 @@ static void vectors_are_scaled_by_the_past(void **state)
     assert_true(r.encoded.has_dense);
     assert_true(r.dense[0] == 1 && r.dense[1] == 4 && r.dense[2] == -2 && r.dense[3] == 4);
     learn(&t, NULL, 0, first);
-    atoll_encoder_scale(&t.encoder, second, &r.encoded); /* one known: no deviation yet */
-    assert_true(r.dense[0] == 2 && r.dense[1] == 0 && r.dense[2] == 0 && r.dense[3] == 0);
+    atoll_encoder_scale(&t.encoder, second, &r.encoded); /* of one no scale is taken */
+    assert_true(r.dense[0] == 3 && r.dense[1] == 4 && r.dense[2] == -2 && r.dense[3] == 4);
+    assert_int_equal(t.encoder.scales, 0);
     learn(&t, NULL, 0, second);
+    assert_int_equal(t.encoder.scales, 1);
     static const float third[VECTOR] = {2.5f, 8, -2, 90}; /* mean 2 and deviation 1; the others do not vary */
     atoll_encoder_scale(&t.encoder, third, &r.encoded);
     assert_near(r.dense[0], 0.5, 1e-6);
@@ -214,7 +216,7 @@ static void vectors_are_scaled_by_the_past(void **state)
     trial_close(&t);
 }
 
-/* Against sums in double, until the scale stands still. */
+/* Against sums in double of the first 2, 4, 8, ... vectors, until the scale stands still. */
 static void the_scale_settles(void **state)
 {
     (void)state;
@@ -230,7 +232,9 @@ static void the_scale_settles(void **state)
         for (int i = 0; i < VECTOR; i++)
             stream[n][i] = 1000.0f * (float)i + (n < ATOLL_SCALE_RECORDS ? 1 : 50) * (float)(i + 1) *
                                                     atoll_rng_normal(&rng);
-        int known = n < ATOLL_SCALE_RECORDS ? n : ATOLL_SCALE_RECORDS;
+        int known = 1;
+        while (2 * known <= (n < ATOLL_SCALE_RECORDS ? n : ATOLL_SCALE_RECORDS))
+            known *= 2;
         atoll_encoder_scale(&t.encoder, stream[n], &r.encoded);
         for (int i = 0; i < VECTOR && known > 1 && n % 37 == 0; i++) {
             double mean = 0, square = 0;
@@ -244,6 +248,29 @@ static void the_scale_settles(void **state)
         learn(&t, NULL, 0, stream[n]);
     }
     assert_int_equal(t.encoder.vectors, ATOLL_SCALE_RECORDS);
+    assert_int_equal(t.encoder.scales, 10);
+    trial_close(&t);
+}
+
+/* A dimension that is still but for a few vectors is divided by an eighth of its spread, not by its deviation. */
+static void a_quiet_dimension_is_not_blown_up(void **state)
+{
+    (void)state;
+    static room r;
+    trial t;
+    trial_open(&t);
+    room_init(&r);
+    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
+    for (int n = 0; n < ATOLL_SCALE_RECORDS; n++) {
+        const float v[VECTOR] = {n == 100 ? 16.0f : 0, n % 2 ? 1e-6f : -1e-6f, n % 2 ? 1e9f : -1e9f, 5};
+        learn(&t, NULL, 0, v);
+    }
+    static const float asked[VECTOR] = {3, 1e-6f, -2e9f, 6};
+    atoll_encoder_scale(&t.encoder, asked, &r.encoded);
+    assert_near(r.dense[0], (3 - 16.0 / ATOLL_SCALE_RECORDS) / 2, 1e-4);
+    assert_near(r.dense[1], 1, 1e-4);
+    assert_near(r.dense[2], -2, 1e-4);
+    assert_near(r.dense[3], 1, 1e-6);
     trial_close(&t);
 }
 
@@ -423,11 +450,9 @@ static void short_memory_is_a_status(void **state)
     static const float v[VECTOR] = {1, 2, 3, 4};
     const atoll_term one = term(5, 1);
     trial t;
-    atoll_encoder other;
     trial_open(&t);
-    blocks_left = 2;
-    assert_int_equal(atoll_encoder_init(&t.pager, &other, BUCKETS, DIM, 1, NULL), ATOLL_NO_MEMORY);
-    atoll_encoder_clear(&t.pager, &other);
+    blocks_left = 2; /* the table of frequencies takes more */
+    assert_int_equal(atoll_encoder_learn(&t.pager, &t.encoder, &one, 1, NULL, NULL), ATOLL_NO_MEMORY);
     blocks_left = 0;
     assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_NO_MEMORY);
     assert_int_equal(t.encoder.vector_dim, 0);
@@ -448,6 +473,7 @@ int main(void)
         cmocka_unit_test(the_order_is_not_in_the_embedding),
         cmocka_unit_test(vectors_are_scaled_by_the_past),
         cmocka_unit_test(the_scale_settles),
+        cmocka_unit_test(a_quiet_dimension_is_not_blown_up),
         cmocka_unit_test(alike_texts_lie_near),
         cmocka_unit_test(vectors_keep_their_angles),
         cmocka_unit_test(both_parts_have_their_say),

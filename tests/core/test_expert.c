@@ -123,6 +123,52 @@ static void says_what_its_network_says(void **state)
     trial_close(&t);
 }
 
+/* R starts at zero and takes AdaGrad steps; the shared expert's logits have the analytic half's scores added. */
+static void random_features_and_scores_are_read(void **state)
+{
+    (void)state;
+    enum { READ = 24, KNOWN = 2, OUTPUTS = 3 };
+    static const atoll_net_shape shape = {.random_dim = READ, .seed = 5, .rate_random = 0.1f, .rate_dense = 0.02f};
+    static const float delta[OUTPUTS] = {0.5f, -0.25f, 0}, score[KNOWN] = {0.5f, -1};
+    trial t = {0};
+    float z[READ], logits[OUTPUTS];
+    pager_open(&t.pager);
+    atoll_net_scratch_init(&t.scratch);
+    atoll_expert_init(&t.expert, 0, &shape);
+    for (int i = 0; i < READ; i++)
+        z[i] = (float)(i % 5);
+    t.input = (atoll_input){.z = z, .score = score, .scores = KNOWN};
+    add(&t, 0);
+    assert_int_equal(atoll_array_bytes(&t.expert.net.random), 0);
+    assert_int_equal(atoll_net_set_dense(&t.pager, &t.expert.net, DENSE, NULL), ATOLL_OK);
+    add(&t, 1);
+    add(&t, 2);
+    for (int step = 0; step < 2; step++) {
+        assert_int_equal(atoll_net_forward(&t.expert.net, &t.scratch, &t.input, NULL, logits, NULL), ATOLL_OK);
+        double moved = 0;
+        for (int i = 0; i < READ; i++)
+            moved += z[i] > 0 ? 0.1 * (double)z[i] : 0; /* a first AdaGrad step is the rate */
+        for (int o = 0; o < OUTPUTS; o++)
+            assert_near(logits[o], step && o < 2 ? (o ? 1 : -1) * (moved + 0.02) : 0, 1e-3);
+        if (!step)
+            assert_int_equal(atoll_net_backward(&t.pager, &t.expert.net, &t.scratch, &t.input, NULL, delta, NULL,
+                                                NULL), ATOLL_OK);
+    }
+    float plain[OUTPUTS];
+    memcpy(plain, logits, sizeof plain);
+    t.expert.state = ATOLL_EXPERT_ACTIVE;
+    atoll_expert_base(&t.expert, &t.input, logits);
+    assert_memory_equal(logits, plain, sizeof plain);
+    t.expert.state = ATOLL_EXPERT_SHARED;
+    atoll_expert_base(&t.expert, &t.input, logits);
+    for (int o = 0; o < OUTPUTS; o++)
+        assert_near(logits[o] - plain[o], o < KNOWN ? 8 * score[o] : 0, 1e-4);
+    assert_int_equal(atoll_net_reset_output(&t.pager, &t.expert.net, 0, NULL), ATOLL_OK);
+    assert_true(((const float *)atoll_array_at(&t.expert.net.random, 0))[1] == 0);
+    assert_true(((const float *)atoll_array_at(&t.expert.net.random, 1))[1] != 0);
+    trial_close(&t);
+}
+
 static void frozen_experts_keep_their_labels(void **state)
 {
     (void)state;
@@ -182,6 +228,7 @@ int main(void)
         cmocka_unit_test(outputs_and_labels_map_both_ways),
         cmocka_unit_test(label_zero_may_come_late),
         cmocka_unit_test(says_what_its_network_says),
+        cmocka_unit_test(random_features_and_scores_are_read),
         cmocka_unit_test(frozen_experts_keep_their_labels),
         cmocka_unit_test(short_memory_adds_no_label),
     };

@@ -221,60 +221,121 @@ static void products_equal_the_plain_loops(void **state)
     check_product(&rng, 200, 10, 1, 0, 1);
 }
 
-static void syrk_sums_the_upper_triangle(void **state)
+static void differences_equal_the_plain_loops(void **state)
 {
     (void)state;
-    enum { N = 37, K = 21, LDA = N + 2, LDC = N + 1 };
+    enum { M = 7, N = 9, K = 5, LD = 12 };
     atoll_rng rng;
-    float a[K * LDA], c[N * LDC], was[N * LDC];
+    float a[M * LD], b[N * LD], c[M * LD], was[M * LD], product[M * LD];
     atoll_rng_seed(&rng, 6, 0);
-    fill_normal(&rng, a, K * LDA);
-    fill_normal(&rng, c, N * LDC);
+    fill_normal(&rng, a, M * LD);
+    fill_normal(&rng, b, N * LD);
+    for (int transposed = 0; transposed < 2; transposed++) {
+        fill_normal(&rng, c, M * LD);
+        memcpy(was, c, sizeof was);
+        atoll_gemm_less(M, N, K, a, LD, b, LD, transposed, c, LD);
+        atoll_gemm_nt(M, N, K, a, LD, b, LD, product, LD);
+        for (int i = 0; i < M; i++)
+            for (int j = 0; j < N; j++) {
+                double sum = 0;
+                for (int l = 0; l < K; l++)
+                    sum += (double)a[i * LD + l] * (transposed ? b[j * LD + l] : b[l * LD + j]);
+                assert_near(c[i * LD + j], was[i * LD + j] - sum, 1e-5);
+                if (transposed)
+                    assert_near(product[i * LD + j], sum, 1e-5);
+            }
+    }
     memcpy(was, c, sizeof was);
-    atoll_syrk(N, K, a, LDA, c, LDC);
-    for (int i = 0; i < N; i++)
-        for (int j = 0; j < LDC; j++) {
-            double sum = was[i * LDC + j];
-            for (int l = 0; l < K && i <= j && j < N; l++)
-                sum += (double)a[l * LDA + i] * a[l * LDA + j];
-            assert_near(c[i * LDC + j], sum, 1e-5);
-        }
+    atoll_gemm_less(M, 0, K, a, LD, b, LD, true, c, LD);
+    assert_memory_equal(c, was, sizeof was);
 }
 
-static void cholesky_solves(void **state)
+/* The triangle after folding has the product that triangle and rows had, and turns other columns alike. */
+static void folding_keeps_products(void **state)
 {
     (void)state;
-    enum { N = 50, COLUMNS = 7, K = 80 };
+    enum { N = 40, K = 9, COLUMNS = 3, ALL = N + COLUMNS };
     atoll_rng rng;
-    static float root[K * N], a[N * N], b[COLUMNS * N];
-    static double matrix[N * N], x[COLUMNS * N];
+    static float top[ALL * N], rows[ALL * K], t[ATOLL_QR_BLOCK * N], work[ATOLL_QR_BLOCK * N];
+    static double product[ALL * ALL];
     atoll_rng_seed(&rng, 7, 0);
-    fill_normal(&rng, root, K * N);
-    for (int i = 0; i < N; i++)
-        for (int j = 0; j < N; j++) {
-            for (int l = 0; l < K; l++)
-                matrix[i * N + j] += (double)root[l * N + i] * root[l * N + j];
-            matrix[i * N + j] += i == j ? 10 : 0;
-            a[i * N + j] = j >= i ? (float)matrix[i * N + j] : NAN; /* the lower triangle is never read */
-        }
-    for (int c = 0; c < COLUMNS; c++)
-        for (int i = 0; i < N; i++)
-            x[c * N + i] = atoll_rng_normal(&rng);
-    for (int c = 0; c < COLUMNS; c++)
-        for (int i = 0; i < N; i++) {
-            double sum = 0;
-            for (int j = 0; j < N; j++)
-                sum += matrix[i * N + j] * x[c * N + j];
-            b[c * N + i] = (float)sum;
-        }
-    assert_true(atoll_cholesky_solve(N, COLUMNS, a, b));
-    for (int i = 0; i < COLUMNS * N; i++)
-        assert_near(b[i], x[i], 1e-3);
+    fill_normal(&rng, top, ALL * N);
+    fill_normal(&rng, rows, ALL * K);
+    for (int j = 0; j < N; j++)
+        for (int i = j + 1; i < N; i++)
+            top[j * N + i] = 0;
+    for (int turned = 0; turned < 2; turned++) {
+        for (int i = 0; i < ALL; i++)
+            for (int j = 0; j < ALL; j++) {
+                double sum = 0;
+                for (int l = 0; l < N; l++)
+                    sum += (double)top[i * N + l] * top[j * N + l];
+                for (int l = 0; l < K && (!turned || (i >= N && j >= N)); l++)
+                    sum += (double)rows[i * K + l] * rows[j * K + l];
+                if (turned)
+                    assert_near(sum, product[i * ALL + j], 2e-3);
+                product[i * ALL + j] = sum;
+            }
+        if (turned)
+            break;
+        atoll_qr_fold(N, K, top, N, rows, K, t, work);
+        atoll_qr_turn(N, K, COLUMNS, rows, K, t, top + N * N, N, rows + N * K, K, work);
+    }
+}
 
-    float indefinite[4] = {1, 2, 0, 1}, right[2] = {1, 1};
-    assert_false(atoll_cholesky_solve(2, 1, indefinite, right));
-    float singular[4] = {0, 0, 0, 0};
-    assert_false(atoll_cholesky_solve(2, 1, singular, right));
+static void triangles_are_solved_both_ways(void **state)
+{
+    (void)state;
+    enum { N = 30, COLUMNS = 4 };
+    atoll_rng rng;
+    float r[N * N], x[COLUMNS * N], b[COLUMNS * N];
+    atoll_rng_seed(&rng, 8, 0);
+    fill_normal(&rng, x, COLUMNS * N);
+    for (int j = 0; j < N; j++)
+        for (int i = 0; i < N; i++)
+            r[j * N + i] = i < j ? 0.2f * atoll_rng_normal(&rng) : i == j ? 2 : NAN; /* below is never read */
+    for (int transposed = 0; transposed < 2; transposed++) {
+        for (int c = 0; c < COLUMNS; c++)
+            for (int i = 0; i < N; i++) {
+                double sum = 0;
+                for (int j = 0; j < N; j++)
+                    if (transposed ? j <= i : i <= j)
+                        sum += (double)x[c * N + j] * (transposed ? r[i * N + j] : r[j * N + i]);
+                b[c * N + i] = (float)sum;
+            }
+        atoll_triangle_solve(N, COLUMNS, r, N, transposed, b, N);
+        for (int i = 0; i < COLUMNS * N; i++)
+            assert_near(b[i], x[i], 1e-4);
+    }
+}
+
+static void sparse_features_equal_the_formula(void **state)
+{
+    (void)state;
+    enum { LANES = ATOLL_SPARSE_LANES, DIM = 11, INPUTS = 3, FEATURES = 50, ASKED = 5 };
+    atoll_rng rng;
+    float x[DIM * LANES], weight[FEATURES * INPUTS], bias[FEATURES], out[LANES][FEATURES], *z[LANES];
+    uint16_t input[FEATURES * INPUTS];
+    atoll_rng_seed(&rng, 9, 0);
+    fill_normal(&rng, x, DIM * LANES);
+    fill_normal(&rng, weight, FEATURES * INPUTS);
+    fill_normal(&rng, bias, FEATURES);
+    for (int i = 0; i < FEATURES * INPUTS; i++)
+        input[i] = (uint16_t)atoll_rng_below(&rng, DIM);
+    for (int lane = 0; lane < LANES; lane++)
+        z[lane] = out[lane];
+    memset(out, 0xff, sizeof out);
+    atoll_sparse_relu(x, input, weight, bias, INPUTS, FEATURES, z, ASKED);
+    for (int lane = 0; lane < LANES; lane++)
+        for (int j = 0; j < FEATURES; j++) {
+            double sum = bias[j];
+            for (int i = 0; i < INPUTS; i++)
+                sum += (double)weight[j * INPUTS + i] * x[input[j * INPUTS + i] * LANES + lane];
+            if (lane < ASKED)
+                assert_near(out[lane][j], fmax(sum, 0), 1e-5);
+            else
+                assert_true(isnan(out[lane][j])); /* left as it was */
+        }
 }
 
 int main(void)
@@ -287,8 +348,10 @@ int main(void)
         cmocka_unit_test(short_accumulators_are_the_upper_halves_of_floats),
         cmocka_unit_test(short_accumulators_lose_what_is_far_below_them),
         cmocka_unit_test(products_equal_the_plain_loops),
-        cmocka_unit_test(syrk_sums_the_upper_triangle),
-        cmocka_unit_test(cholesky_solves),
+        cmocka_unit_test(differences_equal_the_plain_loops),
+        cmocka_unit_test(folding_keeps_products),
+        cmocka_unit_test(triangles_are_solved_both_ways),
+        cmocka_unit_test(sparse_features_equal_the_formula),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -52,7 +52,7 @@ static void trial_open(trial *t)
     atoll_workspace_init(&t->workspace);
     atoll_rng_seed(&t->rng, 3, 0);
     atoll_config_defaults(&t->model.config);
-    assert_int_equal(atoll_encoder_init(&t->pager, &t->model.encoder, 1024, DIM, 1, NULL), ATOLL_OK);
+    atoll_encoder_init(&t->model.encoder, 1024, DIM, 1);
     assert_int_equal(atoll_encoder_set_vector(&t->pager, &t->model.encoder, VECTOR, NULL), ATOLL_OK);
     atoll_gate_init(&t->model.gate, DIM, 1);
     atoll_combiner_init(&t->model.combiner);
@@ -299,7 +299,7 @@ static void voices_speak_where_they_can(void **state)
     atoll_voices voices;
     trial_open(&t);
     atoll_input input = input_of(&t);
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, NULL, &voices, NULL), ATOLL_OK);
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
     assert_int_equal(voices.labels, LABELS);
     assert_ptr_equal(voices.says[ATOLL_VOICE_SHARED], t.workspace.voice[ATOLL_VOICE_SHARED]);
     assert_ptr_equal(voices.says[ATOLL_VOICE_VOTES], t.workspace.voice[ATOLL_VOICE_VOTES]);
@@ -313,12 +313,12 @@ static void voices_speak_where_they_can(void **state)
     assert_near(sum_of(shared, LABELS), 1, 1e-5);
 
     t.context.voter[0].label = LABELS; /* younger than the snapshot that is asked */
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, NULL, &voices, NULL), ATOLL_OK);
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
     assert_near(sum_of(votes, LABELS), 0.5, 1e-6);
     t.context.count = 0;
     atoll_expert shared_expert = t.model.expert[0];
     t.model.expert[0] = t.model.expert[5]; /* it knows no label */
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, NULL, &voices, NULL), ATOLL_OK);
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
     for (int v = 0; v < ATOLL_VOICES; v++)
         assert_null(voices.says[v]);
     t.model.expert[0] = shared_expert;
@@ -359,30 +359,39 @@ static void the_analytic_voice_is_sure_of_what_it_learned(void **state)
     atoll_ridge *ridge;
     atoll_ridge_weights *weights;
     atoll_voices voices;
-    float v[RECORDS * VECTOR];
+    atoll_projection *projection;
+    float v[RECORDS * VECTOR], score[LABELS];
+    static float scratch[VECTOR * ATOLL_PROJECTION_BLOCK];
     uint32_t label[RECORDS];
     trial_open(&t);
     fill_normal(&t.rng, v, RECORDS * VECTOR);
-    for (uint32_t i = 0; i < RECORDS; i++)
-        label[i] = v[i * VECTOR] > 0 ? 7 : 1;
-    assert_int_equal(atoll_ridge_new(VECTOR, 1, &ridge, NULL), ATOLL_OK);
-    atoll_ridge_features(ridge->random, VECTOR, v, RECORDS, z);
-    assert_int_equal(atoll_ridge_add(ridge, z, label, RECORDS, LABELS, NULL), ATOLL_OK);
+    assert_int_equal(atoll_projection_new(VECTOR, 1, &projection, NULL), ATOLL_OK);
+    assert_int_equal(atoll_ridge_new(&ridge, NULL), ATOLL_OK);
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        const float *from = v + i * VECTOR;
+        float *to = z + i * M;
+        label[i] = from[0] > 0 ? 7 : 1;
+        atoll_projection_run(projection, &from, 1, &to, scratch);
+        assert_int_equal(atoll_ridge_add(ridge, to, label[i], LABELS, NULL), ATOLL_OK);
+    }
     assert_int_equal(atoll_ridge_solve(ridge, &weights, NULL), ATOLL_OK);
-    t.model.analytic = weights;
+    t.encoded.score = score;
+    t.encoded.scores = LABELS;
     atoll_input input = input_of(&t);
     const float *says = t.workspace.voice[ATOLL_VOICE_ANALYTIC];
     for (uint32_t i = 0; i < RECORDS; i++) {
-        assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, z + i * M, &voices, NULL),
-                         ATOLL_OK);
+        atoll_ridge_score(weights, z + i * M, 1, score);
+        assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
         assert_ptr_equal(voices.says[ATOLL_VOICE_ANALYTIC], says);
         assert_near(sum_of(says, LABELS), 1, 1e-5);
         assert_true(says[label[i]] > 0.5f);
     }
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, NULL, &voices, NULL), ATOLL_OK);
+    input.score = NULL;
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
     assert_null(voices.says[ATOLL_VOICE_ANALYTIC]);
     free(weights);
     atoll_ridge_free(ridge);
+    atoll_projection_free(projection);
     trial_close(&t);
 }
 
@@ -395,7 +404,7 @@ static void the_route_mixes_its_experts(void **state)
     const atoll_route route = {.count = 2, .expert = {2, CANDIDATE}, .weight = {0.75f, 0.25f}}, none = {0};
     trial_open(&t);
     atoll_input input = input_of(&t);
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, NULL, &voices, NULL), ATOLL_OK);
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
     const float *voice = t.workspace.voice[ATOLL_VOICE_EXPERTS], *votes = voices.says[ATOLL_VOICE_VOTES];
     assert_int_equal(atoll_predict_experts(&t.model, &t.workspace, &input, &none, NULL), ATOLL_OK);
     double part = sum_of(voice, LABELS); /* what the votes have among the experts */
@@ -427,7 +436,7 @@ static void the_shared_expert_answers_for_candidates(void **state)
     trial_open(&t);
     t.context.count = 0; /* no votes */
     atoll_input input = input_of(&t);
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, NULL, &voices, NULL), ATOLL_OK);
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
     const float *voice = t.workspace.voice[ATOLL_VOICE_EXPERTS], *shared = voices.says[ATOLL_VOICE_SHARED];
     for (int i = 0; i < 3; i++) {
         const atoll_route route = {.count = 1, .expert = {others[i]}, .weight = {1}};
@@ -449,7 +458,7 @@ static const float *youth_of(trial *t)
 {
     atoll_voices voices;
     atoll_input input = input_of(t);
-    assert_int_equal(atoll_predict_others(&t->model, &t->workspace, &input, &t->context, NULL, &voices, NULL),
+    assert_int_equal(atoll_predict_others(&t->model, &t->workspace, &input, &t->context, &voices, NULL),
                      ATOLL_OK);
     const float *odds = voices.says[ATOLL_VOICE_YOUTH];
     assert_ptr_equal(odds, t->workspace.voice[ATOLL_VOICE_YOUTH]);

@@ -125,7 +125,7 @@ static void vectors_and_text_mix_in_one_call(void **state)
     enum { COUNT = 40 };
     trial t;
     atoll_sample samples[COUNT], *list[COUNT];
-    float dense[COUNT][VECTOR];
+    static float z[COUNT][ATOLL_PROJECTION_FEATURES];
     (void)state;
     trial_open(&t);
     assert_int_equal(atoll_state_set_vector(&t.state, VECTOR, NULL), ATOLL_OK);
@@ -135,10 +135,9 @@ static void vectors_and_text_mix_in_one_call(void **state)
             /* Text of one kind, so that the label is in the vector alone, and records without one between. */
             samples[i] = t.sample;
             samples[i].label = i % 2;
-            samples[i].encoded.has_dense = i % 5 != 4;
-            samples[i].encoded.dense = dense[i];
-            for (int k = 0; k < VECTOR; k++)
-                dense[i][k] = (i % 2 ? 1.0f : -1.0f) * (k % 2 ? 1 : -1);
+            samples[i].encoded.z = i % 5 != 4 ? z[i] : NULL;
+            for (int k = 0; k < ATOLL_PROJECTION_FEATURES; k++)
+                z[i][k] = (i + (uint32_t)k) % 2 ? 0.5f : 0;
             list[i] = &samples[i];
         }
         assert_int_equal(atoll_workspace_fit(&t.workspace, &t.state.model, NULL), ATOLL_OK);
@@ -146,11 +145,10 @@ static void vectors_and_text_mix_in_one_call(void **state)
                          ATOLL_OK);
     }
     assert_int_equal(t.state.model.expert[0].records, 20 * COUNT);
-    t.sample.encoded.has_dense = true;
+    t.sample.encoded.z = z[1];
     atoll_input input = atoll_predict_input(&t.sample.encoded);
-    float h[64], p[2] = {0};
-    atoll_net_hidden(&t.state.model.expert[0].net, t.dense, 1, h);
-    assert_int_equal(atoll_expert_predict(&t.state.model.expert[0], &t.workspace.net, &input, h, 1,
+    float p[2] = {0};
+    assert_int_equal(atoll_expert_predict(&t.state.model.expert[0], &t.workspace.net, &input, NULL, 1,
                                           t.workspace.logits, p, NULL), ATOLL_OK);
     assert_true(p[1] > 0.9f);
     trial_close(&t);

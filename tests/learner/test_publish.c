@@ -178,7 +178,7 @@ static void a_first_vector_reaches_an_expert_that_was_away(void **state)
     }
     assert_int_equal(running_ingest(r, records, BATCH, true, NULL), ATOLL_OK);
     restore(r);
-    assert_int_equal(info_of(r, 1).parameters, parameters + (LEARNING_VECTOR_DIM + 1) * r->config.expert_hidden);
+    assert_int_equal(info_of(r, 1).parameters, parameters + 4 * ATOLL_EXPERT_DENSE * r->config.expert_hidden);
     free(running_answers(r));
 }
 

@@ -77,11 +77,15 @@ static void the_first_vector_gives_every_expert_a_dense_path(void **unused)
     assert_int_equal(atoll_state_set_vector(&state, 24, NULL), ATOLL_OK);
     assert_int_equal(state.model.encoder.vector_dim, 24);
     assert_non_null(state.ridge);
-    assert_int_equal(state.ridge->vector_dim, 24);
-    assert_int_equal(state.model.expert[0].net.dense_dim, 24);
-    assert_int_equal(state.model.expert[id].net.dense_dim, 24);
+    assert_non_null(state.projection);
+    assert_int_equal(state.projection->dim, 24);
+    assert_ptr_equal(state.model.projection, state.projection);
+    uint32_t hidden = state.model.config.expert_hidden;
+    assert_true(state.model.expert[0].net.random_open && state.model.expert[id].net.random_open);
+    assert_int_equal(state.model.expert[0].net.random_dim, ATOLL_SHARED_DENSE * hidden);
+    assert_int_equal(state.model.expert[id].net.random_dim, ATOLL_EXPERT_DENSE * hidden);
     assert_int_equal(atoll_state_add_expert(&state, &id, NULL), ATOLL_OK);
-    assert_int_equal(state.model.expert[id].net.dense_dim, 24);
+    assert_int_equal(state.model.expert[id].net.random_dim, ATOLL_EXPERT_DENSE * hidden);
     atoll_state_free(&state);
 }
 
@@ -93,12 +97,12 @@ static void experts_start_from_weights_of_their_own(void **unused)
     atoll_net_shape shared = atoll_state_shape(&config, 0), first = atoll_state_shape(&config, 1);
     assert_int_not_equal(shared.seed, first.seed);
     assert_true(shared.rate_low < first.rate_low);
-    assert_int_equal(shared.hidden, config.expert_hidden);
+    assert_int_equal(shared.random_dim, ATOLL_SHARED_DENSE * config.expert_hidden);
     assert_int_equal(shared.rank % 8, 0);
     config.shared_hidden = 128;
-    assert_int_equal(atoll_state_shape(&config, 0).hidden, 128);
+    assert_int_equal(atoll_state_shape(&config, 0).random_dim, ATOLL_PROJECTION_FEATURES);
     assert_int_equal(atoll_state_shape(&config, 0).rank, 32);
-    assert_int_equal(atoll_state_shape(&config, 1).hidden, config.expert_hidden);
+    assert_int_equal(atoll_state_shape(&config, 1).random_dim, ATOLL_EXPERT_DENSE * config.expert_hidden);
     config.seed++;
     assert_int_not_equal(atoll_state_shape(&config, 1).seed, first.seed);
 }

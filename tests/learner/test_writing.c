@@ -155,7 +155,7 @@ static void a_model_over_its_budget_takes_no_more(void **state)
     learning_record record;
     assert_non_null(vector);
     running_close(r);
-    r->config.expert_hidden = 512;
+    r->config.feature_buckets = 1 << 22;
     r->config.budget_bytes = 16 << 20;
     snprintf(r->path, sizeof r->path, "%s/large", r->top);
     running_open(r);

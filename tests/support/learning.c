@@ -163,6 +163,7 @@ static void add_net(uint64_t *hash, const atoll_net *net)
     add_array(hash, &net->head);
     add_array(hash, &net->first);
     add_array(hash, &net->linear);
+    add_array(hash, &net->random);
 }
 
 uint64_t learning_net_digest(const atoll_net *net)
@@ -216,6 +217,8 @@ static void add_model(uint64_t *hash, const atoll_model *model)
     ADD(hash, model->encoder.vectors);
     add_array(hash, &model->encoder.frequency);
     add_array(hash, &model->encoder.moments);
+    add_array(hash, &model->encoder.scale);
+    ADD(hash, model->encoder.scales);
     ADD(hash, model->experts);
     for (uint32_t e = 0; e < model->experts; e++)
         add_expert(hash, &model->expert[e]);
@@ -237,11 +240,12 @@ static void add_model(uint64_t *hash, const atoll_model *model)
 
 static void add_ridge(uint64_t *hash, const atoll_ridge *ridge)
 {
-    ADD(hash, ridge->records);
-    ADD(hash, ridge->labels);
-    for (uint32_t row = 0; row < ATOLL_RIDGE_FEATURES; row++)
-        add(hash, ridge->g + (size_t)row * ATOLL_RIDGE_FEATURES + row, (ATOLL_RIDGE_FEATURES - row) * sizeof(float));
-    add(hash, ridge->b, (size_t)ridge->labels * ATOLL_RIDGE_FEATURES * sizeof(float));
+    size_t bytes = atoll_ridge_save_bytes(ridge);
+    void *blob = malloc(bytes);
+    assert_non_null(blob);
+    atoll_ridge_save(ridge, blob);
+    add(hash, blob, bytes);
+    free(blob);
 }
 
 static void add_memory(uint64_t *hash, const atoll_state *state)
@@ -268,8 +272,7 @@ static void add_counts(uint64_t *hash, const atoll_state *state)
     const atoll_tally *tally = &state->tally;
     uint64_t counted[] = {growth->youngest, growth->candidate, growth->born, growth->promoted, growth->given_up,
                           growth->pruned, growth->restored, tally->asked, tally->right, tally->repeated,
-                          tally->last_label, tally->routes.routed, tally->routes.overflowed, tally->routes.dropped,
-                          state->solved};
+                          tally->last_label, tally->routes.routed, tally->routes.overflowed, tally->routes.dropped};
     double measured[] = {growth->alarm.familiarity, growth->alarm.probability, growth->surprise,
                          growth->strange, tally->recent, tally->log_loss, tally->entropy};
     add(hash, counted, sizeof counted);
