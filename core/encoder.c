@@ -94,6 +94,21 @@ void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atol
     }
 }
 
+enum { CODES = 127 }; /* of either sign */
+
+void atoll_encoder_code(const atoll_encoder *encoder, const float *dense, int8_t *code)
+{
+    for (uint32_t i = 0; i < encoder->vector_dim; i++)
+        code[i] = (int8_t)lrintf(dense[i] * (CODES / ATOLL_SCALE_CLIP));
+}
+
+void atoll_encoder_decode(const atoll_encoder *encoder, const int8_t *code, atoll_encoded *out)
+{
+    for (uint32_t i = 0; i < encoder->vector_dim; i++)
+        out->dense[i] = (float)code[i] * (ATOLL_SCALE_CLIP / CODES);
+    out->has_dense = true;
+}
+
 /* Takes the scale from the moments. */
 static atoll_status take_scale(atoll_pager *pager, atoll_encoder *encoder, atoll_error *error)
 {

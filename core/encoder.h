@@ -71,6 +71,16 @@ void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, u
 #define ATOLL_SCALE_CLIP 4.0f
 void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atoll_encoded *out);
 
+/* Whether the scale stays from now on, so that what is kept may be kept scaled. */
+static inline bool atoll_encoder_settled(const atoll_encoder *encoder)
+{
+    return encoder->vectors >= ATOLL_SCALE_RECORDS;
+}
+
+/* Scaled values at eight bits each, and back into out->dense. */
+void atoll_encoder_code(const atoll_encoder *encoder, const float *dense, int8_t *code);
+void atoll_encoder_decode(const atoll_encoder *encoder, const int8_t *code, atoll_encoded *out);
+
 /* The embedding of what weigh and scale left in `out`: projections of both parts, each of unit length, summed. Where
  * embeddings come from outside it is what scale left, or zeros without a vector. */
 void atoll_encoder_embed(const atoll_encoder *encoder, atoll_encoded *out);

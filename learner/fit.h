@@ -15,6 +15,7 @@ typedef struct atoll_sample {
     const atoll_term *term;
     uint32_t terms;
     const float *vector;    /* or NULL */
+    const int8_t *code;     /* in its place, or NULL */
     const float *embedding; /* of a new record */
     atoll_encoded encoded;
     float importance;       /* of what is rehearsed */

@@ -54,7 +54,8 @@ static atoll_sample *add_replay(atoll_trainer *trainer, const atoll_slot *held, 
     sample->slot = slot;
     sample->term = held->exemplar->term;
     sample->terms = held->exemplar->terms;
-    sample->vector = held->exemplar->vector_dim ? held->exemplar->vector : NULL;
+    sample->vector = held->exemplar->vector;
+    sample->code = held->exemplar->code;
     return sample;
 }
 
@@ -97,13 +98,16 @@ static void encode_samples_half(void *arg)
     uint32_t except[ATOLL_STEP_RECORDS], rehearsed = 0;
     for (uint32_t i = w->from; i < w->to; i++) {
         atoll_sample *sample = w->trainer->sample[i];
-        if (!atoll_step_take_encoded(w->hand, encoder, sample->terms, sample->vector != NULL, &sample->encoded)) {
+        bool vector = sample->vector || sample->code;
+        if (!atoll_step_take_encoded(w->hand, encoder, sample->terms, vector, &sample->encoded)) {
             w->status = atoll_step_no_memory(&w->error);
             return;
         }
         atoll_encoder_weigh(encoder, sample->term, sample->terms, &sample->encoded);
         if (sample->vector)
             atoll_encoder_scale(encoder, sample->vector, &sample->encoded);
+        if (sample->code)
+            atoll_encoder_decode(encoder, sample->code, &sample->encoded);
         if (sample->fresh)
             memcpy(sample->encoded.embedding, sample->embedding, encoder->embedding_dim * sizeof(float));
         else if (sample->gated || sample->context)

@@ -94,6 +94,18 @@ atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, ato
     return status;
 }
 
+typedef struct coding {
+    const atoll_encoder *encoder;
+    atoll_encoded *room;
+} coding;
+
+static void code_vector(void *arg, const float *vector, int8_t *code)
+{
+    const coding *how = arg;
+    atoll_encoder_scale(how->encoder, vector, how->room);
+    atoll_encoder_code(how->encoder, how->room->dense, code);
+}
+
 atoll_status atoll_state_rescale(atoll_state *state, atoll_error *error)
 {
     const atoll_model *model = &state->model;
@@ -109,12 +121,15 @@ atoll_status atoll_state_rescale(atoll_state *state, atoll_error *error)
     atoll_ridge_reset(state->ridge);
     for (uint32_t slot = 0; slot < view.slots.count && status == ATOLL_OK; slot++) {
         const atoll_exemplar *exemplar = atoll_memory_at(&view, slot)->exemplar;
-        if (!exemplar || !exemplar->vector_dim || exemplar->lot)
+        if (!exemplar || !exemplar->vector || exemplar->lot)
             continue;
         atoll_encoder_scale(&model->encoder, exemplar->vector, &encoded);
         atoll_projection_run(model->projection, (const float *const *)&v, 1, &z, scratch);
         status = atoll_ridge_add(state->ridge, z, exemplar->label, model->labels, error);
     }
+    coding how = {&model->encoder, &encoded};
+    if (status == ATOLL_OK && atoll_encoder_settled(&model->encoder))
+        status = atoll_memory_code(state->memory, code_vector, &how, error);
     free(v);
     return status;
 }

@@ -60,7 +60,10 @@ void atoll_state_free(atoll_state *state);
 /* The first vector's dimension: scale, analytic expert, dense paths of all experts but archived ones. */
 atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, atoll_error *error);
 
-/* After a new scale of vectors: the analytic half learns what is remembered as if for the first time. */
+/*
+ * After a new scale of vectors: the analytic half learns what is remembered as if for the first time; and once the
+ * scale stays, exemplars keep their vectors scaled, at eight bits a number.
+ */
 atoll_status atoll_state_rescale(atoll_state *state, atoll_error *error);
 
 /* A new expert (candidate) in a free place; *id is its number. ATOLL_BUSY where the model may hold no more. */

@@ -168,8 +168,22 @@ static atoll_status fit(atoll_trainer *trainer, atoll_state *state, uint64_t com
 
 /* ---- remember ---- */
 
-static atoll_status remember(atoll_state *state, const atoll_step_item *it, atoll_rng *rng, int64_t time_ms,
-                             atoll_error *error)
+/* The record's vector as exemplars keep it once the scale stays. */
+static int8_t *code_of(atoll_arena *arena, const atoll_encoder *encoder, const atoll_step_item *it)
+{
+    float *dense = atoll_arena_take(arena, encoder->vector_dim * sizeof *dense);
+    int8_t *code = atoll_arena_take(arena, encoder->vector_dim);
+    if (!dense || !code)
+        return NULL;
+    /* Anew: it was encoded with the scale that there was before the step. */
+    atoll_encoded scaled = {.dense = dense, .embedding = it->encoded.embedding};
+    atoll_encoder_scale(encoder, it->record->vector, &scaled);
+    atoll_encoder_code(encoder, dense, code);
+    return code;
+}
+
+static atoll_status remember(atoll_trainer *trainer, atoll_state *state, const atoll_step_item *it, atoll_rng *rng,
+                             int64_t time_ms, atoll_error *error)
 {
     uint32_t slot, dim = state->model.encoder.embedding_dim;
     const atoll_record *record = it->record;
@@ -185,6 +199,11 @@ static atoll_status remember(atoll_state *state, const atoll_step_item *it, atol
                            .id = record->id.data,
                            .term = it->term,
                            .vector = record->vector};
+    if (record->vector && atoll_encoder_settled(&state->model.encoder)) {
+        like.vector = NULL;
+        if (!(like.code = code_of(&trainer->hand[0].arena, &state->model.encoder, it)))
+            return atoll_step_no_memory(error);
+    }
     atoll_status status = atoll_memory_offer(state->memory, &like, it->encoded.embedding, it->owner, rng, &slot, error);
     if (status || slot == ATOLL_SLOT_NONE)
         return status;
@@ -221,7 +240,7 @@ static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t co
         (status = atoll_step_rehearse(trainer, state, error)) || (status = fit(trainer, state, commit, error)))
         return status;
     for (uint32_t i = 0; i < count; i++)
-        if ((status = remember(state, &trainer->items[i], rng, time_ms, error)))
+        if ((status = remember(trainer, state, &trainer->items[i], rng, time_ms, error)))
             return status;
     if ((status = atoll_index_flush(state->index, error)))
         return status;

@@ -29,8 +29,8 @@ static const atoll_slot *slot_at(const atoll_memory *memory, uint32_t slot)
 
 static size_t payload_bytes(const atoll_exemplar *e)
 {
-    return e->vector_dim * sizeof(float) + e->terms * sizeof(atoll_term) + e->embedding_dim * sizeof(uint16_t) +
-           e->id_bytes;
+    return e->vector_dim * (e->code ? 1 : sizeof(float)) + e->terms * sizeof(atoll_term) +
+           e->embedding_dim * sizeof(uint16_t) + e->id_bytes;
 }
 
 static size_t block_bytes(const atoll_exemplar *e)
@@ -44,7 +44,7 @@ static int within_limits(const atoll_exemplar *e)
            e->vector_dim <= ATOLL_VECTOR_MAX_DIM && e->embedding_dim <= ATOLL_EMBEDDING_MAX_DIM;
 }
 
-/* A block for an exemplar of these sizes, its arrays set and not filled: vector, terms, embedding, id. */
+/* A block for an exemplar of these sizes, its arrays set and not filled: vector, terms, embedding, id, code. */
 static atoll_exemplar *block_new(const atoll_exemplar *like)
 {
     atoll_exemplar *e = malloc(block_bytes(like));
@@ -52,10 +52,12 @@ static atoll_exemplar *block_new(const atoll_exemplar *like)
         return NULL;
     *e = *like;
     unsigned char *payload = (unsigned char *)(e + 1);
-    e->vector = (const float *)(void *)payload;
-    e->term = (const atoll_term *)(e->vector + e->vector_dim);
+    const float *vector = (const float *)(void *)payload;
+    e->vector = like->code || !e->vector_dim ? NULL : vector;
+    e->term = (const atoll_term *)(vector + (e->vector ? e->vector_dim : 0));
     e->embedding = (const uint16_t *)(e->term + e->terms);
     e->id = (const char *)(e->embedding + e->embedding_dim);
+    e->code = like->code ? (const int8_t *)(e->id + e->id_bytes) : NULL;
     return e;
 }
 
@@ -70,7 +72,8 @@ static atoll_exemplar *exemplar_new(const atoll_exemplar *like, const float *emb
     atoll_exemplar *e = block_new(like);
     if (!e)
         return NULL;
-    copy(e->vector, like->vector, like->vector_dim * sizeof(float));
+    copy(e->vector, like->vector, e->vector ? like->vector_dim * sizeof(float) : 0);
+    copy(e->code, like->code, e->code ? like->vector_dim : 0);
     copy(e->term, like->term, like->terms * sizeof(atoll_term));
     copy(e->id, like->id, like->id_bytes);
     atoll_half_from_float(embedding, (uint16_t *)(uintptr_t)e->embedding, e->embedding_dim);
@@ -206,6 +209,33 @@ atoll_status atoll_memory_offer(atoll_memory *memory, const atoll_exemplar *like
     return ATOLL_OK;
 }
 
+atoll_status atoll_memory_code(atoll_memory *memory, void (*encode)(void *arg, const float *vector, int8_t *code),
+                               void *arg, atoll_error *error)
+{
+    for (uint32_t slot = 0; slot < memory->slots.count; slot++) {
+        const atoll_exemplar *old = slot_at(memory, slot)->exemplar;
+        if (!old || !old->vector)
+            continue;
+        atoll_exemplar like = *old;
+        like.code = (const int8_t *)""; /* that there is one */
+        atoll_exemplar *e = block_new(&like);
+        atoll_slot *s = slot_edit(memory, slot, error);
+        if (!e || !s) {
+            free(e);
+            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for an exemplar of %zu bytes", block_bytes(&like));
+        }
+        copy(e->term, old->term, old->terms * sizeof(atoll_term));
+        copy(e->embedding, old->embedding, old->embedding_dim * sizeof(uint16_t));
+        copy(e->id, old->id, old->id_bytes);
+        encode(arg, old->vector, (int8_t *)(uintptr_t)e->code);
+        exemplar_retire(memory, old);
+        memory->exemplar_bytes += block_bytes(e);
+        s->exemplar = e;
+        s->changed = atoll_reclaim_epoch(memory->pager->reclaim);
+    }
+    return ATOLL_OK;
+}
+
 atoll_status atoll_memory_drop(atoll_memory *memory, uint32_t slot)
 {
     atoll_slot *s = slot_edit(memory, slot, NULL);
@@ -280,7 +310,7 @@ uint64_t atoll_memory_bytes(const atoll_memory *memory)
 typedef struct saved_slot {
     uint64_t seq;
     int64_t time_ms;
-    uint32_t owner, label, domain, id_bytes, terms, vector_dim, embedding_dim, lot;
+    uint32_t owner, label, domain, id_bytes, terms, vector_dim, embedding_dim, lot, coded, zero;
 } saved_slot;
 
 /* Before the cells' own blob: how many slots were ever used and how many of them are free; those follow. */
@@ -298,7 +328,7 @@ atoll_status atoll_memory_save_slot(const atoll_memory_view *view, uint32_t slot
     if (!e)
         return ATOLL_OK;
     saved_slot saved = {e->seq,   e->time_ms,    s->owner,         e->label, e->domain, e->id_bytes,
-                        e->terms, e->vector_dim, e->embedding_dim, e->lot};
+                        e->terms, e->vector_dim, e->embedding_dim, e->lot,   e->code != NULL, 0};
     size_t size = sizeof saved + payload_bytes(e);
     unsigned char *to = malloc(size);
     if (!to)
@@ -319,7 +349,8 @@ atoll_status atoll_memory_load_slot(atoll_memory *memory, uint32_t slot, const v
     memcpy(&saved, blob, sizeof saved);
     atoll_exemplar like = {.seq = saved.seq, .time_ms = saved.time_ms, .label = saved.label, .domain = saved.domain,
                            .id_bytes = saved.id_bytes, .terms = saved.terms, .vector_dim = saved.vector_dim,
-                           .embedding_dim = saved.embedding_dim, .lot = saved.lot};
+                           .embedding_dim = saved.embedding_dim, .lot = saved.lot,
+                           .code = saved.coded ? (const int8_t *)"" : NULL};
     if (!within_limits(&like) || bytes != sizeof saved + payload_bytes(&like))
         return atoll_fail(error, ATOLL_DAMAGED, "slot %u does not fit its %zu bytes", slot, bytes);
     atoll_slot *s = slot_edit(memory, slot, error);
@@ -424,7 +455,10 @@ static const char *slot_fault(const atoll_memory *memory, uint32_t slot)
         return NULL;
     if (!within_limits(e))
         return "holds more than it may";
-    if ((const void *)e->vector != e + 1 || (const void *)e->term != e->vector + e->vector_dim ||
+    const float *vector = (const float *)(const void *)(e + 1);
+    if ((e->vector && e->vector != vector) || (e->vector_dim && !e->vector == !e->code) ||
+        (e->code && (const void *)e->code != e->id + e->id_bytes) ||
+        (const void *)e->term != vector + (e->vector ? e->vector_dim : 0) ||
         (const void *)e->embedding != e->term + e->terms || (const void *)e->id != e->embedding + e->embedding_dim)
         return "has arrays outside its block";
     if (s->lot != e->lot)

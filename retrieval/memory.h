@@ -32,7 +32,8 @@ typedef struct atoll_exemplar {
     uint32_t id_bytes, terms, vector_dim, embedding_dim;
     const char *id;            /* not terminated */
     const atoll_term *term;
-    const float *vector;       /* as received */
+    const float *vector;       /* as received, or NULL */
+    const int8_t *code;        /* scaled, at eight bits a number (core/encoder.h), or NULL: at most one of the two */
     const uint16_t *embedding; /* IEEE half precision; its float values are what the index holds */
 } atoll_exemplar;
 
@@ -72,6 +73,13 @@ static inline const atoll_slot *atoll_memory_at(const atoll_memory_view *view, u
  */
 atoll_status atoll_memory_offer(atoll_memory *memory, const atoll_exemplar *like, const float *embedding,
                                 uint32_t owner, atoll_rng *rng, uint32_t *slot, atoll_error *error);
+
+/*
+ * Gives every exemplar that holds a vector as received its code instead, which `encode` makes: a quarter of the bytes.
+ * ATOLL_NO_MEMORY: some have theirs.
+ */
+atoll_status atoll_memory_code(atoll_memory *memory, void (*encode)(void *arg, const float *vector, int8_t *code),
+                               void *arg, atoll_error *error);
 
 /* Empties an occupied slot. ATOLL_NO_MEMORY: the slot is as it was. */
 atoll_status atoll_memory_drop(atoll_memory *memory, uint32_t slot);

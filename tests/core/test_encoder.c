@@ -252,6 +252,26 @@ static void the_scale_settles(void **state)
     trial_close(&t);
 }
 
+/* Eight bits over the clipped range: half a code off at most. */
+static void codes_are_near_what_they_stand_for(void **state)
+{
+    (void)state;
+    static const float dense[VECTOR] = {-4, 0, 3.97f, 0.015f};
+    static room r;
+    int8_t code[VECTOR];
+    trial t;
+    trial_open(&t);
+    room_init(&r);
+    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
+    atoll_encoder_code(&t.encoder, dense, code);
+    assert_true(code[0] == -127 && code[1] == 0);
+    atoll_encoder_decode(&t.encoder, code, &r.encoded);
+    assert_true(r.encoded.has_dense);
+    for (int i = 0; i < VECTOR; i++)
+        assert_near(r.dense[i], dense[i], 4.0 / 127 / 2 + 1e-6);
+    trial_close(&t);
+}
+
 /* A dimension that is still but for a few vectors is divided by an eighth of its spread, not by its deviation. */
 static void a_quiet_dimension_is_not_blown_up(void **state)
 {
@@ -474,6 +494,7 @@ int main(void)
         cmocka_unit_test(vectors_are_scaled_by_the_past),
         cmocka_unit_test(the_scale_settles),
         cmocka_unit_test(a_quiet_dimension_is_not_blown_up),
+        cmocka_unit_test(codes_are_near_what_they_stand_for),
         cmocka_unit_test(alike_texts_lie_near),
         cmocka_unit_test(vectors_keep_their_angles),
         cmocka_unit_test(both_parts_have_their_say),

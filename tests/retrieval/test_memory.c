@@ -73,6 +73,54 @@ static uint32_t offer(fixture *f, uint32_t owner, uint32_t label)
     return slot;
 }
 
+static void code_of(void *arg, const float *vector, int8_t *code)
+{
+    ++*(uint32_t *)arg;
+    for (int i = 0; i < 5; i++)
+        code[i] = (int8_t)(vector[i] * 8 - 50);
+}
+
+/* Vectors become codes where they stand; what is offered as a code, saved and loaded stays one. */
+static void vectors_may_be_coded(void **state)
+{
+    (void)state;
+    static const int8_t given[5] = {1, -2, 3, -4, 127};
+    fixture f, copy;
+    uint32_t coded = 0, slot;
+    float embedding[DIM] = {1};
+    open_memory(&f, 16);
+    open_memory(&copy, 16);
+    for (uint32_t i = 0; i < 9; i++)
+        offer(&f, 1, i % 3);
+    uint64_t before = atoll_memory_bytes(f.memory);
+    assert_int_equal(atoll_memory_code(f.memory, code_of, &coded, NULL), ATOLL_OK);
+    assert_int_equal(coded, 5);
+    assert_int_equal(atoll_memory_bytes(f.memory), before - 5 * 15);
+    atoll_exemplar like = {.seq = 10, .label = 1, .domain = UINT32_MAX, .vector_dim = 5, .code = given,
+                           .embedding_dim = DIM, .id = "x", .id_bytes = 1};
+    assert_int_equal(atoll_memory_offer(f.memory, &like, embedding, 1, &f.rng, &slot, NULL), ATOLL_OK);
+    check(&f);
+    atoll_memory_view view = atoll_memory_freeze(f.memory);
+    for (uint32_t i = 0; i < 10; i++) {
+        void *blob;
+        size_t bytes;
+        assert_int_equal(atoll_memory_save_slot(&view, i, &blob, &bytes, NULL), ATOLL_OK);
+        assert_int_equal(atoll_memory_load_slot(copy.memory, i, blob, bytes, NULL), ATOLL_OK);
+        free(blob);
+        const atoll_exemplar *e = at(&f, i)->exemplar, *c = at(&copy, i)->exemplar;
+        assert_null(e->vector);
+        assert_true(!e->code == !e->vector_dim && !c->code == !e->code && !c->vector);
+        for (uint32_t k = 0; e->code && k < 5; k++) {
+            int8_t wanted = i == 9 ? given[k] : (int8_t)(((float)(i + 1) + (float)k / 8) * 8 - 50);
+            assert_true(e->code[k] == wanted && c->code[k] == wanted);
+        }
+        for (uint32_t k = 0; k < DIM; k++)
+            assert_int_equal(e->embedding[k], c->embedding[k]);
+    }
+    close_memory(&copy);
+    close_memory(&f);
+}
+
 static void keeps_what_it_is_given(void **state)
 {
     (void)state;
@@ -440,6 +488,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_what_it_is_given),
+        cmocka_unit_test(vectors_may_be_coded),
         cmocka_unit_test(balances_cells_under_the_cap),
         cmocka_unit_test(every_record_of_the_past_is_equally_likely),
         cmocka_unit_test(draws_exemplars_uniformly),
