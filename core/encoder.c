@@ -51,11 +51,26 @@ static uint32_t frequency_of(const atoll_encoder *encoder, uint32_t bucket)
     return encoder->frequency.count ? *(const uint32_t *)atoll_array_at(&encoder->frequency, bucket) : 0;
 }
 
+/* Gives each kind of term that is there the same part of a vector of unit length. */
+static void level(const uint8_t *kind, float *weight, uint32_t terms)
+{
+    float square[ATOLL_TERM_KINDS] = {0}, scale[ATOLL_TERM_KINDS] = {0}, kinds = 0;
+    for (uint32_t i = 0; i < terms; i++)
+        square[kind[i]] += weight[i] * weight[i];
+    for (uint32_t k = 0; k < ATOLL_TERM_KINDS; k++)
+        kinds += square[k] > 0;
+    for (uint32_t k = 0; k < ATOLL_TERM_KINDS; k++)
+        if (square[k] > 0)
+            scale[k] = 1 / sqrtf(kinds * square[k]);
+    for (uint32_t i = 0; i < terms; i++)
+        weight[i] *= scale[kind[i]];
+}
+
 void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms, atoll_encoded *out)
 {
     enum { AHEAD = 16 };
     enum { COMMON, KNOWN, RARE, RANKS };
-    uint8_t rank[ATOLL_FEATURES_MAX];
+    uint8_t rank[ATOLL_FEATURES_MAX], kind[ATOLL_FEATURES_MAX];
     uint32_t frequency[ATOLL_FEATURES_MAX], place[RANKS] = {0};
     float log_documents = logf((float)(encoder->documents + 1));
     for (uint32_t i = 0; i < terms; i++) {
@@ -75,9 +90,10 @@ void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, u
         uint32_t at = place[rank[i]]++, tf = atoll_term_tf(term[i]);
         float idf = 1 + log_documents - logf((float)(frequency[i] + 1));
         out->bucket[at] = atoll_term_bucket(term[i]);
+        kind[at] = (uint8_t)atoll_term_kind(term[i]);
         out->weight[at] = (tf == 1 ? 1 : 1 + logf((float)tf)) * idf;
     }
-    atoll_normalise(out->weight, terms);
+    level(kind, out->weight, terms);
 }
 
 void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atoll_encoded *out)

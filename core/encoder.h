@@ -39,7 +39,7 @@ typedef struct atoll_encoder {
 /* One encoded record; its arrays are the caller's: weight and bucket for ATOLL_FEATURES_MAX or `terms` of them. */
 typedef struct atoll_encoded {
     uint32_t *bucket;
-    float *weight;      /* tf-idf, the whole of unit length */
+    float *weight;      /* tf-idf, each kind of term and the whole normalised */
     uint32_t features;  /* ordered: first those in at least ATOLL_COMMON_TEXTS learned texts, */
     uint32_t common;    /* so many; then those in at least ATOLL_KNOWN_TEXTS, */
     uint32_t known;     /* so many with the common ones; then the rest */

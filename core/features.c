@@ -11,8 +11,7 @@ enum {
     NGRAM_MIN = 3,
     NGRAM_MAX = 5,
     NGRAM_WORD_MAX = 64,        /* code points of a word whose n-grams are read */
-    WORD_BEGIN = 2, WORD_END = 3, /* marks that no word contains */
-    TF_MAX = 255
+    WORD_BEGIN = 2, WORD_END = 3 /* marks that no word contains */
 };
 
 /* Each kind of feature hashes from a seed of its own. */
@@ -64,19 +63,19 @@ static inline uint64_t finish(uint64_t hash)
 }
 
 /* False once the counter is full: the rest of the text is not read. */
-static inline bool count_term(counter *c, uint64_t hash)
+static inline bool count_term(counter *c, uint64_t hash, uint32_t kind)
 {
     uint32_t bucket = (uint32_t)hash & c->mask;
     atoll_term *slot = c->table + (bucket >> c->shift);
     while (*slot && atoll_term_bucket(*slot) != bucket)
         slot++;
     if (*slot) {
-        *slot += atoll_term_tf(*slot) < TF_MAX;
+        *slot += atoll_term_tf(*slot) < ATOLL_TERM_TF_MAX;
         return true;
     }
     if (c->count == c->most)
         return false;
-    *slot = bucket << 8 | 1;
+    *slot = bucket << 8 | kind << 6 | 1;
     c->count++;
     return true;
 }
@@ -94,7 +93,7 @@ static bool count_ngrams(counter *c, const int32_t *word, uint32_t length)
         uint64_t hash = seed_ngram;
         for (uint32_t n = 1; n <= NGRAM_MAX && i + n <= end; n++) {
             hash = mix(hash, (uint64_t)marked[i + n - 1]);
-            if (n >= NGRAM_MIN && !count_term(c, finish(hash)))
+            if (n >= NGRAM_MIN && !count_term(c, finish(hash), ATOLL_TERM_NGRAM))
                 return false;
         }
     }
@@ -110,9 +109,9 @@ static void count_words(counter *c, const atoll_words *words)
         uint64_t hash = seed_word;
         for (uint32_t i = 0; i < length; i++)
             hash = mix(hash, (uint64_t)word[i]);
-        if (!count_term(c, finish(hash)))
+        if (!count_term(c, finish(hash), ATOLL_TERM_WORD))
             return;
-        if (w > 0 && !count_term(c, finish(mix(mix(seed_bigram, before), hash))))
+        if (w > 0 && !count_term(c, finish(mix(mix(seed_bigram, before), hash)), ATOLL_TERM_BIGRAM))
             return;
         if (!count_ngrams(c, word, length))
             return;

@@ -6,7 +6,8 @@
  * by a multiply-and-shift mix of their code points: n-grams with one beginning share their work, which no hash of bytes
  * can.
  * A feature's weight is sublinear tf, 1 + ln(tf), times an inverse document frequency, 1 + ln((N+1)/(df+1)), that
- * counts only records already learned; the vector of weights is L2-normalised.
+ * counts only records already learned. The weights of the words, of the bigrams and of the n-grams of a text are
+ * L2-normalised each on their own, then together: n-grams are nine of ten terms, and would leave little to the rest.
  */
 #ifndef ATOLL_CORE_FEATURES_H
 #define ATOLL_CORE_FEATURES_H
@@ -17,8 +18,11 @@
 #include "core/record.h"
 #include "core/status.h"
 
-/* A hashed term of one text, packed because exemplars keep them: bucket << 8 | min(tf, 255), where bucket < 2^24 and tf
- * is how often the term occurs. */
+/* Kinds of terms; a term has room for ATOLL_TERM_KINDS. */
+enum { ATOLL_TERM_WORD, ATOLL_TERM_BIGRAM, ATOLL_TERM_NGRAM, ATOLL_TERM_KINDS = 4, ATOLL_TERM_TF_MAX = 63 };
+
+/* A hashed term of one text, packed because exemplars keep them: bucket << 8 | kind << 6 | min(tf, ATOLL_TERM_TF_MAX),
+ * where bucket < 2^24 and tf is how often the term occurs. Of terms that share a bucket the first gives the kind. */
 typedef uint32_t atoll_term;
 
 static inline uint32_t atoll_term_bucket(atoll_term term)
@@ -28,7 +32,12 @@ static inline uint32_t atoll_term_bucket(atoll_term term)
 
 static inline uint32_t atoll_term_tf(atoll_term term)
 {
-    return term & 255u;
+    return term & ATOLL_TERM_TF_MAX;
+}
+
+static inline uint32_t atoll_term_kind(atoll_term term)
+{
+    return term >> 6 & (ATOLL_TERM_KINDS - 1);
 }
 
 /* Scratch of one thread for atoll_terms_extract; grows to what the longest text needed, then allocates no more. */

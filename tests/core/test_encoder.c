@@ -62,13 +62,13 @@ static void idf_is_what_was_learned_before(void **state)
     (void)state;
     static const atoll_term texts[3][3] = {{1 << 8 | 1, 2 << 8 | 5, 3 << 8 | 1}, {1 << 8 | 9, 2 << 8 | 1},
                                            {1 << 8 | 1}};
-    const atoll_term ask[4] = {term(1, 1), term(2, 3), term(3, 255), term(4, 1)};
+    const atoll_term ask[4] = {term(1, 1), term(2, 3), term(3, 63), term(4, 1)};
     static room r;
     trial t;
     trial_open(&t);
     room_init(&r);
     atoll_encoder_weigh(&t.encoder, ask, 4, &r.encoded); /* nothing learned: tf alone */
-    double first[4] = {1, 1 + log(3), 1 + log(255), 1}, length = sqrt(2 + pow(1 + log(3), 2) + pow(1 + log(255), 2));
+    double first[4] = {1, 1 + log(3), 1 + log(63), 1}, length = sqrt(2 + pow(1 + log(3), 2) + pow(1 + log(63), 2));
     for (int i = 0; i < 4; i++)
         assert_near(r.weight[i], first[i] / length, 1e-5);
     for (uint32_t i = 0; i < 3; i++)
@@ -77,7 +77,7 @@ static void idf_is_what_was_learned_before(void **state)
     learn(&t, NULL, 0, NULL); /* a record without text is no document */
     assert_int_equal(t.encoder.documents, 3);
     atoll_encoder_weigh(&t.encoder, ask, 4, &r.encoded);
-    double weight[4] = {1 + log(4.0 / 4), (1 + log(3)) * (1 + log(4.0 / 3)), (1 + log(255)) * (1 + log(4.0 / 2)),
+    double weight[4] = {1 + log(4.0 / 4), (1 + log(3)) * (1 + log(4.0 / 3)), (1 + log(63)) * (1 + log(4.0 / 2)),
                         1 + log(4.0 / 1)};
     length = 0;
     for (int i = 0; i < 4; i++)
@@ -101,7 +101,7 @@ static void features_are_of_unit_length(void **state)
     atoll_rng_seed(&rng, 2, 0);
     for (uint32_t count = 0; count <= ATOLL_FEATURES_MAX; count = 2 * count + 1) {
         for (uint32_t i = 0; i < count; i++)
-            terms[i] = term(i * 7, 1 + atoll_rng_below(&rng, 255));
+            terms[i] = term(i * 7, 1 + atoll_rng_below(&rng, 63)) | atoll_rng_below(&rng, ATOLL_TERM_KINDS) << 6;
         room_init(&r);
         atoll_encoder_weigh(&t.encoder, terms, count, &r.encoded);
         double square = 0;
@@ -110,6 +110,32 @@ static void features_are_of_unit_length(void **state)
         assert_near(square, count ? 1 : 0, 1e-5);
         learn(&t, terms, count, NULL);
     }
+    trial_close(&t);
+}
+
+static void each_kind_has_the_same_part(void **state)
+{
+    (void)state;
+    enum { ASKED = 9 };
+    static const uint32_t kind[ASKED] = {2, 2, 0, 2, 1, 2, 0, 2, 2};
+    static room r;
+    trial t;
+    atoll_term ask[ASKED];
+    double square[ATOLL_TERM_KINDS] = {0};
+    trial_open(&t);
+    room_init(&r);
+    for (uint32_t i = 0; i < ASKED; i++)
+        ask[i] = term(i + 1, 1 + i) | kind[i] << 6;
+    atoll_encoder_weigh(&t.encoder, ask, ASKED, &r.encoded);
+    for (uint32_t i = 0; i < ASKED; i++)
+        square[kind[i]] += (double)r.weight[i] * r.weight[i];
+    for (int k = 0; k < 3; k++)
+        assert_near(square[k], 1.0 / 3, 1e-5);
+    assert_near(r.weight[0] / r.weight[3], 1 / (1 + log(4)), 1e-5); /* within a kind the weights keep their ratio */
+    atoll_encoder_weigh(&t.encoder, ask, 3, &r.encoded);            /* a kind that is not there takes no part */
+    assert_near(r.weight[2], sqrt(.5), 1e-5);
+    atoll_encoder_weigh(&t.encoder, ask, 1, &r.encoded);
+    assert_near(r.weight[0], 1, 1e-5);
     trial_close(&t);
 }
 
@@ -126,7 +152,7 @@ static void features_stand_in_the_order_of_common_known_and_rare(void **state)
     uint32_t place[ASKED] = {0}, at = 0;
     trial_open(&t);
     for (uint32_t i = 0; i < ASKED; i++) {
-        const atoll_term often = term(100 + i, 200); /* within a text: that does not count */
+        const atoll_term often = term(100 + i, 60); /* within a text: that does not count */
         ask[i] = term(100 + i, 1 + i);
         for (uint32_t n = 0; n < texts[i]; n++)
             learn(&t, &often, 1, NULL);
@@ -489,6 +515,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idf_is_what_was_learned_before),
         cmocka_unit_test(features_are_of_unit_length),
+        cmocka_unit_test(each_kind_has_the_same_part),
         cmocka_unit_test(features_stand_in_the_order_of_common_known_and_rare),
         cmocka_unit_test(the_order_is_not_in_the_embedding),
         cmocka_unit_test(vectors_are_scaled_by_the_past),
