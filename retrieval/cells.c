@@ -14,11 +14,9 @@ typedef struct keymap {
     uint32_t capacity, count; /* capacity is 0 or a power of two, at least twice the count */
 } keymap;
 
-/* The cells of one owner, in the order of their coming. */
+/* What one owner's cells hold. */
 typedef struct owner {
     uint32_t number, exemplars;
-    uint32_t *cell;
-    uint32_t count, capacity;
 } owner;
 
 struct atoll_cells {
@@ -33,7 +31,6 @@ struct atoll_cells {
     uint32_t *spare; /* the first member array of the next new cell */
     uint32_t members;
     uint64_t member_room; /* of all cells' member arrays, in members */
-    uint64_t owner_room;  /* of all owners' lists, in cells */
 };
 
 enum { FIRST_MEMBERS = 4 };
@@ -188,32 +185,23 @@ static bool reserve_cell(atoll_cells *cells)
     return cells->spare && map_reserve(&cells->by_key);
 }
 
-/* The owner's list, with room for one more cell; made where it is missing. An owner without cells is allowed. */
+/* The owner's count, made where it is missing. An owner without cells is allowed. */
 static bool reserve_owner(atoll_cells *cells, uint32_t number)
 {
-    uint32_t at = map_get(&cells->by_owner, number);
-    if (at == UINT32_MAX) {
-        if (!map_reserve(&cells->by_owner))
+    if (map_get(&cells->by_owner, number) != UINT32_MAX)
+        return true;
+    if (cells->owner_count == cells->owner_capacity) {
+        uint32_t capacity = cells->owner_capacity ? 2 * cells->owner_capacity : 16;
+        owner *owners = realloc(cells->owners, capacity * sizeof *owners);
+        if (!owners)
             return false;
-        if (cells->owner_count == cells->owner_capacity) {
-            uint32_t capacity = cells->owner_capacity ? 2 * cells->owner_capacity : 16;
-            owner *owners = realloc(cells->owners, capacity * sizeof *owners);
-            if (!owners)
-                return false;
-            cells->owners = owners;
-            cells->owner_capacity = capacity;
-        }
-        at = cells->owner_count++;
-        cells->owners[at] = (owner){.number = number};
-        map_set(&cells->by_owner, number, at);
+        cells->owners = owners;
+        cells->owner_capacity = capacity;
     }
-    owner *o = &cells->owners[at];
-    uint32_t before = o->capacity;
-    uint32_t *list = grown(o->cell, &o->capacity, o->count + 1, 4);
-    if (!list)
+    if (!map_reserve(&cells->by_owner))
         return false;
-    o->cell = list;
-    cells->owner_room += o->capacity - before;
+    cells->owners[cells->owner_count] = (owner){.number = number};
+    map_set(&cells->by_owner, number, cells->owner_count++);
     return true;
 }
 
@@ -251,8 +239,6 @@ void atoll_cells_free(atoll_cells *cells)
         return;
     for (uint32_t i = 0; i < cells->count; i++)
         free(cells->cell[i].members);
-    for (uint32_t i = 0; i < cells->owner_count; i++)
-        free(cells->owners[i].cell);
     free(cells->cell);
     free(cells->heap);
     free(cells->owners);
@@ -291,13 +277,10 @@ const atoll_cell *atoll_cells_largest(const atoll_cells *cells)
 static atoll_cell *cell_new(atoll_cells *cells, uint32_t owner_number, uint32_t label)
 {
     uint32_t at = cells->count++;
-    owner *o = owner_of(cells, owner_number);
     atoll_cell *cell = &cells->cell[at];
     *cell = (atoll_cell){.owner = owner_number, .label = label, .members = cells->spare, .capacity = FIRST_MEMBERS};
     cells->spare = NULL;
     cells->member_room += FIRST_MEMBERS;
-    cell->owner_at = o->count;
-    o->cell[o->count++] = at;
     heap_set(cells, at, at);
     map_set(&cells->by_key, key_of(owner_number, label), at);
     return cell;
@@ -306,9 +289,6 @@ static atoll_cell *cell_new(atoll_cells *cells, uint32_t owner_number, uint32_t 
 static void cell_drop(atoll_cells *cells, atoll_cell *cell)
 {
     uint32_t at = (uint32_t)(cell - cells->cell), hole = cell->heap_at;
-    owner *o = owner_of(cells, cell->owner);
-    o->cell[cell->owner_at] = o->cell[--o->count];
-    cells->cell[o->cell[cell->owner_at]].owner_at = cell->owner_at;
     map_remove(&cells->by_key, key_of(cell->owner, cell->label));
     cells->member_room -= cell->capacity;
     free(cell->members);
@@ -321,7 +301,6 @@ static void cell_drop(atoll_cells *cells, atoll_cell *cell)
     if (at < last) {
         *cell = cells->cell[last];
         cells->heap[cell->heap_at] = at;
-        owner_of(cells, cell->owner)->cell[cell->owner_at] = at;
         map_set(&cells->by_key, key_of(cell->owner, cell->label), at);
     }
 }
@@ -370,21 +349,6 @@ void atoll_cells_saw(atoll_cells *cells, uint32_t owner_number, uint32_t label)
     find(cells, owner_number, label)->seen++;
 }
 
-uint32_t atoll_cells_draw(const atoll_cells *cells, uint32_t owner_number, atoll_rng *rng, uint32_t count,
-                          uint32_t *slots)
-{
-    const owner *o = owner_number == ATOLL_SLOT_NONE ? NULL : owner_of(cells, owner_number);
-    uint32_t among = owner_number == ATOLL_SLOT_NONE ? cells->count : o ? o->count : 0;
-    if (!among)
-        return 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = atoll_rng_below(rng, among);
-        const atoll_cell *cell = &cells->cell[o ? o->cell[at] : at];
-        slots[i] = cell->members[atoll_rng_below(rng, cell->count)];
-    }
-    return count;
-}
-
 uint32_t atoll_cells_count(const atoll_cells *cells)
 {
     return cells->members;
@@ -399,8 +363,7 @@ uint32_t atoll_cells_owned(const atoll_cells *cells, uint32_t owner_number)
 uint64_t atoll_cells_bytes(const atoll_cells *cells)
 {
     uint64_t map_places = (uint64_t)cells->by_key.capacity + cells->by_owner.capacity;
-    uint64_t words = cells->capacity + cells->member_room + cells->owner_room + cells->places +
-                     (cells->spare ? FIRST_MEMBERS : 0);
+    uint64_t words = cells->capacity + cells->member_room + cells->places + (cells->spare ? FIRST_MEMBERS : 0);
     return sizeof *cells + cells->capacity * sizeof(atoll_cell) + cells->owner_capacity * sizeof(owner) +
            map_places * (sizeof(uint64_t) + sizeof(uint32_t)) + words * sizeof(uint32_t);
 }
@@ -418,7 +381,7 @@ uint32_t atoll_cells_place(const atoll_cells *cells, uint32_t owner_number, uint
 /* One saved cell; its members follow. Little endian, as the machines that this is built for. */
 typedef struct saved_cell {
     uint64_t seen;
-    uint32_t owner, label, owner_at, count;
+    uint32_t owner, label, count, padding;
 } saved_cell;
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "saved numbers are little endian");
@@ -435,7 +398,7 @@ void atoll_cells_save(const atoll_cells *cells, void *out)
     to += sizeof cells->count;
     for (uint32_t i = 0; i < cells->count; i++) {
         const atoll_cell *cell = &cells->cell[i];
-        saved_cell saved = {cell->seen, cell->owner, cell->label, cell->owner_at, cell->count};
+        saved_cell saved = {cell->seen, cell->owner, cell->label, cell->count, 0};
         memcpy(to, &saved, sizeof saved);
         to += sizeof saved;
         memcpy(to, cell->members, cell->count * sizeof *cell->members);
@@ -463,19 +426,8 @@ static atoll_status load_cell(atoll_cells *cells, const saved_cell *saved, const
     return ATOLL_OK;
 }
 
-/* Puts cell number `at` where it stood in its owner's list; false where another has that place. */
-static bool load_owner_at(atoll_cells *cells, uint32_t at, uint32_t owner_at)
-{
-    owner *o = owner_of(cells, cells->cell[at].owner);
-    if (owner_at >= o->count || o->cell[owner_at] != UINT32_MAX)
-        return false;
-    o->cell[owner_at] = at;
-    cells->cell[at].owner_at = owner_at;
-    return true;
-}
-
 static atoll_status load_all(atoll_cells *cells, const unsigned char *in, size_t bytes, unsigned char *taken,
-                             uint32_t *owner_at, uint32_t slots, atoll_error *error)
+                             uint32_t slots, atoll_error *error)
 {
     uint32_t count;
     memcpy(&count, in, sizeof count);
@@ -492,15 +444,9 @@ static atoll_status load_all(atoll_cells *cells, const unsigned char *in, size_t
         if (status != ATOLL_OK)
             return status;
         at += saved.count * sizeof(uint32_t);
-        owner_at[i] = saved.owner_at;
     }
     if (at != bytes)
         return atoll_fail(error, ATOLL_DAMAGED, "%zu bytes follow the cells", bytes - at);
-    for (uint32_t i = 0; i < cells->owner_count; i++)
-        memset(cells->owners[i].cell, 0xff, cells->owners[i].count * sizeof *cells->owners[i].cell);
-    for (uint32_t i = 0; i < count; i++)
-        if (!load_owner_at(cells, i, owner_at[i]))
-            return atoll_fail(error, ATOLL_DAMAGED, "two cells of owner %u at one place", cells->cell[i].owner);
     return ATOLL_OK;
 }
 
@@ -514,14 +460,12 @@ atoll_status atoll_cells_load(atoll_cells *cells, const void *blob, size_t bytes
     if (count > bytes / sizeof(saved_cell))
         return atoll_fail(error, ATOLL_DAMAGED, "%u cells in %zu bytes", count, bytes);
     unsigned char *taken = calloc(slots + 1u, 1);
-    uint32_t *owner_at = malloc((count + 1u) * sizeof *owner_at);
     atoll_status status = ATOLL_NO_MEMORY;
-    if (taken && owner_at)
-        status = load_all(cells, blob, bytes, taken, owner_at, slots, error);
+    if (taken)
+        status = load_all(cells, blob, bytes, taken, slots, error);
     else
         atoll_fail(error, status, "no memory to read %u cells", count);
     free(taken);
-    free(owner_at);
     return status;
 }
 
@@ -530,7 +474,6 @@ atoll_status atoll_cells_load(atoll_cells *cells, const void *blob, size_t bytes
 static const char *cell_fault(const atoll_cells *cells, uint32_t at)
 {
     const atoll_cell *cell = &cells->cell[at];
-    const owner *o = owner_of(cells, cell->owner);
     if (!cell->count || cell->count > cell->capacity)
         return "has no members or too many";
     if (cell->seen < cell->count)
@@ -541,8 +484,6 @@ static const char *cell_fault(const atoll_cells *cells, uint32_t at)
         return "is not where it stands in the heap";
     if (cell->heap_at && larger(cells, at, cells->heap[(cell->heap_at - 1) / 2]))
         return "is larger than the one above it in the heap";
-    if (!o || cell->owner_at >= o->count || o->cell[cell->owner_at] != at)
-        return "is not in its owner's list";
     for (uint32_t i = 0; i < cell->count; i++)
         if (cell->members[i] >= cells->places || cells->place[cell->members[i]] != i)
             return "has a member that stands elsewhere";
@@ -551,7 +492,7 @@ static const char *cell_fault(const atoll_cells *cells, uint32_t at)
 
 atoll_status atoll_cells_verify(const atoll_cells *cells, atoll_error *error)
 {
-    uint64_t members = 0, room = 0, listed = 0, exemplars = 0;
+    uint64_t members = 0, room = 0, owned = 0;
     for (uint32_t i = 0; i < cells->count; i++) {
         const atoll_cell *cell = &cells->cell[i];
         const char *fault = cell_fault(cells, i);
@@ -562,16 +503,11 @@ atoll_status atoll_cells_verify(const atoll_cells *cells, atoll_error *error)
     }
     for (uint32_t i = 0; i < cells->owner_count; i++) {
         const owner *o = &cells->owners[i];
-        uint64_t owned = 0;
-        for (uint32_t k = 0; k < o->count; k++)
-            owned += cells->cell[o->cell[k]].count;
-        if (owned != o->exemplars || owner_of(cells, o->number) != o)
-            return atoll_fail(error, ATOLL_DAMAGED, "owner %u counts %u of %ju", o->number, o->exemplars,
-                              (uintmax_t)owned);
-        listed += o->count;
-        exemplars += owned;
+        if (owner_of(cells, o->number) != o)
+            return atoll_fail(error, ATOLL_DAMAGED, "owner %u is not found by its number", o->number);
+        owned += o->exemplars;
     }
-    if (members != cells->members || room != cells->member_room || listed != cells->count || exemplars != members)
+    if (members != cells->members || room != cells->member_room || owned != members)
         return atoll_fail(error, ATOLL_DAMAGED, "%u members are counted, %ju are there", cells->members,
                           (uintmax_t)members);
     return ATOLL_OK;

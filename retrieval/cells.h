@@ -2,8 +2,8 @@
  * The cells of the memory: which slots each (owner, label) pair holds, how many records each has seen, and which cell
  * is the largest. Inside retrieval only; one writer.
  *
- * A cell lives while it has members. Members and cells stand in arrays whose order is part of the state: draws depend
- * on it, so it is saved and restored.
+ * A cell lives while it has members. Members and cells stand in arrays whose order is part of the state: which member
+ * gives way depends on it, so it is saved and restored.
  */
 #ifndef ATOLL_RETRIEVAL_CELLS_H
 #define ATOLL_RETRIEVAL_CELLS_H
@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/rng.h"
 #include "core/status.h"
 
 typedef struct atoll_cell {
@@ -19,7 +18,7 @@ typedef struct atoll_cell {
     uint64_t seen;     /* records that the members stand for; at least `count` */
     uint32_t *members; /* slots */
     uint32_t count, capacity;
-    uint32_t heap_at, owner_at; /* where the cell stands in the heap and in its owner's list */
+    uint32_t heap_at; /* where the cell stands in the heap */
 } atoll_cell;
 
 typedef struct atoll_cells atoll_cells;
@@ -42,9 +41,6 @@ void atoll_cells_add(atoll_cells *cells, uint32_t owner, uint32_t label, uint32_
 void atoll_cells_remove(atoll_cells *cells, uint32_t owner, uint32_t label, uint32_t slot, uint64_t seen);
 /* Counts a record that was seen and not kept, or took the place of a member. */
 void atoll_cells_saw(atoll_cells *cells, uint32_t owner, uint32_t label);
-
-/* As atoll_memory_draw, ATOLL_SLOT_NONE for every owner. */
-uint32_t atoll_cells_draw(const atoll_cells *cells, uint32_t owner, atoll_rng *rng, uint32_t count, uint32_t *slots);
 
 uint32_t atoll_cells_count(const atoll_cells *cells);                 /* members of all cells */
 uint32_t atoll_cells_owned(const atoll_cells *cells, uint32_t owner); /* members of one owner's cells */
