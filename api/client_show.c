@@ -248,7 +248,7 @@ void atoll_client_show_pruned(FILE *out, atoll_json reply, bool dry_run)
         fputs(dry_run ? "no expert would be archived\n" : "no expert was archived\n", out);
         return;
     }
-    fputs(dry_run ? "would be archived:\n" : "archived:\n", out);
+    fputs(dry_run ? "would be archived:\n" : "archived or merged:\n", out);
     atoll_json_each(pruned, show_pruned_expert, out);
 }
 

@@ -111,6 +111,7 @@ static const series model_series[] = {
     UINT("experts_born_total", "counter", "Candidates promoted to experts.", "", born),
     UINT("experts_pruned_total", "counter", "Experts archived.", "", pruned),
     UINT("experts_restored_total", "counter", "Experts brought back.", "", restored),
+    UINT("experts_merged_total", "counter", "Experts merged into others.", "", merged),
     UINT("candidates_dropped_total", "counter", "Candidates given up.", "", dropped_candidates),
     UINT("tokens_routed_total", "counter", "Tokens routed.", "", routed),
     UINT("tokens_overflowed_total", "counter", "Tokens sent on because an expert was full.", "", overflowed),

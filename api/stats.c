@@ -39,6 +39,7 @@ static void put_experts(atoll_writer *out, const atoll_stats *s)
     atoll_member_uint(out, "pruned", s->pruned);
     atoll_member_uint(out, "dropped_candidates", s->dropped_candidates);
     atoll_member_uint(out, "restored", s->restored);
+    atoll_member_uint(out, "merged", s->merged);
     atoll_member_uint(out, "routed", s->routed);
     atoll_member_uint(out, "overflowed", s->overflowed);
     atoll_member_uint(out, "dropped", s->dropped);

@@ -51,6 +51,7 @@ typedef struct atoll_config {
     uint32_t neighbours;           /* retrieval.neighbours: 16; 0..ATOLL_NEIGHBOURS */
     uint32_t freeze;               /* training.freeze: "none", "gate" or "experts", as atoll_freeze */
     uint32_t growth_off;           /* growth.mode: "auto" (0) or "off" (1) */
+    uint32_t merge_off;            /* growth.merge: "auto" (0) or "off" (1) */
     char prune_schedule[ATOLL_CRON_MAX_BYTES]; /* pruning.schedule: "0 3 * * *", UTC; "" for never */
     int64_t idle_after_ms;         /* pruning.idle_after: "7d"; a number with s, m, h, d or w; 1s..10 years */
     float min_share;               /* pruning.min_share: 0.001; 0..0.5 */

@@ -14,7 +14,7 @@ typedef enum atoll_expert_state {
     ATOLL_EXPERT_CANDIDATE, /* in the nursery: learns, is not routed to */
     ATOLL_EXPERT_ACTIVE,
     ATOLL_EXPERT_ARCHIVED,  /* keeps its parameters, on disk in the end; is neither trained nor routed to */
-    ATOLL_EXPERT_GONE       /* a candidate that was given up: only its number remains */
+    ATOLL_EXPERT_GONE       /* given up as a candidate, or merged: only its number remains */
 } atoll_expert_state;
 
 #define ATOLL_DOMAIN_NONE UINT32_MAX /* where a domain's number would be */

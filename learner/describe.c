@@ -174,6 +174,7 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .pruned = p->growth.pruned,
                          .dropped_candidates = p->growth.given_up,
                          .restored = p->growth.restored,
+                         .merged = p->growth.merged,
                          .prequential = share_of(p->tally.right, p->tally.asked),
                          .prequential_recent = p->tally.recent,
                          .log_loss = p->tally.log_loss,

@@ -13,6 +13,7 @@
 #include "core/kernels.h"
 #include "core/log.h"
 #include "learner/inside.h"
+#include "learner/merging.h"
 #include "learner/pruning.h"
 #include "learner/publish.h"
 
@@ -86,6 +87,11 @@ static atoll_status learn_prune(atoll_learner *learner, const atoll_entry *entry
         atoll_log(ATOLL_LOG_INFO, "expert_archived", "expert", ATOLL_UINT(outcome.pruned[i].id), "reason",
                   ATOLL_TEXT(outcome.pruned[i].reason), NULL);
     }
+    uint32_t merged = 0;
+    if (status == ATOLL_OK)
+        status = atoll_merging_run(learner->trainer, state, entry->commit, outcome.pruned + outcome.count, &merged,
+                                   error);
+    outcome.count += merged;
     atoll_waiters_keep(learner, &outcome);
     return status;
 }

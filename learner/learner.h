@@ -137,7 +137,7 @@ typedef struct atoll_stats {
     uint64_t checkpoint;     /* commit of the last checkpoint */
     uint32_t labels, domains, exemplars, vector_dim;
     uint32_t experts_active, experts_candidate, experts_archived;
-    uint64_t born, pruned, dropped_candidates, restored;
+    uint64_t born, pruned, dropped_candidates, restored, merged;
     double prequential;      /* share of all records predicted right before they were learned */
     double prequential_recent; /* the same over the last 1,000 or so */
     double log_loss;         /* running mean */
@@ -183,9 +183,9 @@ typedef struct atoll_pruned {
 typedef void (*atoll_prune_done)(void *arg, atoll_status status, const atoll_pruned *pruned, uint32_t count,
                                  uint64_t version, const atoll_error *error);
 
-/* Archives idle experts now. */
+/* Archives idle experts now, and merges those that serve one domain; `pruned` tells both. */
 atoll_status atoll_learner_prune(atoll_learner *learner, atoll_prune_done done, void *arg, atoll_error *error);
-/* What prune would do now, from the published snapshot: an array to free(). */
+/* Whom prune would archive now, from the published snapshot: an array to free(). Merging is not foretold. */
 atoll_status atoll_learner_prune_plan(atoll_learner *learner, atoll_pruned **out, uint32_t *count,
                                       atoll_error *error);
 

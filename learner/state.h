@@ -21,7 +21,7 @@ typedef struct atoll_growth {
     atoll_alarm alarm;      /* whether the stream has changed */
     float surprise;         /* running mean of novelty */
     float strange;          /* running share of records that no expert explains, of the last few */
-    uint64_t born, promoted, given_up, pruned, restored;
+    uint64_t born, promoted, given_up, pruned, restored, merged;
 } atoll_growth;
 
 /* What has been counted. Plain data. */

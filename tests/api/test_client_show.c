@@ -119,7 +119,7 @@ static void pruned_experts_are_told_with_their_reason(void **state)
     assert_string_equal(shown(show_plan, "{\"pruned\":[]}"), "no expert would be archived\n");
     assert_string_equal(shown(show_done, "{}"), "no expert was archived\n");
     assert_string_equal(shown(show_done, "{\"pruned\":[{\"id\":3,\"reason\":\"idle\"},{\"id\":4}]}"),
-                        "archived:\n  #3: idle\n  #4: no reason given\n");
+                        "archived or merged:\n  #3: idle\n  #4: no reason given\n");
 }
 
 static void every_member_is_shown(void **state)

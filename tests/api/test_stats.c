@@ -13,7 +13,7 @@ static void every_statistic_is_told(void **state)
         "prequential", "prequential_recent", "log_loss", "calibration_error",
         "no_change", "weight_shared", "weight_experts", "weight_votes",
         "learn_seconds", "failure", "experts_active", "experts_candidate", "experts_archived", "born", "pruned",
-        "dropped_candidates", "restored", "routed", "overflowed", "dropped", "gate_entropy", "checkpoint",
+        "dropped_candidates", "restored", "merged", "routed", "overflowed", "dropped", "gate_entropy", "checkpoint",
         "checkpoints",
         "checkpoint_seconds", "budget_bytes", "counted_bytes", "parameters", "active_parameters", "active_bytes",
         "parameter_bytes", "expert_bytes", "gate_bytes",

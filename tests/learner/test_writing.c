@@ -346,6 +346,62 @@ static void idle_experts_are_archived_and_brought_back(void **state)
     free(got);
 }
 
+/* Learns texts of one domain that is named by two names in turn. */
+static void feed_twice_named(running *r)
+{
+    learning_record *records = malloc(BATCH * sizeof *records);
+    assert_non_null(records);
+    for (int batch = 0; batch < 8; batch++) {
+        for (uint32_t i = 0; i < BATCH; i++) {
+            learning_draw_text(&records[i], &r->rng, 0, atoll_rng_below(&r->rng, LEARNING_LABELS_A_DOMAIN));
+            records[i].record.domain = (atoll_slice){atoll_rng_below(&r->rng, 2) ? "b" : "a", 1};
+        }
+        assert_int_equal(running_ingest(r, records, BATCH, true, NULL), ATOLL_OK);
+    }
+    free(records);
+}
+
+static void experts_of_one_domain_are_merged_and_replay_repeats_it(void **state)
+{
+    running *r = *state;
+    running_call call;
+    atoll_config config = r->config;
+    config.gate = ATOLL_GATE_DOMAIN;
+    assert_int_equal(configure(r, &config), ATOLL_OK);
+    feed_twice_named(r);
+    assert_int_equal(running_stats(r).experts_active, 2);
+    config.gate = ATOLL_GATE_TOPK;
+    assert_int_equal(configure(r, &config), ATOLL_OK);
+    running_begin(&call);
+    assert_int_equal(atoll_learner_prune(r->learner, running_pruned, &call, NULL), ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+    assert_int_equal(call.count, 1);
+    assert_non_null(strstr(call.pruned[0].reason, "merged into expert"));
+    assert_int_equal(running_stats(r).experts_active, 1);
+    assert_int_equal(running_stats(r).merged, 1);
+    assert_int_equal(state_of(r, call.pruned[0].id), ATOLL_EXPERT_GONE);
+    assert_int_equal(restore(r, call.pruned[0].id), ATOLL_UNKNOWN_EXPERT);
+    running_feed(r, 0, 1, BATCH);
+
+    char path[256], *expected = running_answers(r);
+    running_close(r);
+    running_open(r);
+    char *got = running_answers(r);
+    assert_string_equal(got, expected);
+    assert_int_equal(running_stats(r).merged, 1);
+    free(got);
+    running_close(r);
+    snprintf(path, sizeof path, "%s/state", r->path);
+    folder_remove(path);
+    running_open(r);
+    running_catch_up(r);
+    got = running_answers(r);
+    assert_string_equal(got, expected);
+    assert_int_equal(running_stats(r).merged, 1);
+    free(expected);
+    free(got);
+}
+
 static void requests_keep_an_expert_from_being_pruned(void **state)
 {
     running *r = *state;
@@ -375,6 +431,7 @@ int main(void)
         TEST(a_stream_fills_its_budget_and_goes_on_with_a_larger_one),
         TEST(settings_change_live_or_not_at_all),
         TEST(idle_experts_are_archived_and_brought_back),
+        TEST(experts_of_one_domain_are_merged_and_replay_repeats_it),
         TEST(requests_keep_an_expert_from_being_pruned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -271,7 +271,7 @@ static void add_counts(uint64_t *hash, const atoll_state *state)
     const atoll_growth *growth = &state->growth;
     const atoll_tally *tally = &state->tally;
     uint64_t counted[] = {growth->youngest, growth->candidate, growth->born, growth->promoted, growth->given_up,
-                          growth->pruned, growth->restored, tally->asked, tally->right, tally->repeated,
+                          growth->pruned, growth->restored, growth->merged, tally->asked, tally->right, tally->repeated,
                           tally->last_label, tally->routes.routed, tally->routes.overflowed, tally->routes.dropped};
     double measured[] = {growth->alarm.familiarity, growth->alarm.probability, growth->surprise,
                          growth->strange, tally->recent, tally->log_loss, tally->entropy};
