@@ -59,7 +59,8 @@ static const char all_changed[] =
     "\"overflow\":\"drop\"},\"experts\":{\"hidden\":32,\"shared_hidden\":96,\"max\":7,\"precision\":\"q4\"},"
     "\"memory\":{\"exemplars\":3000,\"replays\":0},\"retrieval\":{\"neighbours\":5},"
     "\"training\":{\"freeze\":\"experts\"},"
-    "\"growth\":{\"mode\":\"off\",\"merge\":\"off\"},\"pruning\":{\"schedule\":\"\",\"idle_after\":\"90s\",\"min_share\":0.25},"
+    "\"growth\":{\"mode\":\"off\",\"merge\":\"off\"},"
+    "\"pruning\":{\"schedule\":\"\",\"idle_after\":\"90s\",\"min_share\":0.25},"
     "\"checkpoint\":{\"every\":\"5m\"},\"journal\":{\"keep_bytes\":0},\"budget_bytes\":33554432,\"seed\":42}";
 
 static void merges_every_setting(void **state)
@@ -91,6 +92,7 @@ static void merges_every_setting(void **state)
     assert_int_equal(config.neighbours, 5);
     assert_int_equal(config.freeze, ATOLL_FREEZE_EXPERTS);
     assert_int_equal(config.growth_off, 1);
+    assert_int_equal(config.merge_off, 1);
     assert_string_equal(config.prune_schedule, "");
     assert_int_equal(config.idle_after_ms, 90000);
     assert_true(config.min_share == 0.25f);
@@ -241,7 +243,7 @@ static void fixed_settings_stay(void **state)
         {"{\"experts\":{\"shared_hidden\":8}}", "experts.shared_hidden"},
         {"{\"routing\":{\"gate\":\"random\"},\"memory\":{\"replays\":0},\"retrieval\":{\"neighbours\":0}}", NULL},
         {"{\"routing\":{\"top_k\":1,\"capacity_factor\":2,\"overflow\":\"drop\"},\"experts\":{\"max\":2}}", NULL},
-        {"{\"growth\":{\"mode\":\"off\",\"merge\":\"off\"},\"pruning\":{\"schedule\":\"\",\"idle_after\":\"1w\",\"min_share\":0}}", NULL},
+        {"{\"growth\":{\"mode\":\"off\"},\"pruning\":{\"schedule\":\"\",\"idle_after\":\"1w\",\"min_share\":0}}", NULL},
         {"{\"checkpoint\":{\"every\":\"1s\"},\"journal\":{\"keep_bytes\":1},\"budget_bytes\":16777216}", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -209,6 +209,31 @@ static void settings_keep_experts_apart(void **state)
     learning_close(&t.l);
 }
 
+static void draw_vector(learning_record *out, atoll_rng *rng, uint32_t domain, uint32_t label)
+{
+    learning_draw_text(out, rng, domain, label);
+    learning_add_vector(out, rng, domain * LEARNING_LABELS_A_DOMAIN + label);
+    out->record.text = (atoll_slice){0};
+}
+
+/* Vectors are kept as received at first, and coded once the scale stays. */
+static void experts_of_vectors_are_merged(void **state)
+{
+    static const uint32_t streams[] = {STREAM, 2 * STREAM};
+    (void)state;
+    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++) {
+        trial t;
+        atoll_pruned merged[ATOLL_EXPERTS_MAX];
+        trial_open(&t);
+        feed(&t, draw_vector, 0, 2, streams[i]);
+        forget_names(&t);
+        double before = accuracy(&t, draw_vector, 0, BATCH);
+        assert_int_equal(run(&t, merged), 1);
+        assert_true(accuracy(&t, draw_vector, 0, BATCH) > before - 0.05);
+        learning_close(&t.l);
+    }
+}
+
 static void experts_that_are_not_there_are_not_one(void **state)
 {
     trial t;
@@ -241,6 +266,7 @@ int main(void)
         cmocka_unit_test(contradictions_are_never_merged),
         cmocka_unit_test(the_same_state_merges_to_the_same_bits),
         cmocka_unit_test(settings_keep_experts_apart),
+        cmocka_unit_test(experts_of_vectors_are_merged),
         cmocka_unit_test(experts_that_are_not_there_are_not_one),
     };
     return cmocka_run_group_tests(tests, quiet, NULL);
