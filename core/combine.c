@@ -21,6 +21,13 @@ static const float rate = 0.01f, rate_youth = 0.1f, most = 2;
  */
 static const float kept = 0.99f, least = 0.01f; /* not less than least, for steps after a long calm */
 
+/*
+ * Where the analytic half speaks, weights take a tenth of the steps: it does not depend on the order of the stream,
+ * while the others shine on the domain of the moment and fade behind it. On split Fashion-MNIST (12,000 records a pair,
+ * 2,000 exemplars) full steps leave the mixture .007 below the analytic half.
+ */
+static const float calm = 0.1f;
+
 const char *atoll_voice_name(atoll_voice voice)
 {
     static const char *const name[ATOLL_VOICES] = {[ATOLL_VOICE_SHARED] = "shared",
@@ -57,6 +64,7 @@ void atoll_combine(const atoll_combiner *combiner, const atoll_voices *voices, f
 void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, const float *p, uint32_t label,
                           float importance)
 {
+    float pace = voices->says[ATOLL_VOICE_ANALYTIC] ? calm : 1;
     for (int v = 0; v < ATOLL_VOICES; v++) {
         const float *says = voices->says[v];
         float slope = 0;
@@ -67,7 +75,7 @@ void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, 
         bool youth = v == ATOLL_VOICE_YOUTH;
         slope *= importance * (youth ? p[label] : 1);
         combiner->squares[v] = fmaxf(kept * combiner->squares[v], least);
-        atoll_adagrad(&combiner->weight[v], &combiner->squares[v], &slope, 1, youth ? rate_youth : rate, 1);
+        atoll_adagrad(&combiner->weight[v], &combiner->squares[v], &slope, 1, pace * (youth ? rate_youth : rate), 1);
         combiner->weight[v] = fminf(fmaxf(combiner->weight[v], 0), most);
     }
 }

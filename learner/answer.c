@@ -11,7 +11,8 @@
 
 enum { NEWBORN = ATOLL_STEP_RECORDS }; /* most experts that are born in a step */
 
-static const float fresh_importance = 1;
+/* Calm where the analytic half speaks, for the reason that core/combine.c gives. */
+static const float fresh_importance = 1, calm_importance = 0.1f;
 
 /* ---- encode ---- */
 
@@ -214,7 +215,8 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
     float score = atoll_tally_answer(state, &it->voices, workspace->combined, label, it->domain);
     atoll_novelty_learn(&model->assured, atoll_predict_assurance(it->context.familiarity, score));
     if (known)
-        atoll_combiner_learn(&model->combiner, &it->voices, workspace->combined, label, fresh_importance);
+        atoll_combiner_learn(&model->combiner, &it->voices, workspace->combined, label,
+                             it->voices.says[ATOLL_VOICE_ANALYTIC] ? calm_importance : fresh_importance);
     it->probability = known ? workspace->combined[label] : 0;
     state->tally.repeated += label == state->tally.last_label;
     atoll_judged judged = {&input, &it->context, label, novelty, it->probability};
