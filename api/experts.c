@@ -29,6 +29,7 @@ static void put_expert(atoll_writer *out, const atoll_expert_info *expert)
     atoll_member_double(out, "share", expert->share);
     atoll_member_time(out, "last_routed", expert->last_routed_ms);
     atoll_member_double(out, "loss", expert->loss);
+    atoll_member_double(out, "drift", expert->drift);
     atoll_member_double(out, "latency", expert->latency_s);
     atoll_json_object_end(out);
 }

@@ -112,6 +112,10 @@ static const series model_series[] = {
     UINT("experts_pruned_total", "counter", "Experts archived.", "", pruned),
     UINT("experts_restored_total", "counter", "Experts brought back.", "", restored),
     UINT("experts_merged_total", "counter", "Experts merged into others.", "", merged),
+    UINT("concepts_replaced_total", "counter", "Concepts found replaced.", "", concepts_replaced),
+    UINT("concepts_returned_total", "counter", "Replaced concepts found to have returned.", "", concepts_returned),
+    UINT("exemplars_dormant", "gauge", "Exemplars of replaced concepts.", "", exemplars_dormant),
+    UINT("exemplars_refuted_total", "counter", "Exemplars found contradicted.", "", exemplars_refuted),
     UINT("candidates_dropped_total", "counter", "Candidates given up.", "", dropped_candidates),
     UINT("tokens_routed_total", "counter", "Tokens routed.", "", routed),
     UINT("tokens_overflowed_total", "counter", "Tokens sent on because an expert was full.", "", overflowed),
@@ -226,6 +230,11 @@ static void put_experts(atoll_writer *out, const sample *samples, uint32_t count
         for (uint32_t i = 0; i < samples[m].shown; i++)
             atoll_writer_format(out, "atoll_expert_share{model=\"%s\",expert=\"%u\"} %.9g\n", samples[m].name,
                                 samples[m].experts[i].id, samples[m].experts[i].share);
+    head(out, "atoll_expert_drift", "gauge", "Errors on familiar records beyond those expected, 0 to 1.");
+    for (uint32_t m = 0; m < count; m++)
+        for (uint32_t i = 0; i < samples[m].shown; i++)
+            atoll_writer_format(out, "atoll_expert_drift{model=\"%s\",expert=\"%u\"} %.9g\n", samples[m].name,
+                                samples[m].experts[i].id, samples[m].experts[i].drift);
     head(out, "atoll_expert_records_total", "counter", "Records learned, of the experts with the largest shares.");
     for (uint32_t m = 0; m < count; m++)
         for (uint32_t i = 0; i < samples[m].shown; i++)

@@ -40,6 +40,10 @@ static void put_experts(atoll_writer *out, const atoll_stats *s)
     atoll_member_uint(out, "dropped_candidates", s->dropped_candidates);
     atoll_member_uint(out, "restored", s->restored);
     atoll_member_uint(out, "merged", s->merged);
+    atoll_member_uint(out, "concepts_replaced", s->concepts_replaced);
+    atoll_member_uint(out, "concepts_returned", s->concepts_returned);
+    atoll_member_uint(out, "exemplars_dormant", s->exemplars_dormant);
+    atoll_member_uint(out, "exemplars_refuted", s->exemplars_refuted);
     atoll_member_uint(out, "routed", s->routed);
     atoll_member_uint(out, "overflowed", s->overflowed);
     atoll_member_uint(out, "dropped", s->dropped);

@@ -30,6 +30,8 @@ typedef struct atoll_voter {
 
 typedef struct atoll_context {
     uint32_t count; /* 0..ATOLL_NEIGHBOURS; most similar first */
+    uint32_t sleepers; /* so many of the last places of `voter` hold dormant neighbours (learner/drift.h), least similar
+                          first: they have no say, their votes are in the measure of the others' */
     atoll_voter voter[ATOLL_NEIGHBOURS];
     float familiarity; /* mean similarity of the ATOLL_NOVELTY_NEIGHBOURS nearest; 0 where there are none */
 } atoll_context;

@@ -42,6 +42,7 @@ typedef struct atoll_expert {
     double share;            /* running share of the records routed to it */
     double turn;             /* running share of the records that it was given, of the last hundred or so */
     double loss;             /* running mean of -ln p of the true label, before learning it */
+    double drift;            /* how much more often than it said it is wrong where it is at home (learner/drift.h) */
 } atoll_expert;
 
 void atoll_expert_init(atoll_expert *expert, uint32_t id, const atoll_net_shape *shape);

@@ -218,6 +218,8 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
         atoll_combiner_learn(&model->combiner, &it->voices, workspace->combined, label,
                              it->voices.says[ATOLL_VOICE_ANALYTIC] ? calm_importance : fresh_importance);
     it->probability = known ? workspace->combined[label] : 0;
+    atoll_drift_observe(state, &(atoll_drift_seen){&it->context, workspace->combined, it->voices.labels, label, novelty,
+                                                   it->seq});
     state->tally.repeated += label == state->tally.last_label;
     atoll_judged judged = {&input, &it->context, label, novelty, it->probability};
     if ((status = hinted(model, it) ? atoll_hint_assign(state, it->domain, commit, &it->owner, error)

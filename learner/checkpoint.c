@@ -23,8 +23,9 @@ struct atoll_checkpoint {
     meta meta;
     atoll_model *model; /* frozen */
     atoll_memory_view memory;
-    void *cells, *index, *names, *domain_names, *domains, *ridge, *analytic; /* blobs */
-    size_t cells_bytes, index_bytes, names_bytes, domain_names_bytes, domains_bytes, ridge_bytes, analytic_bytes;
+    void *cells, *index, *names, *domain_names, *domains, *drift, *ridge, *analytic; /* blobs */
+    size_t cells_bytes, index_bytes, names_bytes, domain_names_bytes, domains_bytes, drift_bytes, ridge_bytes,
+        analytic_bytes;
 };
 
 /* ---- blobs ---- */
@@ -100,7 +101,9 @@ atoll_status atoll_checkpoint_take(atoll_state *state, uint64_t since, atoll_che
         (analytic && !copy_blob(analytic->w, (size_t)ATOLL_RIDGE_FEATURES * analytic->labels * sizeof(float),
                                 &c->analytic, &c->analytic_bytes)))
         status = no_memory(error);
-    if (status || (status = atoll_memory_save_cells(state->memory, &c->cells, &c->cells_bytes, error)) ||
+    if (status || (status = atoll_drift_save(&state->drift, c->meta.slots, state->labels.count, &c->drift,
+                                             &c->drift_bytes, error)) ||
+        (status = atoll_memory_save_cells(state->memory, &c->cells, &c->cells_bytes, error)) ||
         (status = atoll_index_save(state->index, &c->index, &c->index_bytes, error))) {
         atoll_checkpoint_end(c);
         return status;
@@ -119,7 +122,7 @@ uint64_t atoll_checkpoint_epoch(const atoll_checkpoint *checkpoint)
 uint64_t atoll_checkpoint_bytes(const atoll_checkpoint *c)
 {
     return c->cells_bytes + c->index_bytes + c->names_bytes + c->domain_names_bytes + c->domains_bytes +
-           c->ridge_bytes + c->analytic_bytes;
+           c->drift_bytes + c->ridge_bytes + c->analytic_bytes;
 }
 
 uint64_t atoll_checkpoint_commit(const atoll_checkpoint *checkpoint)
@@ -136,6 +139,7 @@ void atoll_checkpoint_end(atoll_checkpoint *checkpoint)
     free(checkpoint->names);
     free(checkpoint->domain_names);
     free(checkpoint->domains);
+    free(checkpoint->drift);
     free(checkpoint->ridge);
     free(checkpoint->analytic);
     free(checkpoint);
@@ -244,6 +248,7 @@ static atoll_status write_all(const atoll_checkpoint *c, atoll_store_write *writ
                  {"labels", c->names, c->names_bytes},
                  {"domains", c->domain_names, c->domain_names_bytes},
                  {"domain-tallies", c->domains, c->domains_bytes},
+                 {"drift", c->drift, c->drift_bytes},
                  {"ridge", c->ridge, c->ridge_bytes},
                  {"analytic", c->analytic, c->analytic_bytes}};
     atoll_status status = ATOLL_OK;
@@ -418,6 +423,18 @@ done:
     return status;
 }
 
+static atoll_status load_drift(atoll_store *store, atoll_state *state, const meta *m, atoll_error *error)
+{
+    void *blob;
+    size_t bytes;
+    atoll_status status = atoll_store_get(store, "drift", &blob, &bytes, error);
+    if (status)
+        return status;
+    status = atoll_drift_load(&state->drift, blob, bytes, m->slots, state->labels.count, error);
+    free(blob);
+    return status;
+}
+
 static atoll_status load_names(atoll_store *store, const char *key, atoll_names *names, atoll_error *error)
 {
     void *blob;
@@ -517,7 +534,8 @@ atoll_status atoll_checkpoint_load(atoll_store *store, atoll_state *state, uint6
         (status = load_names(store, "domains", &state->domains, error)) ||
         (status = load_exact(store, "domain-tallies", state->domain, state->domains.count * sizeof *state->domain,
                              error)) ||
-        (status = load_model(store, state, &m, error)) || (status = load_memory(store, state, error))) {
+        (status = load_model(store, state, &m, error)) || (status = load_memory(store, state, error)) ||
+        (status = load_drift(store, state, &m, error))) {
         atoll_state_free(state);
         /* Not found would mean that there is no checkpoint. */
         return status == ATOLL_NOT_FOUND ? atoll_fail(error, ATOLL_DAMAGED, "the checkpoint is not whole") : status;

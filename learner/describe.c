@@ -1,4 +1,5 @@
 /* What a running model tells of itself. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,7 +94,8 @@ static bool describe(atoll_learner *learner, const atoll_published *p, const cen
                                 .exemplars = c->owned[id],
                                 .share = expert->share,
                                 .last_routed_ms = expert->last_routed_ms > asked_ms ? expert->last_routed_ms : asked_ms,
-                                .loss = expert->loss};
+                                .loss = expert->loss,
+                                .drift = fmin(fmax(expert->drift, 0), 1)};
     info->active_bytes = info->active_parameters * sizeof(float);
     if (timed)
         info->latency_s = (double)atomic_load(&learner->asked_ns[id]) * 1e-9 / (double)timed;
@@ -175,6 +177,10 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .dropped_candidates = p->growth.given_up,
                          .restored = p->growth.restored,
                          .merged = p->growth.merged,
+                         .concepts_replaced = p->drift.replaced,
+                         .concepts_returned = p->drift.returned,
+                         .exemplars_dormant = p->drift.dormant,
+                         .exemplars_refuted = p->drift.refuted,
                          .prequential = share_of(p->tally.right, p->tally.asked),
                          .prequential_recent = p->tally.recent,
                          .log_loss = p->tally.log_loss,

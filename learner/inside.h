@@ -31,6 +31,7 @@ typedef struct atoll_published {
     atoll_model *model;
     atoll_memory_view memory;
     atoll_growth growth;
+    atoll_drift_state drift;
     atoll_tally tally;
     uint32_t exemplars, domains;
     atoll_domain_tally *domain;   /* `domains` of them */

@@ -122,7 +122,7 @@ typedef struct atoll_expert_info {
     uint64_t active_parameters, active_bytes; /* weights that one record reads, by the mean record of late */
     double share;            /* of the records routed lately, 0..1 */
     int64_t last_routed_ms;  /* Unix milliseconds, 0 for never */
-    double loss;             /* running mean of its own log loss */
+    double loss, drift;      /* running mean of its own log loss; core/expert.h, 0..1 */
     double latency_s;        /* running mean, forward, seconds a record */
 } atoll_expert_info;
 
@@ -138,6 +138,7 @@ typedef struct atoll_stats {
     uint32_t labels, domains, exemplars, vector_dim;
     uint32_t experts_active, experts_candidate, experts_archived;
     uint64_t born, pruned, dropped_candidates, restored, merged;
+    uint64_t concepts_replaced, concepts_returned, exemplars_dormant, exemplars_refuted; /* learner/drift.h */
     double prequential;      /* share of all records predicted right before they were learned */
     double prequential_recent; /* the same over the last 1,000 or so */
     double log_loss;         /* running mean */
@@ -147,8 +148,7 @@ typedef struct atoll_stats {
     uint64_t routed, overflowed, dropped; /* tokens */
     double gate_entropy;     /* running mean, nats */
     atoll_footprint footprint; /* in memory */
-    uint64_t parameter_bytes;  /* experts, gate, encoder and analytic half of it */
-    uint64_t parameters;       /* of experts, gate and analytic half */
+    uint64_t parameter_bytes, parameters; /* of experts, gate and analytic half; the bytes of the encoder too */
     uint64_t active_parameters, active_bytes; /* of them, what one record reads in the mean */
     uint64_t counted_bytes, budget_bytes; /* the footprint's sum, and what bounds it */
     uint64_t journal_bytes, state_bytes;  /* on disk */

@@ -29,7 +29,7 @@ static atoll_footprint measure(const atoll_learner *learner)
                          .memory = atoll_memory_bytes(state->memory),
                          .index = atoll_index_bytes(state->index),
                          .tables = atoll_names_bytes(&state->labels) + atoll_names_bytes(&state->domains) +
-                                   state->domains.limit * sizeof *state->domain +
+                                   state->domains.limit * sizeof *state->domain + atoll_drift_bytes(&state->drift) +
                                    learner->admitted_places * sizeof *learner->admitted,
                          .learning = atoll_trainer_bytes(learner->trainer)};
     for (uint32_t e = 0; e < model->experts; e++)
@@ -98,6 +98,7 @@ static atoll_published *published_new(const atoll_learner *learner)
         return NULL;
     *p = (atoll_published){.memory = atoll_memory_freeze(state->memory),
                            .growth = state->growth,
+                           .drift = state->drift.now,
                            .tally = state->tally,
                            .exemplars = atoll_memory_count(state->memory),
                            .domains = state->domains.count,

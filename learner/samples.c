@@ -130,8 +130,9 @@ static uint32_t draw(const atoll_state *state, atoll_rng *rng, bool out, uint32_
     uint32_t drawn = 0, below = bound(state), tries = 4 * (UINT32_MAX / below);
     atoll_memory_view view = atoll_memory_freeze(state->memory);
     while (drawn < count && tries-- && atoll_memory_draw(state->memory, rng, 1, &slot[drawn])) {
-        uint32_t lot = atoll_memory_at(&view, slot[drawn])->lot;
-        drawn += (lot && lot < below) == out;
+        const atoll_slot *held = atoll_memory_at(&view, slot[drawn]);
+        uint32_t lot = held->lot;
+        drawn += !atoll_owner_dormant(held->owner) && (lot && lot < below) == out;
     }
     return drawn;
 }

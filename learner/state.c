@@ -35,6 +35,7 @@ atoll_status atoll_state_init(atoll_state *state, const atoll_config *config, at
         (status = atoll_names_init(&state->domains, ATOLL_DOMAINS_MAX, error)) ||
         (status = atoll_memory_new(&state->pager, config->memory_exemplars, &state->memory, error)) ||
         (status = atoll_index_new(config->embedding_dim, config->memory_exemplars, &state->index, error)) ||
+        (status = atoll_drift_init(&state->drift, config->memory_exemplars, error)) ||
         (status = atoll_model_reserve(&state->model, error)) ||
         (status = atoll_net_grow(&state->pager, &state->model.gate.net, 1, error)))
         goto fail;
@@ -67,6 +68,7 @@ void atoll_state_free(atoll_state *state)
         atoll_encoder_clear(&state->pager, &state->model.encoder);
     }
     free((void *)state->model.analytic);
+    atoll_drift_free(&state->drift);
     atoll_index_free(state->index);
     atoll_memory_free(state->memory);
     atoll_ridge_free(state->ridge);

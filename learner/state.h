@@ -9,6 +9,7 @@
 #include "core/model.h"
 #include "core/pages.h"
 #include "learner/alarm.h"
+#include "learner/drift.h"
 #include "retrieval/index.h"
 #include "retrieval/memory.h"
 
@@ -49,6 +50,7 @@ typedef struct atoll_state {
     atoll_memory *memory;
     atoll_index *index;
     atoll_growth growth;
+    atoll_drift drift;
     atoll_tally tally;
     atoll_domain_tally *domain; /* by domain number, domains.limit of them */
 } atoll_state;

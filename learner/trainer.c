@@ -209,6 +209,7 @@ static atoll_status remember(atoll_trainer *trainer, atoll_state *state, const a
         return status;
     float rounded[ATOLL_EMBEDDING_MAX_DIM];
     atoll_memory_view view = atoll_memory_freeze(state->memory);
+    atoll_drift_placed(&state->drift, slot, it->seq);
     atoll_half_to_float(atoll_memory_at(&view, slot)->exemplar->embedding, rounded, dim);
     return atoll_index_put(state->index, slot, rounded, error);
 }
@@ -227,6 +228,8 @@ static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t co
     for (uint32_t i = 0; i < count; i++)
         if ((status = atoll_step_judge(trainer, state, &trainer->items[i], commit, time_ms, error)))
             return status;
+    if ((status = atoll_drift_settle(state, error)))
+        return status;
     uint32_t scales = state->model.encoder.scales;
     for (uint32_t i = 0; i < count; i++) {
         const atoll_step_item *it = &trainer->items[i];

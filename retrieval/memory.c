@@ -293,6 +293,12 @@ uint32_t atoll_memory_count(const atoll_memory *memory)
     return memory->count;
 }
 
+uint32_t atoll_memory_cell(const atoll_memory *memory, uint32_t owner, uint32_t label)
+{
+    const atoll_cell *cell = atoll_cells_find(memory->cells, owner, label);
+    return cell ? cell->count : 0;
+}
+
 uint32_t atoll_memory_owned(const atoll_memory *memory, uint32_t owner)
 {
     return atoll_cells_owned(memory->cells, owner);

@@ -39,6 +39,17 @@ typedef struct atoll_exemplar {
 
 enum { ATOLL_SLOT_NONE = UINT32_MAX };
 
+/*
+ * An owner with this bit is no expert: its exemplars are dormant (learner/drift.h). They keep their room in the memory
+ * and in the index, but are neither replayed nor counted among the neighbours.
+ */
+#define ATOLL_OWNER_DORMANT UINT32_C(0x80000000)
+
+static inline bool atoll_owner_dormant(uint32_t owner)
+{
+    return owner & ATOLL_OWNER_DORMANT;
+}
+
 /* One slot of the table. `exemplar` is NULL where the slot is empty. */
 typedef struct atoll_slot {
     const atoll_exemplar *exemplar;
@@ -96,6 +107,7 @@ uint32_t atoll_memory_draw(const atoll_memory *memory, atoll_rng *rng, uint32_t 
 float atoll_memory_stands_for(const atoll_memory *memory, uint32_t slot);
 
 uint32_t atoll_memory_count(const atoll_memory *memory);
+uint32_t atoll_memory_cell(const atoll_memory *memory, uint32_t owner, uint32_t label); /* of one cell */
 uint32_t atoll_memory_owned(const atoll_memory *memory, uint32_t owner); /* exemplars of one owner */
 /* Exemplars, slots and cells, as allocated: after a restart the same state may have other spare room. */
 uint64_t atoll_memory_bytes(const atoll_memory *memory);

@@ -278,6 +278,9 @@ static void add_counts(uint64_t *hash, const atoll_state *state)
     add(hash, counted, sizeof counted);
     ADD(hash, tally->calibration);
     add(hash, measured, sizeof measured);
+    add(hash, &state->drift.now, sizeof state->drift.now);
+    add(hash, state->drift.slot, atoll_memory_freeze(state->memory).slots.count * sizeof *state->drift.slot);
+    add(hash, state->drift.label, state->labels.count * sizeof *state->drift.label);
     add(hash, state->domain, state->domains.count * sizeof *state->domain);
 }
 

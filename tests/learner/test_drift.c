@@ -1,0 +1,278 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "learner/drift.h"
+#include "retrieval/context.h"
+#include "tests/support/learning.h"
+
+#ifdef ATOLL_SANITIZE
+enum { VISIT = 300 };
+#else
+enum { VISIT = 500 };
+#endif
+
+enum { BATCH = 25, LABELS = LEARNING_LABELS_A_DOMAIN };
+
+/* ---- by hand: a memory of known exemplars, and records that are near them ---- */
+
+typedef struct trial {
+    atoll_state state;
+    atoll_context context;
+    float p[LABELS];
+    uint64_t seq;
+} trial;
+
+static void trial_open(trial *t)
+{
+    atoll_config config;
+    learning_config(&config);
+    memset(t, 0, sizeof *t);
+    assert_int_equal(atoll_state_init(&t->state, &config, NULL), ATOLL_OK);
+}
+
+/* An exemplar of expert 1 in slot `seq` - 1, all of them alike. */
+static void place(trial *t, uint32_t label)
+{
+    atoll_rng rng;
+    float embedding[64] = {1};
+    uint32_t slot;
+    atoll_exemplar like = {.seq = ++t->seq, .label = label, .domain = UINT32_MAX, .embedding_dim = 64};
+    atoll_rng_seed(&rng, 1, t->seq);
+    assert_int_equal(atoll_memory_offer(t->state.memory, &like, embedding, 1, &rng, &slot, NULL), ATOLL_OK);
+    assert_int_equal(atoll_index_put(t->state.index, slot, embedding, NULL), ATOLL_OK);
+    assert_int_equal(atoll_index_flush(t->state.index, NULL), ATOLL_OK);
+    atoll_drift_placed(&t->state.drift, slot, like.seq);
+}
+
+/* A record that is near all exemplars, and of which the mixture said p(said) = .9. */
+static void observe(trial *t, uint32_t said, uint32_t label, float novelty)
+{
+    atoll_neighbours found = {0};
+    atoll_memory_view view = atoll_memory_freeze(t->state.memory);
+    for (uint32_t s = 0; s < view.slots.count && found.count < ATOLL_NEIGHBOURS; s++)
+        if (atoll_memory_at(&view, s)->exemplar)
+            found.at[found.count++] = (atoll_neighbour){s, 1};
+    atoll_context_fill(&view, &found, ATOLL_SLOT_NONE, &t->context);
+    for (uint32_t y = 0; y < LABELS; y++)
+        t->p[y] = y == said ? 0.9f : 0.1f / (LABELS - 1);
+    atoll_drift_observe(&t->state, &(atoll_drift_seen){&t->context, t->p, LABELS, label, novelty, ++t->seq});
+    t->state.model.records++;
+}
+
+static void settle(trial *t)
+{
+    atoll_error error = {0};
+    assert_int_equal(atoll_drift_settle(&t->state, &error), ATOLL_OK);
+    assert_int_equal(atoll_memory_verify(t->state.memory, &error), ATOLL_OK);
+}
+
+static void place_many(trial *t, uint32_t label)
+{
+    for (int i = 0; i < 4; i++)
+        place(t, label);
+}
+
+static void contradicted_exemplars_sleep_where_several_labels_have_them(void **state)
+{
+    trial t;
+    (void)state;
+    trial_open(&t);
+    place_many(&t, 0);
+    place_many(&t, 2);
+    place(&t, 1);
+    for (int i = 0; i < 3; i++) {
+        observe(&t, 0, 1, 0);
+        observe(&t, 0, 0, 0);
+        observe(&t, 0, 0, 0);
+        settle(&t);
+    }
+    assert_int_equal(t.state.drift.now.refuted, 0); /* some errors among as many right are none */
+    assert_true(t.state.model.expert[0].drift > 0);
+    for (int i = 0; i < 9; i++)
+        observe(&t, 0, 1, 0);
+    settle(&t);
+    assert_int_equal(t.state.drift.now.refuted, 4); /* one label alone may have a new neighbour */
+    assert_int_equal(t.state.drift.now.dormant, 0);
+    place(&t, 3);
+    for (int i = 0; i < 9; i++)
+        observe(&t, 2, 3, 0);
+    settle(&t);
+    assert_int_equal(t.state.drift.now.replaced, 1);
+    assert_int_equal(t.state.drift.now.dormant, 8);
+    assert_int_equal(atoll_memory_count(t.state.memory), 10);
+    observe(&t, 1, 1, 0);
+    assert_int_equal(t.context.count, 2);
+    assert_int_equal(t.context.sleepers, 8);
+    atoll_state_free(&t.state);
+}
+
+static void without_a_younger_witness_nothing_is_contradicted(void **state)
+{
+    trial t;
+    (void)state;
+    trial_open(&t);
+    for (uint32_t label = 1; label < LABELS; label++)
+        place_many(&t, label);
+    place(&t, 0);
+    for (int i = 0; i < 50; i++)
+        observe(&t, 0, 1, 0);
+    settle(&t);
+    assert_true(t.state.drift.slot[12].evidence == 0);
+    assert_int_equal(t.state.drift.now.refuted, 0);
+    atoll_state_free(&t.state);
+}
+
+static void what_is_novel_or_was_not_believed_is_no_contradiction(void **state)
+{
+    trial t;
+    (void)state;
+    trial_open(&t);
+    place(&t, 0);
+    place(&t, 1);
+    for (int i = 0; i < 100; i++)
+        observe(&t, 0, 2, 0.9f); /* the edge of a new domain */
+    settle(&t);
+    assert_int_equal(t.state.drift.now.refuted, 0);
+    for (int i = 0; i < 50; i++) {
+        observe(&t, 2, 2, 0); /* the mixture knows better than its neighbours */
+        observe(&t, 0, 0, 0);
+        observe(&t, 1, 1, 0);
+    }
+    settle(&t);
+    assert_int_equal(t.state.drift.now.refuted, 0);
+    atoll_state_free(&t.state);
+}
+
+static void a_new_exemplar_has_a_clean_record(void **state)
+{
+    trial t;
+    (void)state;
+    trial_open(&t);
+    place(&t, 0);
+    place(&t, 1);
+    for (int i = 0; i < 2; i++)
+        observe(&t, 0, 1, 0);
+    assert_true(t.state.drift.slot[0].evidence > 0);
+    atoll_drift_placed(&t.state.drift, 0, 77);
+    assert_true(t.state.drift.slot[0].evidence == 0);
+    assert_int_equal(t.state.drift.slot[0].since, 77);
+    atoll_state_free(&t.state);
+}
+
+static void what_is_saved_comes_back_and_damage_is_told(void **state)
+{
+    trial t;
+    atoll_drift copy;
+    void *blob;
+    size_t bytes;
+    (void)state;
+    trial_open(&t);
+    place(&t, 0);
+    place(&t, 1);
+    observe(&t, 0, 1, 0);
+    assert_int_equal(atoll_drift_init(&copy, t.state.drift.slots, NULL), ATOLL_OK);
+    assert_int_equal(atoll_drift_save(&t.state.drift, 2, LABELS, &blob, &bytes, NULL), ATOLL_OK);
+    assert_int_equal(atoll_drift_load(&copy, blob, bytes, 2, LABELS, NULL), ATOLL_OK);
+    assert_memory_equal(&copy.now, &t.state.drift.now, sizeof copy.now);
+    assert_memory_equal(copy.slot, t.state.drift.slot, 2 * sizeof *copy.slot);
+    assert_memory_equal(copy.label, t.state.drift.label, LABELS * sizeof *copy.label);
+    assert_true(atoll_drift_bytes(&copy) > 0);
+    assert_int_equal(atoll_drift_load(&copy, blob, bytes - 1, 2, LABELS, NULL), ATOLL_DAMAGED);
+    assert_int_equal(atoll_drift_load(&copy, blob, bytes, 3, LABELS, NULL), ATOLL_DAMAGED);
+    ((atoll_drift_state *)blob)->current = ATOLL_DRIFT_CONCEPTS;
+    assert_int_equal(atoll_drift_load(&copy, blob, bytes, 2, LABELS, NULL), ATOLL_DAMAGED);
+    free(blob);
+    atoll_drift_free(&copy);
+    atoll_drift_free(&copy);
+    atoll_state_free(&t.state);
+}
+
+/* ---- streams ---- */
+
+/* Learns a visit of a concept, which calls topic k label k + concept; in *right, of its records from..to-1. */
+static void visit(learning *l, atoll_rng *rng, uint32_t concept, uint32_t from, uint32_t to, uint32_t *right)
+{
+    learning_record *records = malloc(BATCH * sizeof *records);
+    assert_non_null(records);
+    *right = 0;
+    for (uint32_t at = 0; at < VISIT; at += BATCH) {
+        uint64_t before = l->state.tally.right;
+        for (uint32_t i = 0; i < BATCH; i++) {
+            uint32_t topic = atoll_rng_below(rng, LABELS);
+            learning_draw_text(&records[i], rng, 0, topic);
+            records[i].record.label.bytes =
+                (size_t)snprintf(records[i].label, sizeof records[i].label, "l%u", (topic + concept) % LABELS);
+        }
+        learning_commit(l, records, BATCH);
+        atoll_reclaim_advance(l->state.reclaim);
+        *right += at >= from && at < to ? (uint32_t)(l->state.tally.right - before) : 0;
+    }
+    assert_int_equal(atoll_memory_verify(l->state.memory, NULL), ATOLL_OK);
+    free(records);
+}
+
+static void a_replaced_concept_goes_and_a_returning_one_is_known(void **state)
+{
+    learning l;
+    atoll_config config;
+    atoll_rng rng;
+    uint32_t first, changed, back;
+    (void)state;
+    learning_config(&config);
+    learning_open(&l, &config);
+    atoll_rng_seed(&rng, 1, 0);
+    visit(&l, &rng, 0, 0, 200, &first);
+    assert_int_equal(l.state.drift.now.slept, 0);
+    visit(&l, &rng, 1, VISIT - 100, VISIT, &changed);
+    assert_int_equal(l.state.drift.now.replaced, 1);
+    assert_int_equal(l.state.drift.now.returned, 0);
+    assert_true(l.state.drift.now.dormant > 50);
+    assert_true(changed >= 90);
+    visit(&l, &rng, 0, 0, 200, &back);
+    assert_int_equal(l.state.drift.now.replaced, 1);
+    assert_int_equal(l.state.drift.now.returned, 1);
+    if (back <= first)
+        fail_msg("of the first 200, %u were right at first, %u when it had returned", first, back);
+    learning_close(&l);
+}
+
+static void a_stream_that_stays_as_it_is_loses_nothing(void **state)
+{
+    learning l;
+    atoll_config config;
+    atoll_rng rng;
+    (void)state;
+    learning_config(&config);
+    learning_open(&l, &config);
+    atoll_rng_seed(&rng, 1, 0);
+    /* Domains one after another, the labels of each called differently on other inputs. */
+    for (uint32_t domain = 0; domain < 3; domain++)
+        learning_feed(&l, learning_draw_text, &rng, domain, VISIT, BATCH);
+    learning_feed(&l, learning_draw_text, &rng, 0, VISIT, BATCH);
+    assert_int_equal(l.state.drift.now.replaced, 0);
+    assert_int_equal(l.state.drift.now.slept, 0);
+    learning_close(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(contradicted_exemplars_sleep_where_several_labels_have_them),
+        cmocka_unit_test(without_a_younger_witness_nothing_is_contradicted),
+        cmocka_unit_test(what_is_novel_or_was_not_believed_is_no_contradiction),
+        cmocka_unit_test(a_new_exemplar_has_a_clean_record),
+        cmocka_unit_test(what_is_saved_comes_back_and_damage_is_told),
+        cmocka_unit_test(a_replaced_concept_goes_and_a_returning_one_is_known),
+        cmocka_unit_test(a_stream_that_stays_as_it_is_loses_nothing),
+    };
+    atoll_log_set_level(ATOLL_LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
