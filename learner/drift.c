@@ -21,7 +21,7 @@ static const float stale_right = 0.05f, least_p = 0.05f, most_p = 0.9f;
 /* How often a concept that has returned is right, and the same for it. */
 static const float returned_right = 0.8f, most_returned_p = 0.95f;
 
-static const float mark = 6.9078f; /* -ln ATOLL_DRIFT_FALSE_ALARM */
+static const float mark = 11.5129f; /* -ln ATOLL_DRIFT_FALSE_ALARM */
 
 /* An exemplar goes only on own evidence of at least this, whatever speaks against others of its label. */
 static const float own_least = 0.5f;

@@ -38,7 +38,7 @@
 
 struct atoll_state;
 
-#define ATOLL_DRIFT_FALSE_ALARM 1e-3
+#define ATOLL_DRIFT_FALSE_ALARM 1e-5
 
 enum { ATOLL_DRIFT_CONCEPTS = 64 }; /* numbers of dormant concepts; 0 is none, and the oldest makes room */
 
