@@ -53,6 +53,8 @@ static void the_text_is_well_formed_and_has_zeros(void **state)
         "atoll_expert_bytes{model=\"m\",expert=\"0\",kind=\"total\"} ", "atoll_tokens_dropped_total{model=\"m\"} 0\n",
         "atoll_checkpoints_total{model=\"m\"} ", "atoll_gate_entropy{model=\"m\"} ",
         "atoll_learning_failed{model=\"m\"} 0\n",
+        "atoll_concepts_replaced_total{model=\"m\"} 0\n", "atoll_exemplars_dormant{model=\"m\"} 0\n",
+        "atoll_expert_drift{model=\"m\",expert=\"0\"} ",
         "atoll_expert_share{model=\"m\",expert=\"0\"} ", "atoll_expert_records_total{model=\"m\",expert=\"0\"} "};
     harness *h = *state;
     char type[64];

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ enum { BATCH = 30, MANY = 200 };
 enum { BATCH = 100, MANY = 5000 };
 #endif
 
-enum { MAP_BYTES = 256 << 20 };
+enum { MAP_BYTES = 256 << 20, CONCEPT_BATCH = 25 };
 
 typedef struct trial {
     folder top;
@@ -136,6 +137,40 @@ static void what_is_loaded_is_what_was_saved_and_goes_on_as_it(void **state)
             learning_commit(&copy, t->records, BATCH);
             assert_int_equal(learning_digest(&copy.state), learning_digest(&t->l.state));
         }
+    learning_close(&copy);
+}
+
+/* Commits of one domain whose labels change places with `concept`. */
+static void learn_concept(trial *t, learning *also, uint32_t commits, uint32_t concept)
+{
+    for (uint32_t at = 0; at < commits; at++) {
+        for (uint32_t i = 0; i < CONCEPT_BATCH; i++) {
+            learning_record *r = &t->records[i];
+            uint32_t topic = atoll_rng_below(&t->rng, LEARNING_LABELS_A_DOMAIN);
+            learning_draw_text(r, &t->rng, 0, topic);
+            r->record.label.bytes = (size_t)snprintf(r->label, sizeof r->label, "l%u",
+                                                     (topic + concept) % LEARNING_LABELS_A_DOMAIN);
+        }
+        learning_commit(&t->l, t->records, CONCEPT_BATCH);
+        if (also)
+            learning_commit(also, t->records, CONCEPT_BATCH);
+        atoll_reclaim_advance(t->l.state.reclaim);
+    }
+}
+
+static void a_concept_that_sleeps_is_loaded_asleep_and_wakes_all_the_same(void **state)
+{
+    trial *t = *state;
+    learning copy;
+    learn_concept(t, NULL, 20, 0);
+    learn_concept(t, NULL, 20, 1);
+    assert_true(t->l.state.drift.now.dormant > 0);
+    write_and_end(t, take(t));
+    load(t, &copy);
+    assert_int_equal(learning_digest(&copy.state), learning_digest(&t->l.state));
+    learn_concept(t, &copy, 8, 0);
+    assert_int_equal(copy.state.drift.now.returned, 1);
+    assert_int_equal(learning_digest(&copy.state), learning_digest(&t->l.state));
     learning_close(&copy);
 }
 
@@ -368,6 +403,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_loaded_is_what_was_saved_and_goes_on_as_it),
+        TEST(a_concept_that_sleeps_is_loaded_asleep_and_wakes_all_the_same),
         TEST(a_model_that_has_learned_nothing_is_saved_too),
         TEST(each_checkpoint_adds_what_changed),
         TEST(experts_that_went_are_not_brought_back),
