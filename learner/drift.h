@@ -19,6 +19,7 @@
  * Only a neighbour that is younger than the contradicted one and has the label y makes a contradiction of it: newer
  * exemplars decide about older ones, as where self-adjusting memory is cleaned [Losing, Hammer, Wersing 2018]. Inputs
  * that are new are no contradiction: their own kind is nearest soon, p is small, or the record too novel.
+ * Models that have met a vector are not watched.
  *
  * Concepts. Where large parts of several cells are refuted, these exemplars become a dormant concept, and so do those
  * that are refuted in the records after. Single ones stay. A dormant concept is asked along: for a record near it, with
