@@ -44,6 +44,7 @@ typedef struct atoll_config {
     uint32_t overflow;             /* routing.overflow: "keep", "next" or "drop", as atoll_overflow (core/gate.h) */
     uint32_t expert_hidden;        /* experts.hidden: 64; 8..1024, a multiple of 8; fixed */
     uint32_t shared_hidden;        /* experts.shared_hidden: 0 for expert_hidden; 0..4096, a multiple of 8; fixed */
+    uint32_t dense_hidden;         /* experts.dense_hidden: 0; 0..1024, a multiple of 8; fixed */
     uint32_t experts_max;          /* experts.max: 256; 1..1024 */
     uint32_t precision;            /* experts.precision: "f32", "q8" or "q4", as atoll_precision (core/quant.h) */
     uint32_t memory_exemplars;     /* memory.exemplars: 50000; 16..16777216; fixed */

@@ -57,7 +57,7 @@ static uint32_t larger(uint32_t a, uint32_t b)
 atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *model, atoll_error *error)
 {
     atoll_workspace *w = workspace;
-    uint32_t hidden = larger(model->config.expert_hidden, model->config.shared_hidden);
+    uint32_t hidden = larger(model->config.dense_hidden, 1);
     if (w->labels >= model->labels && w->experts >= model->experts && w->hidden >= hidden)
         return ATOLL_OK;
     drop_buffers(w);

@@ -10,6 +10,7 @@ atoll_net_shape atoll_state_shape(const atoll_config *config, uint32_t id)
     /* Rank a quarter of the hidden size: on sparse text a wider low-rank path learns no better, and fills memory. */
     uint32_t read = (id ? ATOLL_EXPERT_DENSE : ATOLL_SHARED_DENSE) * hidden;
     return (atoll_net_shape){.rank = (hidden / 4 + 7) / 8 * 8,
+                             .hidden = config->dense_hidden,
                              .random_dim = read < ATOLL_PROJECTION_FEATURES ? read : ATOLL_PROJECTION_FEATURES,
                              .rate_wide = id ? 0.1f : 0.2f,
                              .rate_low = id ? 0.1f : 0.05f,

@@ -56,7 +56,8 @@ static const char all_changed[] =
     "\"url\":\"https://embed.example:8443/v1\",\"model\":\"some/model 1\",\"key_env\":\"ATOLL_EMBEDDING_KEY_2\","
     "\"batch\":32,\"timeout\":\"1m\",\"ask_timeout\":\"5s\",\"cache_bytes\":2097152},"
     "\"routing\":{\"granularity\":\"record\",\"gate\":\"domain\",\"top_k\":3,\"capacity_factor\":1.75,"
-    "\"overflow\":\"drop\"},\"experts\":{\"hidden\":32,\"shared_hidden\":96,\"max\":7,\"precision\":\"q4\"},"
+    "\"overflow\":\"drop\"},\"experts\":{\"hidden\":32,\"shared_hidden\":96,\"dense_hidden\":24,\"max\":7,"
+    "\"precision\":\"q4\"},"
     "\"memory\":{\"exemplars\":3000,\"replays\":0},\"retrieval\":{\"neighbours\":5},"
     "\"training\":{\"freeze\":\"experts\"},"
     "\"growth\":{\"mode\":\"off\",\"merge\":\"off\"},"
@@ -85,6 +86,7 @@ static void merges_every_setting(void **state)
     assert_int_equal(config.overflow, 2);
     assert_int_equal(config.expert_hidden, 32);
     assert_int_equal(config.shared_hidden, 96);
+    assert_int_equal(config.dense_hidden, 24);
     assert_int_equal(config.experts_max, 7);
     assert_int_equal(config.precision, 2);
     assert_int_equal(config.memory_exemplars, 3000);
@@ -132,86 +134,88 @@ static void what_is_left_out_stays(void **state)
     assert_memory_equal(&config, &before, sizeof config);
 }
 
+static const struct {
+    const char *json;
+    atoll_status status;
+    const char *named;
+} wrong[] = {
+    {"", ATOLL_INVALID_JSON, ""},
+    {"{", ATOLL_INVALID_JSON, ""},
+    {"\"\xff\"", ATOLL_INVALID_UTF8, ""},
+    {"[]", ATOLL_INVALID_VALUE, "configuration"},
+    {"{\"sede\":1}", ATOLL_UNKNOWN_KEY, "sede"},
+    {"{\"see\":1}", ATOLL_UNKNOWN_KEY, "see"},
+    {"{\"\":1}", ATOLL_UNKNOWN_KEY, ""},
+    {"{\"seed\":{\"x\":1}}", ATOLL_INVALID_VALUE, "seed"},
+    {"{\"routing.top_k\":1}", ATOLL_UNKNOWN_KEY, "routing.top_k"},
+    {"{\"routing\":{\"topk\":1}}", ATOLL_UNKNOWN_KEY, "routing.topk"},
+    {"{\"routing\":{\"routing\":{\"top_k\":1}}}", ATOLL_UNKNOWN_KEY, "routing.routing"},
+    {"{\"rout\":{\"top_k\":1}}", ATOLL_UNKNOWN_KEY, "rout"},
+    {"{\"routing\":3}", ATOLL_INVALID_VALUE, "routing"},
+    {"{\"routing\":{\"top_k\":0}}", ATOLL_OUT_OF_RANGE, "routing.top_k"},
+    {"{\"routing\":{\"top_k\":17}}", ATOLL_OUT_OF_RANGE, "routing.top_k"},
+    {"{\"routing\":{\"top_k\":1.5}}", ATOLL_INVALID_VALUE, "routing.top_k"},
+    {"{\"routing\":{\"top_k\":\"2\"}}", ATOLL_INVALID_VALUE, "routing.top_k"},
+    {"{\"routing\":{\"top_k\":null}}", ATOLL_INVALID_VALUE, "routing.top_k"},
+    {"{\"routing\":{\"top_k\":[2]}}", ATOLL_INVALID_VALUE, "routing.top_k"},
+    {"{\"routing\":{\"capacity_factor\":0.5}}", ATOLL_OUT_OF_RANGE, "routing.capacity_factor"},
+    {"{\"routing\":{\"overflow\":\"spill\"}}", ATOLL_INVALID_VALUE, "routing.overflow"},
+    {"{\"routing\":{\"overflow\":true}}", ATOLL_INVALID_VALUE, "routing.overflow"},
+    {"{\"routing\":{\"overflow\":1}}", ATOLL_INVALID_VALUE, "routing.overflow"},
+    {"{\"routing\":{\"overflow\":\"next\\u0000\"}}", ATOLL_INVALID_VALUE, "routing.overflow"},
+    {"{\"routing\":{\"gate\":\"soft\"}}", ATOLL_INVALID_VALUE, "routing.gate"},
+    {"{\"training\":{\"freeze\":\"all\"}}", ATOLL_INVALID_VALUE, "training.freeze"},
+    {"{\"memory\":{\"replays\":17}}", ATOLL_OUT_OF_RANGE, "memory.replays"},
+    {"{\"retrieval\":{\"neighbours\":17}}", ATOLL_OUT_OF_RANGE, "retrieval.neighbours"},
+    {"{\"experts\":{\"shared_hidden\":4}}", ATOLL_OUT_OF_RANGE, "experts.shared_hidden"},
+    {"{\"experts\":{\"dense_hidden\":1032}}", ATOLL_OUT_OF_RANGE, "experts.dense_hidden"},
+    {"{\"routing\":{\"granularity\":\"word\"}}", ATOLL_UNSUPPORTED, "routing.granularity"},
+    {"{\"embedding\":{\"source\":\"vector\"}}", ATOLL_INVALID_VALUE, "embedding.source"},
+    {"{\"embedding\":{\"source\":\"http\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+    {"{\"embedding\":{\"source\":\"http\",\"url\":\"http://h\"}}", ATOLL_INVALID_VALUE, "embedding.model"},
+    {"{\"embedding\":{\"url\":\"http://h\"}}", ATOLL_INVALID_VALUE, "embedding.source"},
+    {"{\"embedding\":{\"url\":3}}", ATOLL_INVALID_VALUE, "embedding.url"},
+    {"{\"embedding\":{\"url\":\"ftp://h\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+    {"{\"embedding\":{\"url\":\"file:///etc/passwd\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+    {"{\"embedding\":{\"url\":\"http://\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+    {"{\"embedding\":{\"url\":\"http:///path\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+    {"{\"embedding\":{\"url\":\"http://name:word@h/\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+    {"{\"embedding\":{\"url\":\"http://h/a b\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+    {"{\"embedding\":{\"url\":\"http://h/\\r\\nX: 1\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
+    {"{\"embedding\":{\"model\":\"a\\u0007\"}}", ATOLL_INVALID_VALUE, "embedding.model"},
+    {"{\"embedding\":{\"key_env\":\"AWS_SECRET_ACCESS_KEY\"}}", ATOLL_INVALID_VALUE, "embedding.key_env"},
+    {"{\"embedding\":{\"key_env\":\"ATOLL_EMBEDDING_KEY=x\"}}", ATOLL_INVALID_VALUE, "embedding.key_env"},
+    {"{\"embedding\":{\"batch\":0}}", ATOLL_OUT_OF_RANGE, "embedding.batch"},
+    {"{\"embedding\":{\"timeout\":\"11m\"}}", ATOLL_OUT_OF_RANGE, "embedding.timeout"},
+    {"{\"embedding\":{\"dim\":100}}", ATOLL_OUT_OF_RANGE, "embedding.dim"},
+    {"{\"features\":{\"buckets\":1000000}}", ATOLL_OUT_OF_RANGE, "features.buckets"},
+    {"{\"features\":{\"buckets\":512}}", ATOLL_OUT_OF_RANGE, "features.buckets"},
+    {"{\"features\":{\"buckets\":33554432}}", ATOLL_OUT_OF_RANGE, "features.buckets"},
+    {"{\"pruning\":{\"schedule\":\"61 * * * *\"}}", ATOLL_INVALID_CRON, "pruning.schedule: minute"},
+    {"{\"pruning\":{\"schedule\":3}}", ATOLL_INVALID_VALUE, "pruning.schedule"},
+    {"{\"pruning\":{\"idle_after\":\"7\"}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
+    {"{\"pruning\":{\"idle_after\":\"d\"}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
+    {"{\"pruning\":{\"idle_after\":\"7 d\"}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
+    {"{\"pruning\":{\"idle_after\":\"7dd\"}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
+    {"{\"pruning\":{\"idle_after\":7}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
+    {"{\"pruning\":{\"idle_after\":\"0s\"}}", ATOLL_OUT_OF_RANGE, "pruning.idle_after"},
+    {"{\"pruning\":{\"idle_after\":\"999999999999w\"}}", ATOLL_OUT_OF_RANGE, "pruning.idle_after"},
+    {"{\"pruning\":{\"min_share\":0.6}}", ATOLL_OUT_OF_RANGE, "pruning.min_share"},
+    {"{\"budget_bytes\":1000}", ATOLL_OUT_OF_RANGE, "budget_bytes"},
+    {"{\"seed\":-1}", ATOLL_OUT_OF_RANGE, "seed"},
+    {"{\"seed\":18446744073709551615}", ATOLL_OUT_OF_RANGE, "seed"},
+    {"{\"seed\":5,\"experts\":{\"max\":2000}}", ATOLL_OUT_OF_RANGE, "experts.max"},
+};
+
 static void refuses_and_names_what_is_wrong(void **state)
 {
     (void)state;
-    static const struct {
-        const char *json;
-        atoll_status status;
-        const char *named;
-    } cases[] = {
-        {"", ATOLL_INVALID_JSON, ""},
-        {"{", ATOLL_INVALID_JSON, ""},
-        {"\"\xff\"", ATOLL_INVALID_UTF8, ""},
-        {"[]", ATOLL_INVALID_VALUE, "configuration"},
-        {"{\"sede\":1}", ATOLL_UNKNOWN_KEY, "sede"},
-        {"{\"see\":1}", ATOLL_UNKNOWN_KEY, "see"},
-        {"{\"\":1}", ATOLL_UNKNOWN_KEY, ""},
-        {"{\"seed\":{\"x\":1}}", ATOLL_INVALID_VALUE, "seed"},
-        {"{\"routing.top_k\":1}", ATOLL_UNKNOWN_KEY, "routing.top_k"},
-        {"{\"routing\":{\"topk\":1}}", ATOLL_UNKNOWN_KEY, "routing.topk"},
-        {"{\"routing\":{\"routing\":{\"top_k\":1}}}", ATOLL_UNKNOWN_KEY, "routing.routing"},
-        {"{\"rout\":{\"top_k\":1}}", ATOLL_UNKNOWN_KEY, "rout"},
-        {"{\"routing\":3}", ATOLL_INVALID_VALUE, "routing"},
-        {"{\"routing\":{\"top_k\":0}}", ATOLL_OUT_OF_RANGE, "routing.top_k"},
-        {"{\"routing\":{\"top_k\":17}}", ATOLL_OUT_OF_RANGE, "routing.top_k"},
-        {"{\"routing\":{\"top_k\":1.5}}", ATOLL_INVALID_VALUE, "routing.top_k"},
-        {"{\"routing\":{\"top_k\":\"2\"}}", ATOLL_INVALID_VALUE, "routing.top_k"},
-        {"{\"routing\":{\"top_k\":null}}", ATOLL_INVALID_VALUE, "routing.top_k"},
-        {"{\"routing\":{\"top_k\":[2]}}", ATOLL_INVALID_VALUE, "routing.top_k"},
-        {"{\"routing\":{\"capacity_factor\":0.5}}", ATOLL_OUT_OF_RANGE, "routing.capacity_factor"},
-        {"{\"routing\":{\"overflow\":\"spill\"}}", ATOLL_INVALID_VALUE, "routing.overflow"},
-        {"{\"routing\":{\"overflow\":true}}", ATOLL_INVALID_VALUE, "routing.overflow"},
-        {"{\"routing\":{\"overflow\":1}}", ATOLL_INVALID_VALUE, "routing.overflow"},
-        {"{\"routing\":{\"overflow\":\"next\\u0000\"}}", ATOLL_INVALID_VALUE, "routing.overflow"},
-        {"{\"routing\":{\"gate\":\"soft\"}}", ATOLL_INVALID_VALUE, "routing.gate"},
-        {"{\"training\":{\"freeze\":\"all\"}}", ATOLL_INVALID_VALUE, "training.freeze"},
-        {"{\"memory\":{\"replays\":17}}", ATOLL_OUT_OF_RANGE, "memory.replays"},
-        {"{\"retrieval\":{\"neighbours\":17}}", ATOLL_OUT_OF_RANGE, "retrieval.neighbours"},
-        {"{\"experts\":{\"shared_hidden\":4}}", ATOLL_OUT_OF_RANGE, "experts.shared_hidden"},
-        {"{\"routing\":{\"granularity\":\"word\"}}", ATOLL_UNSUPPORTED, "routing.granularity"},
-        {"{\"embedding\":{\"source\":\"vector\"}}", ATOLL_INVALID_VALUE, "embedding.source"},
-        {"{\"embedding\":{\"source\":\"http\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
-        {"{\"embedding\":{\"source\":\"http\",\"url\":\"http://h\"}}", ATOLL_INVALID_VALUE, "embedding.model"},
-        {"{\"embedding\":{\"url\":\"http://h\"}}", ATOLL_INVALID_VALUE, "embedding.source"},
-        {"{\"embedding\":{\"url\":3}}", ATOLL_INVALID_VALUE, "embedding.url"},
-        {"{\"embedding\":{\"url\":\"ftp://h\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
-        {"{\"embedding\":{\"url\":\"file:///etc/passwd\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
-        {"{\"embedding\":{\"url\":\"http://\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
-        {"{\"embedding\":{\"url\":\"http:///path\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
-        {"{\"embedding\":{\"url\":\"http://name:word@h/\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
-        {"{\"embedding\":{\"url\":\"http://h/a b\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
-        {"{\"embedding\":{\"url\":\"http://h/\\r\\nX: 1\"}}", ATOLL_INVALID_VALUE, "embedding.url"},
-        {"{\"embedding\":{\"model\":\"a\\u0007\"}}", ATOLL_INVALID_VALUE, "embedding.model"},
-        {"{\"embedding\":{\"key_env\":\"AWS_SECRET_ACCESS_KEY\"}}", ATOLL_INVALID_VALUE, "embedding.key_env"},
-        {"{\"embedding\":{\"key_env\":\"ATOLL_EMBEDDING_KEY=x\"}}", ATOLL_INVALID_VALUE, "embedding.key_env"},
-        {"{\"embedding\":{\"batch\":0}}", ATOLL_OUT_OF_RANGE, "embedding.batch"},
-        {"{\"embedding\":{\"timeout\":\"11m\"}}", ATOLL_OUT_OF_RANGE, "embedding.timeout"},
-        {"{\"embedding\":{\"dim\":100}}", ATOLL_OUT_OF_RANGE, "embedding.dim"},
-        {"{\"features\":{\"buckets\":1000000}}", ATOLL_OUT_OF_RANGE, "features.buckets"},
-        {"{\"features\":{\"buckets\":512}}", ATOLL_OUT_OF_RANGE, "features.buckets"},
-        {"{\"features\":{\"buckets\":33554432}}", ATOLL_OUT_OF_RANGE, "features.buckets"},
-        {"{\"pruning\":{\"schedule\":\"61 * * * *\"}}", ATOLL_INVALID_CRON, "pruning.schedule: minute"},
-        {"{\"pruning\":{\"schedule\":3}}", ATOLL_INVALID_VALUE, "pruning.schedule"},
-        {"{\"pruning\":{\"idle_after\":\"7\"}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
-        {"{\"pruning\":{\"idle_after\":\"d\"}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
-        {"{\"pruning\":{\"idle_after\":\"7 d\"}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
-        {"{\"pruning\":{\"idle_after\":\"7dd\"}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
-        {"{\"pruning\":{\"idle_after\":7}}", ATOLL_INVALID_VALUE, "pruning.idle_after"},
-        {"{\"pruning\":{\"idle_after\":\"0s\"}}", ATOLL_OUT_OF_RANGE, "pruning.idle_after"},
-        {"{\"pruning\":{\"idle_after\":\"999999999999w\"}}", ATOLL_OUT_OF_RANGE, "pruning.idle_after"},
-        {"{\"pruning\":{\"min_share\":0.6}}", ATOLL_OUT_OF_RANGE, "pruning.min_share"},
-        {"{\"budget_bytes\":1000}", ATOLL_OUT_OF_RANGE, "budget_bytes"},
-        {"{\"seed\":-1}", ATOLL_OUT_OF_RANGE, "seed"},
-        {"{\"seed\":18446744073709551615}", ATOLL_OUT_OF_RANGE, "seed"},
-        {"{\"seed\":5,\"experts\":{\"max\":2000}}", ATOLL_OUT_OF_RANGE, "experts.max"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         atoll_config config = defaults(), before = config;
         atoll_error error = {0};
-        assert_int_equal(atoll_config_merge(&config, cases[i].json, strlen(cases[i].json), &error), cases[i].status);
-        assert_int_equal(error.status, cases[i].status);
-        assert_non_null(strstr(error.detail, cases[i].named));
+        assert_int_equal(atoll_config_merge(&config, wrong[i].json, strlen(wrong[i].json), &error), wrong[i].status);
+        assert_int_equal(error.status, wrong[i].status);
+        assert_non_null(strstr(error.detail, wrong[i].named));
         assert_memory_equal(&config, &before, sizeof config);
     }
 }
@@ -241,6 +245,7 @@ static void fixed_settings_stay(void **state)
         {"{\"memory\":{\"exemplars\":16}}", "memory.exemplars"},
         {"{\"seed\":2}", "seed"},
         {"{\"experts\":{\"shared_hidden\":8}}", "experts.shared_hidden"},
+        {"{\"experts\":{\"dense_hidden\":8}}", "experts.dense_hidden"},
         {"{\"routing\":{\"gate\":\"random\"},\"memory\":{\"replays\":0},\"retrieval\":{\"neighbours\":0}}", NULL},
         {"{\"routing\":{\"top_k\":1,\"capacity_factor\":2,\"overflow\":\"drop\"},\"experts\":{\"max\":2}}", NULL},
         {"{\"growth\":{\"mode\":\"off\"},\"pruning\":{\"schedule\":\"\",\"idle_after\":\"1w\",\"min_share\":0}}", NULL},

@@ -34,7 +34,7 @@ static void add_expert(trial *t, uint32_t e)
     uint32_t output;
     assert_int_equal(atoll_model_reserve(model, NULL), ATOLL_OK);
     atoll_expert *expert = &model->expert[model->experts++];
-    atoll_expert_init(expert, e, &(atoll_net_shape){.rank = 4, .hidden = model->config.expert_hidden, .seed = e,
+    atoll_expert_init(expert, e, &(atoll_net_shape){.rank = 4, .hidden = model->config.dense_hidden, .seed = e,
                                                     .rate_wide = 0.3f, .rate_low = 0.1f, .rate_dense = 0.1f});
     expert->state = makeup[e].state;
     for (uint32_t l = 0; l < makeup[e].labels; l++)
@@ -52,6 +52,7 @@ static void trial_open(trial *t)
     atoll_workspace_init(&t->workspace);
     atoll_rng_seed(&t->rng, 3, 0);
     atoll_config_defaults(&t->model.config);
+    t->model.config.dense_hidden = 64;
     atoll_encoder_init(&t->model.encoder, 1024, DIM, 1);
     assert_int_equal(atoll_encoder_set_vector(&t->pager, &t->model.encoder, VECTOR, NULL), ATOLL_OK);
     atoll_gate_init(&t->model.gate, DIM, 1);
@@ -277,7 +278,7 @@ static void an_expert_reads_its_dense_part_where_there_is_one(void **state)
     for (int dense = 0; dense < 2; dense++) {
         float p[LABELS] = {0}, expected[LABELS] = {0}, h[64], logits[LABELS];
         input.dense = dense ? t.dense : NULL;
-        assert_true(t.model.config.expert_hidden <= 64);
+        assert_true(t.model.config.dense_hidden <= 64);
         atoll_net_hidden(&t.model.expert[2].net, t.dense, 1, h);
         assert_int_equal(atoll_expert_predict(&t.model.expert[2], &t.workspace.net, &input, dense ? h : NULL, 0.5f,
                                               logits, expected, NULL),

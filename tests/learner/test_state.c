@@ -99,6 +99,10 @@ static void experts_start_from_weights_of_their_own(void **unused)
     assert_true(shared.rate_low < first.rate_low);
     assert_int_equal(shared.random_dim, ATOLL_SHARED_DENSE * config.expert_hidden);
     assert_int_equal(shared.rank % 8, 0);
+    assert_int_equal(shared.hidden, 0);
+    config.dense_hidden = 40;
+    assert_int_equal(atoll_state_shape(&config, 0).hidden, 40);
+    assert_int_equal(atoll_state_shape(&config, 1).hidden, 40);
     config.shared_hidden = 128;
     assert_int_equal(atoll_state_shape(&config, 0).random_dim, ATOLL_PROJECTION_FEATURES);
     assert_int_equal(atoll_state_shape(&config, 0).rank, 32);
