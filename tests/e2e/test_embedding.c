@@ -9,18 +9,13 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "api/client_session.h"
-#include "core/rng.h"
 #include "core/writer.h"
 #include "tests/support/embedding_server.h"
-#include "tests/support/server.h"
+#include "tests/support/service.h"
 
 enum {
     DIM = 256,
@@ -29,33 +24,14 @@ enum {
     BATCH = 100,
     QUESTIONS = 30,
     KILLS = 6,
-    KILL_MOST_US = 1700000, /* a checkpoint is written every second */
-    TIMEOUT_MS = 60000
+    KILL_MOST_US = 1700000 /* a checkpoint is written every second */
 };
 
 typedef struct run {
-    char top[128], dir[160];
-    server_process server;
-    atoll_client_session session;
+    service service;
     embedding_server embedding;
-    atoll_rng rng;
     uint64_t version;
 } run;
-
-typedef struct killer {
-    pthread_t thread;
-    pid_t pid;
-    uint32_t delay_us;
-} killer;
-
-static void *kill_later(void *arg)
-{
-    const killer *k = arg;
-    struct timespec delay = {.tv_sec = k->delay_us / 1000000, .tv_nsec = (long)(k->delay_us % 1000000) * 1000};
-    nanosleep(&delay, NULL);
-    kill(k->pid, SIGKILL);
-    return NULL;
-}
 
 /* ---- what is sent ---- */
 
@@ -88,16 +64,16 @@ static atoll_status ingest(run *r, bool trained, atoll_json *report)
     atoll_writer_init(&body);
     for (uint32_t i = 0; i < BATCH; i++) {
         char label[16];
-        uint32_t number = atoll_rng_below(&r->rng, LABELS);
+        uint32_t number = atoll_rng_below(&r->service.rng, LABELS);
         snprintf(label, sizeof label, "l%u", number);
         atoll_json_object_begin(&body);
-        put_text(&body, &r->rng, number);
+        put_text(&body, &r->service.rng, number);
         atoll_json_name(&body, "label");
         atoll_json_put_text(&body, label);
         atoll_json_object_end(&body);
         atoll_json_newline(&body);
     }
-    atoll_status status = atoll_client_session_ingest(&r->session, body.data, body.bytes, trained,
+    atoll_status status = atoll_client_session_ingest(&r->service.session, body.data, body.bytes, trained,
                                                       report ? report : &ignored, &error);
     atoll_writer_free(&body);
     return status;
@@ -109,40 +85,31 @@ static atoll_status put_model(run *r, const char *url)
     snprintf(config, sizeof config, "{\"embedding\":{\"source\":\"http\",\"url\":\"%s\",\"model\":\"fake\",\"dim\":%d,"
              "\"timeout\":\"1s\",\"cache_bytes\":1048576},\"experts\":{\"hidden\":16},"
              "\"memory\":{\"exemplars\":300},\"checkpoint\":{\"every\":\"1s\"}}", url, DIM);
-    return atoll_client_session_model(&r->session, "PUT", "", config, NULL, NULL);
+    return atoll_client_session_model(&r->service.session, "PUT", "", config, NULL, NULL);
 }
 
 /* ---- the server ---- */
-
-static void start(run *r)
-{
-    assert_true(server_spawn(&r->server, r->dir, NULL));
-    assert_true(server_await(&r->server));
-    assert_int_equal(atoll_client_session_open(r->server.url, "m", TIMEOUT_MS, &r->session, NULL), ATOLL_OK);
-}
 
 static atoll_status await_version(run *r, uint64_t version, int timeout_ms)
 {
     char body[128];
     snprintf(body, sizeof body, "{\"records\":[],\"min_version\":%" PRIu64 ",\"timeout_ms\":%d}", version, timeout_ms);
-    return atoll_client_session_model(&r->session, "POST", "/predict", body, NULL, NULL);
+    return atoll_client_session_model(&r->service.session, "POST", "/predict", body, NULL, NULL);
 }
 
 /* Waits until all that is durable is learned, acknowledged or not. */
 static void await_all(run *r)
 {
-    atoll_json stats;
-    assert_int_equal(atoll_client_session_model(&r->session, "GET", "/stats", NULL, &stats, NULL), ATOLL_OK);
+    atoll_json stats = service_stats(&r->service);
     assert_true((uint64_t)atoll_client_integer(stats, "journal_last", 0) >= r->version);
     r->version = (uint64_t)atoll_client_integer(stats, "journal_last", 0);
-    assert_int_equal(await_version(r, r->version, TIMEOUT_MS), ATOLL_OK);
+    assert_int_equal(await_version(r, r->version, SERVICE_TIMEOUT_MS), ATOLL_OK);
 }
 
 static void check_state(run *r, const char *wanted)
 {
-    atoll_json stats, embedding;
-    assert_int_equal(atoll_client_session_model(&r->session, "GET", "/stats", NULL, &stats, NULL), ATOLL_OK);
-    assert_true(atoll_json_member(stats, "embedding", &embedding));
+    atoll_json embedding;
+    assert_true(atoll_json_member(service_stats(&r->service), "embedding", &embedding));
     assert_string_equal(atoll_client_string(embedding, "state", "?"), wanted);
 }
 
@@ -187,7 +154,7 @@ static char *answers(run *r, uint64_t seed, bool own, seen *s)
     }
     atoll_writer_text(&body, "]}");
     assert_true(atoll_writer_terminate(&body));
-    assert_int_equal(atoll_client_session_model(&r->session, "POST", "/predict", body.data, &reply, NULL), ATOLL_OK);
+    service_call(&r->service, "POST", "/predict", body.data, &reply);
     assert_true(atoll_json_member(reply, "predictions", &list));
     atoll_json_each(list, see, s);
     atoll_writer_free(&body);
@@ -202,7 +169,7 @@ static void an_embedding_server_may_come_and_go(void **state)
     seen s;
     if (!server_available())
         skip();
-    start(r);
+    service_start(&r->service);
     embedding_server_stop(&r->embedding);
     assert_int_equal(put_model(r, r->embedding.url), ATOLL_OK);
 
@@ -222,18 +189,17 @@ static void an_embedding_server_may_come_and_go(void **state)
     /* Up: learned by itself. The same text never gets the same embedding twice. */
     r->embedding.mode = EMBEDDING_DRIFTING;
     embedding_server_again(&r->embedding);
-    assert_int_equal(await_version(r, r->version, TIMEOUT_MS), ATOLL_OK);
+    assert_int_equal(await_version(r, r->version, SERVICE_TIMEOUT_MS), ATOLL_OK);
     char *before = answers(r, 1, false, &s);
     assert_int_equal(s.degraded, 0);
     assert_true(s.right > QUESTIONS * 9 / 10);
     check_state(r, "ok");
 
     /* Killed, and started again without it: what was learned is learned again, what was asked is answered alike. */
-    atoll_client_session_close(&r->session);
-    server_kill(&r->server);
+    service_kill(&r->service);
     embedding_server_stop(&r->embedding);
-    start(r);
-    assert_int_equal(await_version(r, r->version, TIMEOUT_MS), ATOLL_OK);
+    service_start(&r->service);
+    assert_int_equal(await_version(r, r->version, SERVICE_TIMEOUT_MS), ATOLL_OK);
     char *after = answers(r, 1, false, &s);
     assert_int_equal(s.degraded, 0);
     assert_string_equal(before, after);
@@ -248,15 +214,13 @@ static void an_embedding_server_may_come_and_go(void **state)
     assert_int_equal(put_model(r, other.url), ATOLL_OK);
     assert_int_equal(ingest(r, true, NULL), ATOLL_OK);
     before = answers(r, 3, true, &s);
-    atoll_client_session_close(&r->session);
-    assert_int_equal(server_terminate(&r->server), 0);
-    start(r);
+    service_terminate(&r->service);
+    service_start(&r->service);
     after = answers(r, 3, true, &s);
     assert_string_equal(before, after);
     free(before);
     free(after);
-    atoll_client_session_close(&r->session);
-    assert_int_equal(server_terminate(&r->server), 0);
+    service_terminate(&r->service);
     embedding_server_stop(&other);
 }
 
@@ -272,40 +236,35 @@ static void killed_at_any_time_it_learns_the_same_again(void **state)
     if (!server_available())
         skip();
     r->embedding.mode = EMBEDDING_DRIFTING;
-    start(r);
+    service_start(&r->service);
     assert_int_equal(put_model(r, r->embedding.url), ATOLL_OK);
     for (int round = 0; round < KILLS; round++) {
-        killer k = {.pid = r->server.pid, .delay_us = atoll_rng_below(&r->rng, KILL_MOST_US)};
-        assert_int_equal(pthread_create(&k.thread, NULL, kill_later, &k), 0);
+        service_killer k;
+        service_send_killer(&r->service, &k, 0, KILL_MOST_US);
         for (int i = 0; ingest(r, i % 2, &report) == ATOLL_OK; i++)
             r->version = (uint64_t)atoll_client_integer(report, "version", 0);
-        pthread_join(k.thread, NULL); /* before the wait, so that the process number is still this server's */
-        server_kill(&r->server);
-        atoll_client_session_close(&r->session);
-        start(r);
+        service_bury(&r->service, &k);
+        atoll_client_session_close(&r->service.session);
+        service_start(&r->service);
     }
     await_all(r);
     char *before = answers(r, 1, true, &s);
-    atoll_client_session_close(&r->session);
-    server_kill(&r->server);
+    service_kill(&r->service);
     embedding_server_stop(&r->embedding);
-    start(r);
+    service_start(&r->service);
     await_all(r);
     char *after = answers(r, 1, true, &s);
     assert_string_equal(before, after);
     free(before);
     free(after);
-    atoll_client_session_close(&r->session);
-    assert_int_equal(server_terminate(&r->server), 0);
+    service_terminate(&r->service);
 }
 
 static int set_up(void **state)
 {
     run *r = calloc(1, sizeof *r);
     assert_non_null(r);
-    assert_true(folder_make(r->top));
-    snprintf(r->dir, sizeof r->dir, "%s/data", r->top);
-    atoll_rng_seed(&r->rng, 5, 0);
+    service_make(&r->service, 5);
     embedding_server_start(&r->embedding, DIM);
     *state = r;
     return 0;
@@ -314,9 +273,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     run *r = *state;
-    server_kill(&r->server);
+    service_remove(&r->service);
     embedding_server_stop(&r->embedding);
-    folder_remove(r->top);
     free(r);
     return 0;
 }

@@ -9,17 +9,13 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "api/client_session.h"
-#include "core/rng.h"
 #include "core/writer.h"
-#include "tests/support/server.h"
+#include "tests/support/service.h"
 
 #ifdef ATOLL_SANITIZE
 enum { KILLS = 20 };
@@ -41,15 +37,11 @@ enum {
     LABELS_A_DOMAIN = 4,
     WORDS_A_LABEL = 12,
     VECTOR_DIM = 6,
-    QUESTIONS = 80,
-    TIMEOUT_MS = 60000
+    QUESTIONS = 80
 };
 
 typedef struct run {
-    char top[128], dir[160];
-    server_process server;
-    atoll_client_session session;
-    atoll_rng rng;
+    service service;
     uint64_t sent;                    /* records, in requests of whatever fate */
     uint64_t seq, version;            /* the last acknowledged */
     uint64_t acknowledged, early;     /* batches; kills before it listened */
@@ -100,28 +92,14 @@ static void put_record(atoll_writer *out, atoll_rng *rng, uint64_t number, uint3
 
 /* ---- the server's life ---- */
 
-static void start(run *r)
-{
-    assert_true(server_spawn(&r->server, r->dir, NULL));
-    assert_true(server_await(&r->server));
-    assert_int_equal(atoll_client_session_open(r->server.url, "m", TIMEOUT_MS, &r->session, NULL), ATOLL_OK);
-}
-
-static atoll_json get_stats(run *r)
-{
-    atoll_json stats;
-    assert_int_equal(atoll_client_session_model(&r->session, "GET", "/stats", NULL, &stats, NULL), ATOLL_OK);
-    return stats;
-}
-
 /* Waits until the model has learned up to `version`. */
 static void await_version(run *r, uint64_t version)
 {
     char body[160];
     atoll_error error = {0};
     snprintf(body, sizeof body, "{\"records\":[{\"text\":\"a\"}],\"min_version\":%" PRIu64 ",\"timeout_ms\":%d}",
-             version, TIMEOUT_MS);
-    atoll_status status = atoll_client_session_model(&r->session, "POST", "/predict", body, NULL, &error);
+             version, SERVICE_TIMEOUT_MS);
+    atoll_status status = atoll_client_session_model(&r->service.session, "POST", "/predict", body, NULL, &error);
     if (status)
         print_error("waiting for version %" PRIu64 ": %s\n", version, error.detail);
     assert_int_equal(status, ATOLL_OK);
@@ -130,7 +108,7 @@ static void await_version(run *r, uint64_t version)
 static void check_nothing_is_lost(run *r)
 {
     await_version(r, r->version);
-    atoll_json stats = get_stats(r);
+    atoll_json stats = service_stats(&r->service);
     assert_true((uint64_t)atoll_client_integer(stats, "version", -1) >= r->version);
     assert_true((uint64_t)atoll_client_integer(stats, "records", -1) >= r->seq);
     assert_true((uint64_t)atoll_client_integer(stats, "records", -1) <= r->sent);
@@ -139,40 +117,13 @@ static void check_nothing_is_lost(run *r)
 
 /* ---- killing ---- */
 
-typedef struct killer {
-    pthread_t thread;
-    pid_t pid;
-    uint32_t delay_us;
-} killer;
-
-static void *kill_later(void *arg)
-{
-    const killer *k = arg;
-    struct timespec delay = {.tv_sec = k->delay_us / 1000000, .tv_nsec = (long)(k->delay_us % 1000000) * 1000};
-    nanosleep(&delay, NULL);
-    kill(k->pid, SIGKILL);
-    return NULL;
-}
-
-static void send_killer(run *r, killer *k, uint32_t least_us, uint32_t most_us)
-{
-    *k = (killer){.pid = r->server.pid, .delay_us = least_us + atoll_rng_below(&r->rng, most_us - least_us)};
-    assert_int_equal(pthread_create(&k->thread, NULL, kill_later, k), 0);
-}
-
-static void bury(run *r, killer *k)
-{
-    pthread_join(k->thread, NULL); /* before the wait, so that the process number is still this server's */
-    server_kill(&r->server);
-}
-
 static void kill_while_it_starts(run *r)
 {
-    killer k;
-    assert_true(server_spawn(&r->server, r->dir, NULL));
-    send_killer(r, &k, 0, EARLY_MOST_US);
-    r->early += !server_await(&r->server);
-    bury(r, &k);
+    service_killer k;
+    assert_true(server_spawn(&r->service.server, r->service.dir, NULL));
+    service_send_killer(&r->service, &k, 0, EARLY_MOST_US);
+    r->early += !server_await(&r->service.server);
+    service_bury(&r->service, &k);
 }
 
 /* Sends one batch and checks its receipt; false once the server is gone. */
@@ -181,13 +132,14 @@ static bool ingest(run *r, uint32_t domain, bool trained)
     atoll_writer body;
     atoll_json report;
     atoll_error error = {0};
-    uint32_t count = 1 + atoll_rng_below(&r->rng, BATCH_MOST);
+    uint32_t count = 1 + atoll_rng_below(&r->service.rng, BATCH_MOST);
     uint64_t sent_before = r->sent;
     atoll_writer_init(&body);
     for (uint32_t i = 0; i < count; i++)
-        put_record(&body, &r->rng, r->sent++, domain);
+        put_record(&body, &r->service.rng, r->sent++, domain);
     assert_false(body.failed);
-    atoll_status status = atoll_client_session_ingest(&r->session, body.data, body.bytes, trained, &report, &error);
+    atoll_status status = atoll_client_session_ingest(&r->service.session, body.data, body.bytes, trained, &report,
+                                                      &error);
     atoll_writer_free(&body);
     if (status) {
         assert_int_equal(status, ATOLL_IO);
@@ -206,28 +158,28 @@ static bool ingest(run *r, uint32_t domain, bool trained)
 
 static void kill_under_ingest(run *r, uint32_t round, uint32_t least_us, uint32_t most_us)
 {
-    killer k;
-    start(r);
+    service_killer k;
+    service_start(&r->service);
     check_nothing_is_lost(r);
-    send_killer(r, &k, least_us, most_us);
+    service_send_killer(&r->service, &k, least_us, most_us);
     for (uint32_t i = 0; ingest(r, round * DOMAINS / KILLS, i % 3 == 2); i++)
         continue;
-    bury(r, &k);
-    atoll_client_session_close(&r->session);
+    service_bury(&r->service, &k);
+    atoll_client_session_close(&r->service.session);
 }
 
 /* Told to end, it writes a checkpoint. */
 static void kill_while_it_ends(run *r, uint32_t round)
 {
-    killer k;
-    start(r);
+    service_killer k;
+    service_start(&r->service);
     check_nothing_is_lost(r);
     for (int i = 0; i < 3; i++)
         ingest(r, round * DOMAINS / KILLS, false);
-    atoll_client_session_close(&r->session);
-    kill(r->server.pid, SIGTERM);
-    send_killer(r, &k, 0, ENDING_MOST_US);
-    bury(r, &k);
+    atoll_client_session_close(&r->service.session);
+    kill(r->service.server.pid, SIGTERM);
+    service_send_killer(&r->service, &k, 0, ENDING_MOST_US);
+    service_bury(&r->service, &k);
 }
 
 /* ---- what it answers ---- */
@@ -289,14 +241,14 @@ static char *answers(run *r)
     }
     atoll_writer_text(&body, "]}");
     assert_true(atoll_writer_terminate(&body));
-    assert_int_equal(atoll_client_session_model(&r->session, "POST", "/predict", body.data, &reply, NULL), ATOLL_OK);
+    service_call(&r->service, "POST", "/predict", body.data, &reply);
     assert_true(atoll_json_member(reply, "predictions", &list));
     fprintf(out, "version %" PRId64 "\n", atoll_client_integer(reply, "version", -1));
     atoll_json_each(list, put_prediction, out);
-    assert_int_equal(atoll_client_session_model(&r->session, "GET", "/experts", NULL, &reply, NULL), ATOLL_OK);
+    service_call(&r->service, "GET", "/experts", NULL, &reply);
     assert_true(atoll_json_member(reply, "experts", &list));
     atoll_json_each(list, put_expert, out);
-    atoll_json stats = get_stats(r);
+    atoll_json stats = service_stats(&r->service);
     fprintf(out, "records %" PRId64 " right %.9g loss %.9g\n", atoll_client_integer(stats, "records", -1),
             atoll_client_number(stats, "prequential", -1), atoll_client_number(stats, "log_loss", -1));
     atoll_writer_free(&body);
@@ -308,14 +260,13 @@ static char *answers(run *r)
 static char *answers_of(run *r, const char *dir, uint64_t *version)
 {
     run other = *r;
-    snprintf(other.dir, sizeof other.dir, "%s", dir);
-    start(&other);
+    snprintf(other.service.dir, sizeof other.service.dir, "%s", dir);
+    service_start(&other.service);
     check_nothing_is_lost(&other);
-    *version = (uint64_t)atoll_client_integer(get_stats(&other), "journal_last", 0);
+    *version = (uint64_t)atoll_client_integer(service_stats(&other.service), "journal_last", 0);
     await_version(&other, *version);
     char *text = answers(&other);
-    atoll_client_session_close(&other.session);
-    assert_int_equal(server_terminate(&other.server), 0);
+    service_terminate(&other.service);
     return text;
 }
 
@@ -341,13 +292,10 @@ static void nothing_acknowledged_is_lost_and_answers_are_those_of_an_undisturbed
     uint64_t version, again, replayed;
     if (!server_available())
         skip();
-    start(r);
-    assert_int_equal(atoll_client_session_model(&r->session, "PUT", "",
-                                                "{\"embedding\":{\"dim\":64},\"experts\":{\"hidden\":16},"
-                                                "\"memory\":{\"exemplars\":400},\"checkpoint\":{\"every\":\"1s\"}}",
-                                                NULL, NULL), ATOLL_OK);
-    atoll_client_session_close(&r->session);
-    server_kill(&r->server);
+    service_start(&r->service);
+    service_call(&r->service, "PUT", "", "{\"embedding\":{\"dim\":64},\"experts\":{\"hidden\":16},"
+                 "\"memory\":{\"exemplars\":400},\"checkpoint\":{\"every\":\"1s\"}}", NULL);
+    service_kill(&r->service);
     for (uint32_t round = 1; round < KILLS; round++) {
         if (round % EARLY_EVERY == 0)
             kill_while_it_starts(r);
@@ -359,15 +307,15 @@ static void nothing_acknowledged_is_lost_and_answers_are_those_of_an_undisturbed
             kill_under_ingest(r, round, 0, UNDER_INGEST_MOST_US);
     }
 
-    char *expected = answers_of(r, r->dir, &version);
+    char *expected = answers_of(r, r->service.dir, &version);
     print_message("%d kills (%" PRIu64 " before it listened), %" PRIu64 " batches acknowledged, version %" PRIu64 "\n",
                   KILLS, r->early, r->acknowledged, version);
     assert_true(r->acknowledged > KILLS);
-    snprintf(fresh, sizeof fresh, "%s/fresh", r->top);
-    snprintf(journal, sizeof journal, "%s/models/m/journal", r->dir);
+    snprintf(fresh, sizeof fresh, "%s/fresh", r->service.top);
+    snprintf(journal, sizeof journal, "%s/models/m/journal", r->service.dir);
     snprintf(copied, sizeof copied, "%s/models/m/journal", fresh);
     assert_true(folder_copy(journal, copied));
-    check_same("after a restart", expected, answers_of(r, r->dir, &again));
+    check_same("after a restart", expected, answers_of(r, r->service.dir, &again));
     check_same("from the journal alone", expected, answers_of(r, fresh, &replayed));
     assert_int_equal(again, version);
     assert_int_equal(replayed, version);
@@ -378,9 +326,7 @@ static int set_up(void **state)
 {
     run *r = calloc(1, sizeof *r);
     assert_non_null(r);
-    assert_true(folder_make(r->top));
-    snprintf(r->dir, sizeof r->dir, "%s/data", r->top);
-    atoll_rng_seed(&r->rng, 20, 0);
+    service_make(&r->service, 20);
     *state = r;
     return 0;
 }
@@ -388,8 +334,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     run *r = *state;
-    server_kill(&r->server);
-    folder_remove(r->top);
+    service_remove(&r->service);
     free(r);
     return 0;
 }

@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 
-#include "core/log.h"
 #include "learner/step.h"
 #include "tests/support/learning.h"
 
@@ -15,19 +14,15 @@ enum { BATCH = 60 };
 /* A model that knows one domain, and a step of `BATCH` further records of it, encoded and asked. */
 typedef struct trial {
     learning l;
-    atoll_rng rng;
     learning_record records[BATCH];
 } trial;
 
 static void trial_open(trial *t)
 {
-    atoll_config config;
-    learning_config(&config);
-    learning_open(&t->l, &config);
-    atoll_rng_seed(&t->rng, 1, 0);
-    learning_feed(&t->l, learning_draw_text, &t->rng, 0, 300, 100);
+    learning_open(&t->l, NULL, 1);
+    learning_feed(&t->l, learning_draw_text, 0, 300, 100);
     for (uint32_t i = 0; i < BATCH; i++) {
-        learning_draw_text(&t->records[i], &t->rng, 0, i % LEARNING_LABELS_A_DOMAIN);
+        learning_draw_text(&t->records[i], &t->l.rng, 0, i % LEARNING_LABELS_A_DOMAIN);
         t->l.trainer->items[i] =
             (atoll_step_item){.record = &t->records[i].record, .seq = 301 + i, .domain = UINT32_MAX};
     }
@@ -137,13 +132,6 @@ static void a_slot_that_is_excepted_is_not_a_voter(void **state)
     free(t);
 }
 
-static int quiet(void **state)
-{
-    (void)state;
-    atoll_log_set_level(ATOLL_LOG_ERROR);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,5 +140,5 @@ int main(void)
         cmocka_unit_test(a_new_label_gets_the_next_number),
         cmocka_unit_test(a_slot_that_is_excepted_is_not_a_voter),
     };
-    return cmocka_run_group_tests(tests, quiet, NULL);
+    return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }

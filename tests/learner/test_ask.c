@@ -220,13 +220,10 @@ static void one_asker_serves_models_of_any_size(void **state)
 /* Changes the settings and waits until they hold. */
 static void configure(running *r, uint32_t gate, uint32_t neighbours)
 {
-    running_call call;
     atoll_config config = atoll_learner_config(r->learner);
     config.gate = gate;
     config.neighbours = neighbours;
-    running_begin(&call);
-    assert_int_equal(atoll_learner_configure(r->learner, &config, running_waited, &call, NULL), ATOLL_OK);
-    assert_int_equal(running_end(&call), ATOLL_OK);
+    assert_int_equal(running_configure(r, &config), ATOLL_OK);
 }
 
 static void a_named_domain_is_answered_by_its_expert(void **state)

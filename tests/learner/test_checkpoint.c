@@ -28,7 +28,6 @@ typedef struct trial {
     char path[300];
     atoll_store *store;
     learning l;
-    atoll_rng rng;
     uint32_t number;
     uint64_t since;
     learning_record records[BATCH];
@@ -37,15 +36,12 @@ typedef struct trial {
 static int open_trial(void **state)
 {
     trial *t = calloc(1, sizeof *t);
-    atoll_config config;
     assert_non_null(t);
     atoll_log_set_level(ATOLL_LOG_ERROR);
     folder_make(&t->top);
     folder_file(&t->top, "state", t->path);
     assert_int_equal(atoll_store_open(t->path, MAP_BYTES, &t->store, NULL), ATOLL_OK);
-    learning_config(&config);
-    learning_open(&t->l, &config);
-    atoll_rng_seed(&t->rng, 1, 0);
+    learning_open(&t->l, NULL, 1);
     *state = t;
     return 0;
 }
@@ -64,7 +60,7 @@ static int close_trial(void **state)
 static void draw(trial *t, uint32_t domain)
 {
     for (uint32_t i = 0; i < BATCH; i++)
-        learning_draw_any(&t->records[i], &t->rng, t->number++, domain);
+        learning_draw_any(&t->records[i], &t->l.rng, t->number++, domain);
 }
 
 static void learn_some(trial *t, uint32_t commits, uint32_t domain)
@@ -145,11 +141,8 @@ static void learn_concept(trial *t, learning *also, uint32_t commits, uint32_t c
 {
     for (uint32_t at = 0; at < commits; at++) {
         for (uint32_t i = 0; i < CONCEPT_BATCH; i++) {
-            learning_record *r = &t->records[i];
-            uint32_t topic = atoll_rng_below(&t->rng, LEARNING_LABELS_A_DOMAIN);
-            learning_draw_text(r, &t->rng, 0, topic);
-            r->record.label.bytes = (size_t)snprintf(r->label, sizeof r->label, "l%u",
-                                                     (topic + concept) % LEARNING_LABELS_A_DOMAIN);
+            uint32_t topic = atoll_rng_below(&t->l.rng, LEARNING_LABELS_A_DOMAIN);
+            learning_draw_concept(&t->records[i], &t->l.rng, concept, topic);
         }
         learning_commit(&t->l, t->records, CONCEPT_BATCH);
         if (also)
@@ -291,9 +284,9 @@ static void a_memory_of_codes_comes_back_as_it_was(void **state)
     learning_config(&config);
     config.embedding_dim = 32;
     config.memory_exemplars = MANY;
-    learning_open(&large, &config);
-    learning_feed(&large, learning_draw_text, &t->rng, 0, MANY * 4 / 5, 1000);
-    learning_feed(&large, learning_draw_text, &t->rng, 1, MANY * 2 / 5, 1000);
+    learning_open(&large, &config, 1);
+    learning_feed(&large, learning_draw_text, 0, MANY * 4 / 5, 1000);
+    learning_feed(&large, learning_draw_text, 1, MANY * 2 / 5, 1000);
     atoll_checkpoint *checkpoint;
     assert_int_equal(atoll_checkpoint_take(&large.state, 0, &checkpoint, NULL), ATOLL_OK);
     write_and_end(t, checkpoint);

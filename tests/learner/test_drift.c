@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/log.h"
 #include "learner/drift.h"
 #include "retrieval/context.h"
 #include "tests/support/learning.h"
@@ -61,6 +60,13 @@ static void observe(trial *t, uint32_t said, uint32_t label, float novelty)
     t->state.model.records++;
 }
 
+/* The same a number of times. */
+static void observe_many(trial *t, int times, uint32_t said, uint32_t label, float novelty)
+{
+    for (int i = 0; i < times; i++)
+        observe(t, said, label, novelty);
+}
+
 static void settle(trial *t)
 {
     atoll_error error = {0};
@@ -90,14 +96,12 @@ static void contradicted_exemplars_sleep_where_several_labels_have_them(void **s
     }
     assert_int_equal(t.state.drift.now.refuted, 0); /* some errors among as many right are none */
     assert_true(t.state.model.expert[0].drift > 0);
-    for (int i = 0; i < 9; i++)
-        observe(&t, 0, 1, 0);
+    observe_many(&t, 9, 0, 1, 0);
     settle(&t);
     assert_int_equal(t.state.drift.now.refuted, 4); /* one label alone may have a new neighbour */
     assert_int_equal(t.state.drift.now.dormant, 0);
     place(&t, 3);
-    for (int i = 0; i < 9; i++)
-        observe(&t, 2, 3, 0);
+    observe_many(&t, 9, 2, 3, 0);
     settle(&t);
     assert_int_equal(t.state.drift.now.replaced, 1);
     assert_int_equal(t.state.drift.now.dormant, 8);
@@ -116,8 +120,7 @@ static void without_a_younger_witness_nothing_is_contradicted(void **state)
     for (uint32_t label = 1; label < LABELS; label++)
         place_many(&t, label);
     place(&t, 0);
-    for (int i = 0; i < 50; i++)
-        observe(&t, 0, 1, 0);
+    observe_many(&t, 50, 0, 1, 0);
     settle(&t);
     assert_true(t.state.drift.slot[12].evidence == 0);
     assert_int_equal(t.state.drift.now.refuted, 0);
@@ -131,8 +134,7 @@ static void what_is_novel_or_was_not_believed_is_no_contradiction(void **state)
     trial_open(&t);
     place(&t, 0);
     place(&t, 1);
-    for (int i = 0; i < 100; i++)
-        observe(&t, 0, 2, 0.9f); /* the edge of a new domain */
+    observe_many(&t, 100, 0, 2, 0.9f); /* the edge of a new domain */
     settle(&t);
     assert_int_equal(t.state.drift.now.refuted, 0);
     for (int i = 0; i < 50; i++) {
@@ -152,8 +154,7 @@ static void a_new_exemplar_has_a_clean_record(void **state)
     trial_open(&t);
     place(&t, 0);
     place(&t, 1);
-    for (int i = 0; i < 2; i++)
-        observe(&t, 0, 1, 0);
+    observe_many(&t, 2, 0, 1, 0);
     assert_true(t.state.drift.slot[0].evidence > 0);
     atoll_drift_placed(&t.state.drift, 0, 77);
     assert_true(t.state.drift.slot[0].evidence == 0);
@@ -192,7 +193,7 @@ static void what_is_saved_comes_back_and_damage_is_told(void **state)
 /* ---- streams ---- */
 
 /* Learns a visit of a concept, which calls topic k label k + concept. Returns how many of its first 200 were right. */
-static uint32_t visit(learning *l, atoll_rng *rng, uint32_t concept)
+static uint32_t visit(learning *l, uint32_t concept)
 {
     learning_record *records = malloc(BATCH * sizeof *records);
     assert_non_null(records);
@@ -200,10 +201,8 @@ static uint32_t visit(learning *l, atoll_rng *rng, uint32_t concept)
     for (uint32_t at = 0; at < VISIT; at += BATCH) {
         uint64_t before = l->state.tally.right;
         for (uint32_t i = 0; i < BATCH; i++) {
-            uint32_t topic = atoll_rng_below(rng, LABELS);
-            learning_draw_text(&records[i], rng, 0, topic);
-            records[i].record.label.bytes =
-                (size_t)snprintf(records[i].label, sizeof records[i].label, "l%u", (topic + concept) % LABELS);
+            uint32_t topic = atoll_rng_below(&l->rng, LABELS);
+            learning_draw_concept(&records[i], &l->rng, concept, topic);
         }
         learning_commit(l, records, BATCH);
         atoll_reclaim_advance(l->state.reclaim);
@@ -217,22 +216,18 @@ static uint32_t visit(learning *l, atoll_rng *rng, uint32_t concept)
 static void a_replaced_concept_goes_and_a_returning_one_is_known(void **state)
 {
     learning l;
-    atoll_config config;
-    atoll_rng rng;
     (void)state;
-    learning_config(&config);
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 1, 0);
-    visit(&l, &rng, 0);
+    learning_open(&l, NULL, 1);
+    visit(&l, 0);
     assert_int_equal(l.state.drift.now.slept, 0);
-    uint32_t changed = visit(&l, &rng, 1);
+    uint32_t changed = visit(&l, 1);
     assert_int_equal(l.state.drift.now.replaced, 1);
     assert_int_equal(l.state.drift.now.returned, 0);
     assert_true(l.state.drift.now.dormant > 50);
-    uint32_t back = visit(&l, &rng, 0);
+    uint32_t back = visit(&l, 0);
     assert_int_equal(l.state.drift.now.replaced, 1);
     assert_int_equal(l.state.drift.now.returned, 1);
-    uint32_t again = visit(&l, &rng, 1);
+    uint32_t again = visit(&l, 1);
     assert_int_equal(l.state.drift.now.returned, 2);
     if (back <= changed || again <= changed)
         fail_msg("of the first 200, %u were right at the change, %u and %u at returns", changed, back, again);
@@ -242,16 +237,12 @@ static void a_replaced_concept_goes_and_a_returning_one_is_known(void **state)
 static void a_stream_that_stays_as_it_is_loses_nothing(void **state)
 {
     learning l;
-    atoll_config config;
-    atoll_rng rng;
     (void)state;
-    learning_config(&config);
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 1, 0);
+    learning_open(&l, NULL, 1);
     /* Domains one after another, the labels of each called differently on other inputs. */
     for (uint32_t domain = 0; domain < 3; domain++)
-        learning_feed(&l, learning_draw_text, &rng, domain, VISIT, BATCH);
-    learning_feed(&l, learning_draw_text, &rng, 0, VISIT, BATCH);
+        learning_feed(&l, learning_draw_text, domain, VISIT, BATCH);
+    learning_feed(&l, learning_draw_text, 0, VISIT, BATCH);
     assert_int_equal(l.state.drift.now.replaced, 0);
     assert_int_equal(l.state.drift.now.slept, 0);
     learning_close(&l);
@@ -268,6 +259,5 @@ int main(void)
         cmocka_unit_test(a_replaced_concept_goes_and_a_returning_one_is_known),
         cmocka_unit_test(a_stream_that_stays_as_it_is_loses_nothing),
     };
-    atoll_log_set_level(ATOLL_LOG_ERROR);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }

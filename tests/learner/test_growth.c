@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "core/log.h"
 #include "core/rng.h"
 #include "learner/growth.h"
 #include "tests/support/learning.h"
@@ -263,13 +262,6 @@ static void without_a_candidate_there_is_nothing_to_review(void **unused)
     trial_close(&t);
 }
 
-static int quiet(void **state)
-{
-    (void)state;
-    atoll_log_set_level(ATOLL_LOG_ERROR);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,5 +276,5 @@ int main(void)
         cmocka_unit_test(one_that_gathers_few_is_given_up_and_its_exemplars_kept),
         cmocka_unit_test(without_a_candidate_there_is_nothing_to_review),
     };
-    return cmocka_run_group_tests(tests, quiet, NULL);
+    return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }

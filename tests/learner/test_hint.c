@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "core/log.h"
 #include "learner/hint.h"
 #include "tests/support/learning.h"
 
@@ -45,16 +44,14 @@ static void named_domains_are_kept_apart(void **state)
     static learning_record records[COUNT];
     learning l;
     atoll_config config;
-    atoll_rng rng;
     (void)state;
     learning_config(&config);
     config.gate = ATOLL_GATE_DOMAIN;
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 1, 0);
+    learning_open(&l, &config, 1);
     for (uint32_t commit = 0; commit < 20; commit++) {
         for (uint32_t i = 0; i < COUNT; i++) {
             uint32_t domain = commit ? i % 2 : i;
-            learning_draw_contrary(&records[i], &rng, domain, atoll_rng_below(&rng, LEARNING_LABELS_A_DOMAIN));
+            learning_draw_contrary(&records[i], &l.rng, domain, atoll_rng_below(&l.rng, LEARNING_LABELS_A_DOMAIN));
             records[i].record.domain = (atoll_slice){records[i].domain, 1 + (size_t)(domain > 9)};
             records[i].domain[0] = (char)('a' + domain % 10);
             records[i].domain[1] = (char)('a' + domain / 10);
@@ -78,18 +75,11 @@ static void named_domains_are_kept_apart(void **state)
     learning_close(&l);
 }
 
-static int quiet(void **state)
-{
-    (void)state;
-    atoll_log_set_level(ATOLL_LOG_ERROR);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_domain_has_one_expert),
         cmocka_unit_test(named_domains_are_kept_apart),
     };
-    return cmocka_run_group_tests(tests, quiet, NULL);
+    return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }

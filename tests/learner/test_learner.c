@@ -154,12 +154,9 @@ static void a_trimmed_journal_needs_its_checkpoint(void **state)
     running *r = *state;
     atoll_error error;
     atoll_config config = r->config;
-    running_call call;
     config.journal_keep_bytes = 0;
     config.checkpoint_every_ms = 1000;
-    running_begin(&call);
-    assert_int_equal(atoll_learner_configure(r->learner, &config, running_waited, &call, NULL), ATOLL_OK);
-    assert_int_equal(running_end(&call), ATOLL_OK);
+    assert_int_equal(running_configure(r, &config), ATOLL_OK);
     running_close(r);
     copy_store(r, "state", "early", false);
     running_open(r);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/log.h"
 #include "learner/merging.h"
 #include "tests/support/learning.h"
 
@@ -15,7 +14,6 @@ enum { BATCH = 100, STREAM = 600 };
 
 typedef struct trial {
     learning l;
-    atoll_rng rng;
 } trial;
 
 /* A model whose experts are those of the domains that records name. */
@@ -24,8 +22,7 @@ static void trial_open(trial *t)
     atoll_config config;
     learning_config(&config);
     config.gate = ATOLL_GATE_DOMAIN;
-    learning_open(&t->l, &config);
-    atoll_rng_seed(&t->rng, 1, 0);
+    learning_open(&t->l, &config, 1);
 }
 
 /* Learns `count` records of one domain, named after it and, in turn, by one of `names` letters. */
@@ -35,9 +32,9 @@ static void feed(trial *t, learning_draw draw, uint32_t domain, uint32_t names, 
     assert_non_null(records);
     for (uint32_t at = 0; at < count; at += BATCH) {
         for (uint32_t i = 0; i < BATCH; i++) {
-            draw(&records[i], &t->rng, domain, atoll_rng_below(&t->rng, LEARNING_LABELS_A_DOMAIN));
+            draw(&records[i], &t->l.rng, domain, atoll_rng_below(&t->l.rng, LEARNING_LABELS_A_DOMAIN));
             records[i].domain[0] = (char)('0' + domain);
-            records[i].domain[1] = (char)('a' + atoll_rng_below(&t->rng, names));
+            records[i].domain[1] = (char)('a' + atoll_rng_below(&t->l.rng, names));
         }
         for (uint32_t i = 0; i < BATCH; i++)
             records[i].record.domain = (atoll_slice){records[i].domain, 2};
@@ -66,7 +63,7 @@ static double accuracy(trial *t, learning_draw draw, uint32_t domain, uint32_t c
 {
     const atoll_tally *tally = &t->l.state.tally;
     uint64_t asked = tally->asked, right = tally->right;
-    learning_feed(&t->l, draw, &t->rng, domain, count, BATCH);
+    learning_feed(&t->l, draw, domain, count, BATCH);
     return (double)(tally->right - right) / (double)(tally->asked - asked);
 }
 
@@ -251,13 +248,6 @@ static void experts_that_are_not_there_are_not_one(void **state)
     learning_close(&t.l);
 }
 
-static int quiet(void **state)
-{
-    (void)state;
-    atoll_log_set_level(ATOLL_LOG_ERROR);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,5 +259,5 @@ int main(void)
         cmocka_unit_test(experts_of_vectors_are_merged),
         cmocka_unit_test(experts_that_are_not_there_are_not_one),
     };
-    return cmocka_run_group_tests(tests, quiet, NULL);
+    return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }

@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "core/log.h"
 #include "learner/pruning.h"
 #include "tests/support/learning.h"
 
@@ -21,13 +20,11 @@ typedef struct trial {
 static void trial_open(trial *t)
 {
     atoll_config config;
-    atoll_rng rng;
     learning_config(&config);
     config.idle_after_ms = IDLE_AFTER_MS;
     config.min_share = 0.01f;
-    learning_open(&t->l, &config);
-    atoll_rng_seed(&rng, 1, 0);
-    learning_feed(&t->l, learning_draw_text, &rng, 0, 300, 100);
+    learning_open(&t->l, &config, 1);
+    learning_feed(&t->l, learning_draw_text, 0, 300, 100);
     t->expert = t->l.state.growth.youngest;
     assert_int_not_equal(t->expert, ATOLL_EXPERT_NONE);
     assert_int_equal(t->l.state.model.expert[t->expert].state, ATOLL_EXPERT_ACTIVE);
@@ -109,7 +106,6 @@ static void only_active_experts_are_pruned(void **state)
 static void archiving_empties_its_memory_and_restoring_brings_it_back(void **state)
 {
     trial t;
-    atoll_rng rng;
     (void)state;
     trial_open(&t);
     atoll_state *s = &t.l.state;
@@ -129,9 +125,8 @@ static void archiving_empties_its_memory_and_restoring_brings_it_back(void **sta
     assert_int_equal(atoll_net_parameters(&expert->net), parameters);
 
     /* Learning goes on without it, and leaves it alone. */
-    atoll_rng_seed(&rng, 2, 0);
     uint64_t records = expert->records;
-    learning_feed(&t.l, learning_draw_text, &rng, 0, 200, 100);
+    learning_feed(&t.l, learning_draw_text, 0, 200, 100);
     expert = &s->model.expert[t.expert];
     assert_int_equal(expert->state, ATOLL_EXPERT_ARCHIVED);
     assert_int_equal(expert->records, records);
@@ -163,13 +158,6 @@ static void only_archived_experts_are_restored(void **state)
     learning_close(&t.l);
 }
 
-static int quiet(void **state)
-{
-    (void)state;
-    atoll_log_set_level(ATOLL_LOG_ERROR);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,5 +168,5 @@ int main(void)
         cmocka_unit_test(archiving_empties_its_memory_and_restoring_brings_it_back),
         cmocka_unit_test(only_archived_experts_are_restored),
     };
-    return cmocka_run_group_tests(tests, quiet, NULL);
+    return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }

@@ -90,14 +90,11 @@ static void restore(running *r)
 /* Expert 1, active and then archived. */
 static void make_archived(running *r)
 {
-    running_call call;
     atoll_pruned *plan;
     uint32_t planned = 0;
     atoll_config config = r->config;
     config.idle_after_ms = 1000;
-    running_begin(&call);
-    assert_int_equal(atoll_learner_configure(r->learner, &config, running_waited, &call, NULL), ATOLL_OK);
-    assert_int_equal(running_end(&call), ATOLL_OK);
+    assert_int_equal(running_configure(r, &config), ATOLL_OK);
     running_feed(r, 0, 4, BATCH);
     assert_int_equal(info_of(r, 1).state, ATOLL_EXPERT_ACTIVE);
     for (int i = 0; i < 200 && !planned; i++) {
@@ -138,19 +135,9 @@ static void an_archived_expert_leaves_memory_and_comes_back_as_it_was(void **sta
     assert_int_equal(info_of(r, 1).state, ATOLL_EXPERT_ACTIVE);
     assert_true(info_of(r, 1).bytes >= 5 * LABEL_PAGE_BYTES);
     running_feed(r, 0, 2, BATCH);
-    char *expected = running_answers(r);
 
     /* The journal alone, which never unloads, gives the same. */
-    char path[256];
-    running_close(r);
-    snprintf(path, sizeof path, "%s/state", r->path);
-    folder_remove(path);
-    running_open(r);
-    running_catch_up(r);
-    char *got = running_answers(r);
-    assert_string_equal(got, expected);
-    free(expected);
-    free(got);
+    running_check_restart(r, true);
 }
 
 static void a_first_vector_reaches_an_expert_that_was_away(void **state)
@@ -163,11 +150,8 @@ static void a_first_vector_reaches_an_expert_that_was_away(void **state)
         assert_int_equal(running_ingest(r, records, BATCH, true, NULL), ATOLL_OK);
     }
     atoll_config config = r->config;
-    running_call call;
     config.idle_after_ms = 1000;
-    running_begin(&call);
-    assert_int_equal(atoll_learner_configure(r->learner, &config, running_waited, &call, NULL), ATOLL_OK);
-    assert_int_equal(running_end(&call), ATOLL_OK);
+    assert_int_equal(running_configure(r, &config), ATOLL_OK);
     pause_ms(1100);
     prune(r);
     wait_until_unloaded(r);
@@ -186,12 +170,9 @@ static void a_first_vector_reaches_an_expert_that_was_away(void **state)
 
 static void set_precision(running *r, atoll_precision precision)
 {
-    running_call call;
     atoll_config config = atoll_learner_config(r->learner);
     config.precision = precision;
-    running_begin(&call);
-    assert_int_equal(atoll_learner_configure(r->learner, &config, running_waited, &call, NULL), ATOLL_OK);
-    assert_int_equal(running_end(&call), ATOLL_OK);
+    assert_int_equal(running_configure(r, &config), ATOLL_OK);
 }
 
 /* The scores of all labels for some questions. */
@@ -253,14 +234,7 @@ static void precision_changes_live_what_answers_read_and_nothing_else(void **sta
     scores rounded = ask(r);
     assert_true(furthest(&plain, &rounded) > 0 && furthest(&plain, &rounded) < 0.02);
     running_feed(r, 1, 2, BATCH);
-    char *expected = running_answers(r);
-    running_close(r);
-    running_open(r);
-    running_catch_up(r);
-    char *got = running_answers(r);
-    assert_string_equal(got, expected);
-    free(expected);
-    free(got);
+    running_check_restart(r, false);
     set_precision(r, ATOLL_PRECISION_Q4);
     rounded = ask(r);
     set_precision(r, ATOLL_PRECISION_F32);
@@ -268,17 +242,7 @@ static void precision_changes_live_what_answers_read_and_nothing_else(void **sta
     assert_true(furthest(&plain, &rounded) > 0 && furthest(&plain, &rounded) < 0.2);
 
     /* What was learned under rounded answers is what would have been learned without. */
-    char path[256];
-    expected = running_answers(r);
-    running_close(r);
-    snprintf(path, sizeof path, "%s/state", r->path);
-    folder_remove(path);
-    running_open(r);
-    running_catch_up(r);
-    got = running_answers(r);
-    assert_string_equal(got, expected);
-    free(expected);
-    free(got);
+    running_check_restart(r, true);
 }
 
 /* ---- readers beside publications ---- */

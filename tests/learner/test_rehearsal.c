@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "core/log.h"
 #include "learner/step.h"
 #include "tests/support/learning.h"
 
@@ -12,12 +11,8 @@ enum { BATCH = 60 };
 
 static void open_and_feed(learning *l)
 {
-    atoll_config config;
-    atoll_rng rng;
-    learning_config(&config);
-    learning_open(l, &config);
-    atoll_rng_seed(&rng, 1, 0);
-    learning_feed(l, learning_draw_text, &rng, 0, 300, BATCH);
+    learning_open(l, NULL, 1);
+    learning_feed(l, learning_draw_text, 0, 300, BATCH);
     assert_true(l->trainer->rehearsals > 4);
 }
 
@@ -66,13 +61,6 @@ static void nothing_to_rehearse_changes_nothing(void **state)
     learning_close(&l);
 }
 
-static int quiet(void **state)
-{
-    (void)state;
-    atoll_log_set_level(ATOLL_LOG_ERROR);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -80,5 +68,5 @@ int main(void)
         cmocka_unit_test(a_voice_that_errs_loses_its_weight),
         cmocka_unit_test(nothing_to_rehearse_changes_nothing),
     };
-    return cmocka_run_group_tests(tests, quiet, NULL);
+    return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }

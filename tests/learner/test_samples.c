@@ -6,37 +6,33 @@
 
 #include <stdlib.h>
 
-#include "core/log.h"
 #include "learner/step.h"
 #include "tests/support/learning.h"
 
 enum { BATCH = 60, COMMITS = 12, SLOTS = 1024 };
 
-static void feed(learning *l, atoll_rng *rng, uint32_t count)
+static void feed(learning *l, uint32_t count)
 {
-    learning_feed(l, learning_draw_text, rng, 0, count, count);
+    learning_feed(l, learning_draw_text, 0, count, count);
 }
 
 static void each_record_is_followed_by_its_replays(void **state)
 {
     learning l;
-    atoll_config config;
-    atoll_rng rng;
     (void)state;
-    learning_config(&config);
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 1, 0);
-    feed(&l, &rng, BATCH);
+    learning_open(&l, NULL, 1);
+    const uint32_t replays = l.state.model.config.replays;
+    feed(&l, BATCH);
     const atoll_trainer *trainer = l.trainer;
     assert_int_equal(trainer->samples, BATCH); /* nothing was remembered yet */
     assert_int_equal(trainer->rehearsals, 0);
-    feed(&l, &rng, BATCH);
-    feed(&l, &rng, BATCH);
-    assert_int_equal(trainer->samples, BATCH * (1 + config.replays));
+    feed(&l, BATCH);
+    feed(&l, BATCH);
+    assert_int_equal(trainer->samples, BATCH * (1 + replays));
     uint32_t gated = 0, held_out = 0;
     for (uint32_t i = 0; i < trainer->samples; i++) {
         const atoll_sample *sample = trainer->sample[i];
-        assert_int_equal(sample->fresh, i % (1 + config.replays) == 0);
+        assert_int_equal(sample->fresh, i % (1 + replays) == 0);
         assert_int_equal(sample->slot == ATOLL_SLOT_NONE, sample->fresh);
         assert_true(sample->label < LEARNING_LABELS_A_DOMAIN && sample->owner != ATOLL_EXPERT_NONE);
         assert_true(sample->encoded.features == sample->terms && sample->terms > 0);
@@ -56,18 +52,16 @@ static void without_replays_nothing_remembered_is_learned_again(void **state)
 {
     learning l;
     atoll_config config;
-    atoll_rng rng;
     (void)state;
     learning_config(&config);
     config.replays = 0;
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 1, 0);
+    learning_open(&l, &config, 1);
     for (int commit = 0; commit < COMMITS; commit++)
-        feed(&l, &rng, BATCH);
+        feed(&l, BATCH);
     assert_int_equal(l.trainer->samples, BATCH);
     assert_int_equal(l.trainer->rehearsals, 0);
     config.replays = l.state.model.config.replays = ATOLL_REPLAYS_MAX;
-    feed(&l, &rng, BATCH);
+    feed(&l, BATCH);
     assert_int_equal(l.trainer->samples, BATCH * (1 + ATOLL_REPLAYS_MAX));
     learning_close(&l);
 }
@@ -76,16 +70,14 @@ static void what_is_rehearsed_was_never_learned(void **state)
 {
     learning l;
     atoll_config config;
-    atoll_rng rng;
     bool *replayed = calloc(SLOTS, sizeof *replayed), *rehearsed = calloc(SLOTS, sizeof *rehearsed);
     uint32_t both = 0, any = 0, held_out = 0;
     (void)state;
     learning_config(&config);
     config.memory_exemplars = SLOTS;
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 2, 0);
+    learning_open(&l, &config, 2);
     for (int commit = 0; commit < COMMITS; commit++) {
-        feed(&l, &rng, BATCH); /* below the cap: a slot keeps its exemplar */
+        feed(&l, BATCH); /* below the cap: a slot keeps its exemplar */
         for (uint32_t i = 0; i < l.trainer->samples; i++)
             if (!l.trainer->sample[i]->fresh)
                 replayed[l.trainer->sample[i]->slot] = true;
@@ -109,13 +101,6 @@ static void what_is_rehearsed_was_never_learned(void **state)
     learning_close(&l);
 }
 
-static int quiet(void **state)
-{
-    (void)state;
-    atoll_log_set_level(ATOLL_LOG_ERROR);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,5 +108,5 @@ int main(void)
         cmocka_unit_test(without_replays_nothing_remembered_is_learned_again),
         cmocka_unit_test(what_is_rehearsed_was_never_learned),
     };
-    return cmocka_run_group_tests(tests, quiet, NULL);
+    return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }

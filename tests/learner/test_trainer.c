@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/log.h"
 #include "tests/support/learning.h"
 
 #ifdef ATOLL_SANITIZE
@@ -27,16 +26,12 @@ static void draw_many(learning_record *records, atoll_rng *rng, uint32_t count, 
 static void the_same_commits_give_the_same_state(void **state)
 {
     learning a, b;
-    atoll_config config;
-    atoll_rng rng;
     learning_record *records = malloc(BATCH * sizeof *records);
     (void)state;
-    learning_config(&config);
-    learning_open(&a, &config);
-    learning_open(&b, &config);
-    atoll_rng_seed(&rng, 1, 0);
+    learning_open(&a, NULL, 1);
+    learning_open(&b, NULL, 1);
     for (uint32_t at = 0; at < STREAM; at += BATCH) {
-        draw_many(records, &rng, BATCH, at, at * 3 / STREAM);
+        draw_many(records, &a.rng, BATCH, at, at * 3 / STREAM);
         learning_commit(&a, records, BATCH);
         learning_commit(&b, records, BATCH);
         atoll_reclaim_advance(a.state.reclaim); /* publishing, or not, changes nothing */
@@ -46,7 +41,7 @@ static void the_same_commits_give_the_same_state(void **state)
     assert_int_equal(learning_digest(&a.state), learning_digest(&b.state));
 
     /* And the digest tells states apart. */
-    draw_many(records, &rng, 1, 0, 0);
+    draw_many(records, &a.rng, 1, 0, 0);
     learning_commit(&b, records, 1);
     assert_int_not_equal(learning_digest(&a.state), learning_digest(&b.state));
     free(records);
@@ -61,12 +56,10 @@ static void another_seed_gives_another_state(void **state)
     for (uint64_t seed = 0; seed < 2; seed++) {
         learning l;
         atoll_config config;
-        atoll_rng rng;
         learning_config(&config);
         config.seed = 7 + seed;
-        learning_open(&l, &config);
-        atoll_rng_seed(&rng, 1, 0);
-        learning_feed(&l, learning_draw_text, &rng, 0, 200, 100);
+        learning_open(&l, &config, 1);
+        learning_feed(&l, learning_draw_text, 0, 200, 100);
         digest[seed] = learning_digest(&l.state);
         learning_close(&l);
     }
@@ -82,24 +75,20 @@ static double share_right(const atoll_tally *since, const atoll_tally *now)
 static void an_unlike_domain_gets_an_expert_of_its_own(void **state)
 {
     learning l;
-    atoll_config config;
-    atoll_rng rng;
     (void)state;
-    learning_config(&config);
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 1, 0);
-    learning_feed(&l, learning_draw_contrary, &rng, 0, 1000, BATCH);
+    learning_open(&l, NULL, 1);
+    learning_feed(&l, learning_draw_contrary, 0, 1000, BATCH);
     assert_int_equal(atoll_model_count(&l.state.model, ATOLL_EXPERT_ACTIVE), 1);
     assert_true(l.state.tally.recent > 0.9);
     atoll_tally before = l.state.tally;
-    learning_feed(&l, learning_draw_contrary, &rng, 1, 1500, BATCH);
+    learning_feed(&l, learning_draw_contrary, 1, 1500, BATCH);
     assert_true(l.state.growth.promoted >= 2);
     assert_true(atoll_model_count(&l.state.model, ATOLL_EXPERT_ACTIVE) >= 2);
     assert_true(share_right(&before, &l.state.tally) > 0.8);
 
     /* What came first is still known. */
     before = l.state.tally;
-    learning_feed(&l, learning_draw_contrary, &rng, 0, 200, BATCH);
+    learning_feed(&l, learning_draw_contrary, 0, 200, BATCH);
     assert_true(share_right(&before, &l.state.tally) > 0.7);
     learning_close(&l);
 }
@@ -107,13 +96,9 @@ static void an_unlike_domain_gets_an_expert_of_its_own(void **state)
 static void a_stationary_stream_gets_no_more_than_the_first(void **state)
 {
     learning l;
-    atoll_config config;
-    atoll_rng rng;
     (void)state;
-    learning_config(&config);
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 2, 0);
-    learning_feed(&l, learning_draw_text, &rng, 0, 2 * STREAM, BATCH);
+    learning_open(&l, NULL, 2);
+    learning_feed(&l, learning_draw_text, 0, 2 * STREAM, BATCH);
     assert_int_equal(l.state.growth.promoted, 1);
     assert_int_equal(atoll_model_count(&l.state.model, ATOLL_EXPERT_ACTIVE), 1);
     assert_true(l.state.tally.recent > 0.95);
@@ -128,13 +113,11 @@ static void growth_that_is_off_grows_nothing(void **state)
 {
     learning l;
     atoll_config config;
-    atoll_rng rng;
     (void)state;
     learning_config(&config);
     config.growth_off = 1;
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 2, 0);
-    learning_feed(&l, learning_draw_text, &rng, 0, 500, BATCH);
+    learning_open(&l, &config, 2);
+    learning_feed(&l, learning_draw_text, 0, 500, BATCH);
     assert_int_equal(l.state.model.experts, 1);
     assert_int_equal(l.state.growth.born, 0);
     assert_true(l.state.tally.recent > 0.85);
@@ -147,17 +130,13 @@ static void a_frozen_part_is_not_changed_by_a_bit(void **state)
     (void)state;
     for (uint32_t freeze = ATOLL_FREEZE_GATE; freeze <= ATOLL_FREEZE_EXPERTS; freeze++) {
         learning l;
-        atoll_config config;
-        atoll_rng rng;
         learning_record drawn[40];
         uint64_t was[ATOLL_EXPERTS_MAX];
         uint32_t changed = 0;
-        learning_config(&config);
-        learning_open(&l, &config);
-        atoll_rng_seed(&rng, 4, 0);
-        learning_feed(&l, learning_draw_contrary, &rng, 0, 400, 40);
-        learning_feed(&l, learning_draw_contrary, &rng, 1, 400, 40);
-        draw_many(drawn, &rng, 40, 0, 1); /* a first vector gives every network room for vectors */
+        learning_open(&l, NULL, 4);
+        learning_feed(&l, learning_draw_contrary, 0, 400, 40);
+        learning_feed(&l, learning_draw_contrary, 1, 400, 40);
+        draw_many(drawn, &l.rng, 40, 0, 1); /* a first vector gives every network room for vectors */
         learning_commit(&l, drawn, 40);
         atoll_model *model = &l.state.model;
         uint32_t experts = model->experts;
@@ -168,7 +147,7 @@ static void a_frozen_part_is_not_changed_by_a_bit(void **state)
         model->config.freeze = freeze;
         for (uint32_t domain = 0; domain < 4; domain++)
             for (int commit = 0; commit < 5; commit++) {
-                draw_many(drawn, &rng, 40, 0, domain);
+                draw_many(drawn, &l.rng, 40, 0, domain);
                 learning_commit(&l, drawn, 40);
             }
         for (uint32_t e = 0; e < experts; e++)
@@ -182,7 +161,7 @@ static void a_frozen_part_is_not_changed_by_a_bit(void **state)
         assert_int_equal(model->experts, experts);
         assert_int_equal(l.state.growth.born, born);
         model->config.freeze = ATOLL_FREEZE_NONE;
-        learning_feed(&l, learning_draw_contrary, &rng, 0, 40, 40);
+        learning_feed(&l, learning_draw_contrary, 0, 40, 40);
         assert_true(learning_expert_digest(&model->expert[0]) != was[0]);
         learning_close(&l);
     }
@@ -191,19 +170,15 @@ static void a_frozen_part_is_not_changed_by_a_bit(void **state)
 static void vectors_alone_are_learned(void **state)
 {
     learning l;
-    atoll_config config;
-    atoll_rng rng;
     atoll_tally first = {0};
     learning_record *records = calloc(BATCH, sizeof *records);
     (void)state;
-    learning_config(&config);
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 3, 0);
+    learning_open(&l, NULL, 3);
     for (int commit = 0; commit < 6; commit++) {
         for (uint32_t i = 0; i < BATCH; i++) {
-            uint32_t label = atoll_rng_below(&rng, 2);
-            learning_draw_text(&records[i], &rng, 0, label);
-            learning_add_vector(&records[i], &rng, label);
+            uint32_t label = atoll_rng_below(&l.rng, 2);
+            learning_draw_text(&records[i], &l.rng, 0, label);
+            learning_add_vector(&records[i], &l.rng, label);
             records[i].record.text = (atoll_slice){0};
         }
         learning_commit(&l, records, BATCH);
@@ -221,14 +196,10 @@ static void vectors_alone_are_learned(void **state)
 static void what_follows_one_commit_of_another_size_is_the_same_in_kind(void **state)
 {
     learning l;
-    atoll_config config;
-    atoll_rng rng;
     (void)state;
-    learning_config(&config);
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 4, 0);
-    learning_feed(&l, learning_draw_text, &rng, 0, 70, 1);
-    learning_feed(&l, learning_draw_text, &rng, 0, 330, 330);
+    learning_open(&l, NULL, 4);
+    learning_feed(&l, learning_draw_text, 0, 70, 1);
+    learning_feed(&l, learning_draw_text, 0, 330, 330);
     assert_int_equal(l.state.model.version, 71);
     assert_int_equal(l.state.model.records, 400);
     assert_int_equal(l.state.tally.asked, 400);
@@ -241,14 +212,12 @@ static void the_memory_stays_under_its_cap_and_fits_the_index(void **state)
 {
     learning l;
     atoll_config config;
-    atoll_rng rng;
     (void)state;
     learning_config(&config);
     config.memory_exemplars = 90;
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 5, 0);
-    learning_feed(&l, learning_draw_text, &rng, 0, 300, BATCH);
-    learning_feed(&l, learning_draw_text, &rng, 1, 300, BATCH);
+    learning_open(&l, &config, 5);
+    learning_feed(&l, learning_draw_text, 0, 300, BATCH);
+    learning_feed(&l, learning_draw_text, 1, 300, BATCH);
     assert_int_equal(atoll_memory_count(l.state.memory), 90);
     assert_int_equal(atoll_index_count(l.state.index), 90);
     assert_int_equal(atoll_memory_verify(l.state.memory, NULL), ATOLL_OK);
@@ -258,15 +227,11 @@ static void the_memory_stays_under_its_cap_and_fits_the_index(void **state)
 static void domains_are_counted_apart(void **state)
 {
     learning l;
-    atoll_config config;
-    atoll_rng rng;
     learning_record records[40];
     (void)state;
-    learning_config(&config);
-    learning_open(&l, &config);
-    atoll_rng_seed(&rng, 6, 0);
+    learning_open(&l, NULL, 6);
     for (uint32_t i = 0; i < 40; i++) {
-        learning_draw_text(&records[i], &rng, 0, 0);
+        learning_draw_text(&records[i], &l.rng, 0, 0);
         if (i < 30)
             records[i].record.domain = i < 20 ? (atoll_slice){"x", 1} : (atoll_slice){"y", 1};
     }
@@ -277,13 +242,6 @@ static void domains_are_counted_apart(void **state)
     assert_int_equal(l.state.domain[1].records, 10);
     assert_true(l.state.domain[1].right <= 10);
     learning_close(&l);
-}
-
-static int quiet(void **state)
-{
-    (void)state;
-    atoll_log_set_level(ATOLL_LOG_ERROR);
-    return 0;
 }
 
 int main(void)
@@ -302,5 +260,5 @@ int main(void)
         cmocka_unit_test(the_memory_stays_under_its_cap_and_fits_the_index),
         cmocka_unit_test(domains_are_counted_apart),
     };
-    return cmocka_run_group_tests(tests, quiet, NULL);
+    return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }

@@ -78,15 +78,11 @@ static void the_first_vector_settles_the_dimension(void **state)
 static void a_restart_forgets_neither_dimension_nor_labels(void **state)
 {
     running *r = *state;
-    char path[256];
     learning_record record;
     learning_draw_text(&record, &r->rng, 0, 0);
     learning_add_vector(&record, &r->rng, 0);
     assert_int_equal(running_ingest(r, &record, 1, false, NULL), ATOLL_OK);
-    running_close(r);
-    snprintf(path, sizeof path, "%s/state", r->path);
-    folder_remove(path);
-    running_open(r);
+    running_restart(r, true);
     record.record.vector_dim--;
     assert_int_equal(atoll_learner_check(r->learner, &record.record, true, NULL), ATOLL_WRONG_DIMENSION);
     assert_int_equal(r->learner->admitted_count, 1);
@@ -169,14 +165,6 @@ static void a_model_over_its_budget_takes_no_more(void **state)
     free(vector);
 }
 
-static atoll_status configure(running *r, const atoll_config *config)
-{
-    running_call call;
-    running_begin(&call);
-    atoll_status status = atoll_learner_configure(r->learner, config, running_waited, &call, NULL);
-    return status ? status : running_end(&call);
-}
-
 /* A stream into a model that has little room ends in refusals, which lose nothing and end with more room. */
 static void a_stream_fills_its_budget_and_goes_on_with_a_larger_one(void **state)
 {
@@ -221,7 +209,7 @@ static void a_stream_fills_its_budget_and_goes_on_with_a_larger_one(void **state
     assert_int_equal(running_stats(r).records, taken);
 
     config.budget_bytes = 64 << 20;
-    assert_int_equal(configure(r, &config), ATOLL_OK);
+    assert_int_equal(running_configure(r, &config), ATOLL_OK);
     assert_int_equal(running_ingest(r, records, BATCH, true, NULL), ATOLL_OK);
     assert_int_equal(running_stats(r).records, taken + BATCH);
 }
@@ -242,10 +230,10 @@ static void settings_change_live_or_not_at_all(void **state)
     atoll_config config = r->config;
     config.top_k = 5;
     config.idle_after_ms = 3600000;
-    assert_int_equal(configure(r, &config), ATOLL_OK);
+    assert_int_equal(running_configure(r, &config), ATOLL_OK);
     assert_int_equal(atoll_learner_config(r->learner).top_k, 5);
     config.embedding_dim *= 2;
-    assert_int_equal(configure(r, &config), ATOLL_FIXED_SETTING);
+    assert_int_equal(running_configure(r, &config), ATOLL_FIXED_SETTING);
     running_feed(r, 0, 2, BATCH);
     running_close(r);
     running_open(r);
@@ -283,7 +271,7 @@ static uint32_t make_idle(running *r)
     uint32_t id = 0;
     atoll_config config = r->config;
     config.idle_after_ms = 1000;
-    assert_int_equal(configure(r, &config), ATOLL_OK);
+    assert_int_equal(running_configure(r, &config), ATOLL_OK);
     running_feed(r, 0, 4, BATCH);
     assert_int_equal(planned(r, &id), 0);
     for (int i = 0; i < 200 && !planned(r, &id); i++)
@@ -334,16 +322,7 @@ static void idle_experts_are_archived_and_brought_back(void **state)
     running_feed(r, 0, 1, BATCH);
 
     /* The journal alone gives the same again, pruned and restored. */
-    char path[256], *expected = running_answers(r);
-    running_close(r);
-    snprintf(path, sizeof path, "%s/state", r->path);
-    folder_remove(path);
-    running_open(r);
-    running_catch_up(r);
-    char *got = running_answers(r);
-    assert_string_equal(got, expected);
-    free(expected);
-    free(got);
+    running_check_restart(r, true);
 }
 
 /* Learns texts of one domain that is named by two names in turn. */
@@ -367,11 +346,11 @@ static void experts_of_one_domain_are_merged_and_replay_repeats_it(void **state)
     running_call call;
     atoll_config config = r->config;
     config.gate = ATOLL_GATE_DOMAIN;
-    assert_int_equal(configure(r, &config), ATOLL_OK);
+    assert_int_equal(running_configure(r, &config), ATOLL_OK);
     feed_twice_named(r);
     assert_int_equal(running_stats(r).experts_active, 2);
     config.gate = ATOLL_GATE_TOPK;
-    assert_int_equal(configure(r, &config), ATOLL_OK);
+    assert_int_equal(running_configure(r, &config), ATOLL_OK);
     running_begin(&call);
     assert_int_equal(atoll_learner_prune(r->learner, running_pruned, &call, NULL), ATOLL_OK);
     assert_int_equal(running_end(&call), ATOLL_OK);
@@ -383,23 +362,10 @@ static void experts_of_one_domain_are_merged_and_replay_repeats_it(void **state)
     assert_int_equal(restore(r, call.pruned[0].id), ATOLL_UNKNOWN_EXPERT);
     running_feed(r, 0, 1, BATCH);
 
-    char path[256], *expected = running_answers(r);
-    running_close(r);
-    running_open(r);
-    char *got = running_answers(r);
-    assert_string_equal(got, expected);
-    assert_int_equal(running_stats(r).merged, 1);
-    free(got);
-    running_close(r);
-    snprintf(path, sizeof path, "%s/state", r->path);
-    folder_remove(path);
-    running_open(r);
-    running_catch_up(r);
-    got = running_answers(r);
-    assert_string_equal(got, expected);
-    assert_int_equal(running_stats(r).merged, 1);
-    free(expected);
-    free(got);
+    for (int replayed = 0; replayed < 2; replayed++) {
+        running_check_restart(r, replayed);
+        assert_int_equal(running_stats(r).merged, 1);
+    }
 }
 
 static void requests_keep_an_expert_from_being_pruned(void **state)

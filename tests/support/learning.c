@@ -12,6 +12,14 @@
 
 #include "core/hash.h"
 #include "core/kernels.h"
+#include "core/log.h"
+
+int learning_quiet(void **state)
+{
+    (void)state;
+    atoll_log_set_level(ATOLL_LOG_ERROR);
+    return 0;
+}
 
 /* ---- streams ---- */
 
@@ -49,11 +57,23 @@ void learning_draw_text(learning_record *out, atoll_rng *rng, uint32_t domain, u
     out->record.label = (atoll_slice){out->label, (size_t)length};
 }
 
+/* Labels that are common to all, moved on by `shift`. */
+static void name_topic(learning_record *out, uint32_t topic, uint32_t shift)
+{
+    int length = snprintf(out->label, sizeof out->label, "l%u", (topic + shift) % LEARNING_LABELS_A_DOMAIN);
+    out->record.label = (atoll_slice){out->label, (size_t)length};
+}
+
 void learning_draw_contrary(learning_record *out, atoll_rng *rng, uint32_t domain, uint32_t topic)
 {
     draw_words(out, rng, domain, topic + 1);
-    int length = snprintf(out->label, sizeof out->label, "l%u", (topic + domain) % LEARNING_LABELS_A_DOMAIN);
-    out->record.label = (atoll_slice){out->label, (size_t)length};
+    name_topic(out, topic, domain);
+}
+
+void learning_draw_concept(learning_record *out, atoll_rng *rng, uint32_t concept, uint32_t topic)
+{
+    draw_words(out, rng, 0, topic + 1);
+    name_topic(out, topic, concept);
 }
 
 void learning_add_vector(learning_record *out, atoll_rng *rng, uint32_t label)
@@ -88,11 +108,14 @@ void learning_draw_any(learning_record *out, atoll_rng *rng, uint32_t number, ui
 
 /* ---- learning ---- */
 
-void learning_open(learning *l, const atoll_config *config)
+void learning_open(learning *l, const atoll_config *config, uint64_t seed)
 {
+    atoll_config small;
+    learning_config(&small);
     assert_int_equal(atoll_kernels_init(NULL), ATOLL_OK);
     memset(l, 0, sizeof *l);
-    assert_int_equal(atoll_state_init(&l->state, config, NULL), ATOLL_OK);
+    assert_int_equal(atoll_state_init(&l->state, config ? config : &small, NULL), ATOLL_OK);
+    atoll_rng_seed(&l->rng, seed, 0);
     l->trainer = atoll_trainer_new(0);
     assert_non_null(l->trainer);
     l->seq = 1;
@@ -123,14 +146,14 @@ void learning_commit(learning *l, const learning_record *records, uint32_t count
     free(views);
 }
 
-void learning_feed(learning *l, learning_draw draw, atoll_rng *rng, uint32_t domain, uint32_t count, uint32_t batch)
+void learning_feed(learning *l, learning_draw draw, uint32_t domain, uint32_t count, uint32_t batch)
 {
     learning_record *records = malloc(batch * sizeof *records);
     assert_non_null(records);
     for (uint32_t at = 0; at < count; at += batch) {
         uint32_t now = count - at < batch ? count - at : batch;
         for (uint32_t i = 0; i < now; i++)
-            draw(&records[i], rng, domain, atoll_rng_below(rng, LEARNING_LABELS_A_DOMAIN));
+            draw(&records[i], &l->rng, domain, atoll_rng_below(&l->rng, LEARNING_LABELS_A_DOMAIN));
         learning_commit(l, records, now);
         atoll_reclaim_advance(l->state.reclaim); /* as publishing does */
     }

@@ -19,6 +19,9 @@ typedef struct learning_record {
     atoll_record record;
 } learning_record;
 
+/* For cmocka_run_group_tests: logs nothing but errors. */
+int learning_quiet(void **state);
+
 /* A small model: fast to learn, and of which a commit changes but a part. */
 void learning_config(atoll_config *config);
 
@@ -31,6 +34,9 @@ void learning_draw_text(learning_record *out, atoll_rng *rng, uint32_t domain, u
  * linear model cannot hold and an expert for each domain can. */
 void learning_draw_contrary(learning_record *out, atoll_rng *rng, uint32_t domain, uint32_t topic);
 
+/* The texts of domain 0, which each concept calls differently: what drifts. */
+void learning_draw_concept(learning_record *out, atoll_rng *rng, uint32_t concept, uint32_t topic);
+
 /* Adds a vector, Gaussian about the label's own centre. */
 void learning_add_vector(learning_record *out, atoll_rng *rng, uint32_t label);
 
@@ -42,17 +48,19 @@ void learning_draw_any(learning_record *out, atoll_rng *rng, uint32_t number, ui
 typedef struct learning {
     atoll_state state;
     atoll_trainer *trainer;
+    atoll_rng rng; /* what records are drawn with */
     uint64_t seq;
 } learning;
 
-void learning_open(learning *l, const atoll_config *config);
+/* The configuration may be NULL: learning_config's. */
+void learning_open(learning *l, const atoll_config *config, uint64_t seed);
 void learning_close(learning *l);
 
 /* Learns `count` records as the next commit; fails the test where that fails. */
 void learning_commit(learning *l, const learning_record *records, uint32_t count);
 
 /* Commits of `batch` drawn records of one domain, `count` records in sum. */
-void learning_feed(learning *l, learning_draw draw, atoll_rng *rng, uint32_t domain, uint32_t count, uint32_t batch);
+void learning_feed(learning *l, learning_draw draw, uint32_t domain, uint32_t count, uint32_t batch);
 
 /* A hash over one network's parameters, and over an expert's with what it has counted of its labels. */
 uint64_t learning_net_digest(const atoll_net *net);

@@ -149,6 +149,14 @@ atoll_status running_ingest(running *r, const learning_record *records, uint32_t
     return status;
 }
 
+atoll_status running_configure(running *r, const atoll_config *config)
+{
+    running_call call;
+    running_begin(&call);
+    atoll_status status = atoll_learner_configure(r->learner, config, running_waited, &call, NULL);
+    return status ? status : running_end(&call);
+}
+
 void running_draw(running *r, learning_record *out, atoll_rng *rng, uint32_t number, uint32_t domain)
 {
     learning_draw_any(out, rng, number, domain);
@@ -182,6 +190,27 @@ void running_catch_up(running *r)
     assert_int_equal(atoll_learner_wait(r->learner, running_stats(r).journal_last, CALL_SECONDS * 1000,
                                         running_waited, &call, NULL), ATOLL_OK);
     assert_int_equal(running_end(&call), ATOLL_OK);
+}
+
+void running_restart(running *r, bool replayed)
+{
+    char path[256];
+    running_close(r);
+    snprintf(path, sizeof path, "%s/state", r->path);
+    if (replayed)
+        folder_remove(path);
+    running_open(r);
+}
+
+void running_check_restart(running *r, bool replayed)
+{
+    char *expected = running_answers(r);
+    running_restart(r, replayed);
+    running_catch_up(r);
+    char *got = running_answers(r);
+    assert_string_equal(got, expected);
+    free(expected);
+    free(got);
 }
 
 /* ---- answers ---- */

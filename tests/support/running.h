@@ -25,6 +25,10 @@ int running_tear_down(void **state);
 
 void running_open(running *r);  /* fails the test where it cannot */
 void running_close(running *r);
+/* Closes it and opens it again: from its checkpoint, or with `replayed` from the journal alone. */
+void running_restart(running *r, bool replayed);
+/* Restarts it and waits until it has learned everything: it must answer as before. */
+void running_check_restart(running *r, bool replayed);
 atoll_status running_try_open(running *r, const atoll_config *config, size_t map_bytes, atoll_error *error);
 
 /* A call under way: hand it to a callback below, then wait for it. Made by running_begin. */
@@ -50,6 +54,8 @@ void running_pruned(void *call, atoll_status status, const atoll_pruned *pruned,
 /* Ingests and waits; the refusal of the call itself counts as its status. */
 atoll_status running_ingest(running *r, const learning_record *records, uint32_t count, bool trained,
                             atoll_ingested *ingested);
+/* Changes the configuration and waits until that is learned. */
+atoll_status running_configure(running *r, const atoll_config *config);
 /* As learning_draw_any, but only what the model lets in. */
 void running_draw(running *r, learning_record *out, atoll_rng *rng, uint32_t number, uint32_t domain);
 /* Ingests `batches` drawn batches of `batch` records of all kinds, learned; fails the test where that fails. */
