@@ -1,14 +1,19 @@
 /*
  * A load generator for a running server: several kept-alive connections, each a thread that sends one request after
- * another and times it. Prints one JSON object. Which records go out depends on nothing but the arguments.
+ * another and times it. Prints one JSON object. Which records go out depends on nothing but the arguments. For servers
+ * of others it also speaks the plainest of protocols, a line for a line.
  */
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "api/client_http.h"
 #include "core/clock.h"
@@ -16,14 +21,14 @@
 
 enum { CONNECTIONS_MAX = 256, TIMEOUT_MS = 120000, BATCH_MAX = 100000, SECONDS_MAX = 3600, TIMES_MAX = 1 << 26 };
 
-typedef enum mode { MODE_PREDICT, MODE_PREDICT_BATCH, MODE_INGEST, MODE_GET } mode;
+typedef enum mode { MODE_PREDICT, MODE_PREDICT_BATCH, MODE_INGEST, MODE_GET, MODE_LINES } mode;
 
-static const char *const mode_names[] = {"predict", "predict-batch", "ingest", "get"};
+static const char *const mode_names[] = {"predict", "predict-batch", "ingest", "get", "lines"};
 
 typedef struct load_plan {
     const char *url, *model, *file, *path;
     mode mode;
-    int64_t connections, seconds, batch;
+    int64_t connections, seconds, batch, port;
     bool wait;
     char *text;      /* the file, each line ended */
     size_t *ends;    /* of each line in `text` */
@@ -186,6 +191,58 @@ static void *send_requests(void *arg)
     return NULL;
 }
 
+/* ---- a line for a line ---- */
+
+static int open_lines(const load_plan *load)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)load->port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof address) &&
+        !setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* Sends a line and reads what comes back up to the end of a line. */
+static bool call_line(int fd, const char *line, size_t bytes)
+{
+    char answer[4096];
+    if (send(fd, line, bytes, MSG_NOSIGNAL) != (ssize_t)bytes)
+        return false;
+    for (;;) {
+        ssize_t got = recv(fd, answer, sizeof answer, 0);
+        if (got <= 0)
+            return false;
+        if (answer[got - 1] == '\n')
+            return true;
+    }
+}
+
+static void *send_lines(void *arg)
+{
+    load_sender *sender = arg;
+    load_plan *load = sender->load;
+    int fd = open_lines(load);
+    bool good = fd >= 0;
+    while (good) {
+        size_t bytes;
+        const char *line = line_of(load, (size_t)atomic_fetch_add(&load->next, 1) % load->records, &bytes);
+        int64_t began_ns = atoll_clock_monotonic_ns();
+        if (began_ns > load->stop_ns)
+            break;
+        good = call_line(fd, line, bytes) && note_time(sender, atoll_clock_monotonic_ns() - began_ns);
+        sender->records += good;
+    }
+    if (!good && !atomic_fetch_add(&load->failed, 1))
+        fprintf(stderr, "load: port %" PRId64 " does not answer\n", load->port);
+    if (fd >= 0)
+        close(fd);
+    return NULL;
+}
+
 /* ---- the report ---- */
 
 static int compare(const void *a, const void *b)
@@ -240,7 +297,8 @@ static bool run(load_plan *load)
     load->stop_ns = load->seconds ? began_ns + load->seconds * 1000000000 : INT64_MAX;
     for (; started < load->connections; started++) {
         senders[started].load = load;
-        if (pthread_create(&senders[started].thread, NULL, send_requests, &senders[started]))
+        if (pthread_create(&senders[started].thread, NULL, load->mode == MODE_LINES ? send_lines : send_requests,
+                           &senders[started]))
             break;
     }
     for (int64_t i = 0; i < started; i++)
@@ -268,7 +326,8 @@ static int show_usage(FILE *out)
           "one of, else single records are predicted:\n"
           "  --predict-batch N    predict NDJSON of N records a request\n"
           "  --ingest N [--wait]  ingest NDJSON of N records a request; --wait: until they are learned\n"
-          "  --path PATH          GET a path\n",
+          "  --path PATH          GET a path\n"
+          "  --lines PORT         send each line of the file over TCP and wait for a line\n",
           out);
     return out == stdout ? 0 : 2;
 }
@@ -295,6 +354,10 @@ static bool take_option(load_plan *load, const char *name, const char *value)
     if (strcmp(name, "--path") == 0) {
         load->mode = MODE_GET;
         return (load->path = value);
+    }
+    if (strcmp(name, "--lines") == 0) {
+        load->mode = MODE_LINES;
+        return number(value, 1, 65535, &load->port);
     }
     bool ingest = strcmp(name, "--ingest") == 0;
     load->mode = ingest ? MODE_INGEST : MODE_PREDICT_BATCH;
