@@ -45,7 +45,7 @@ float atoll_half_value(uint16_t half)
     return value;
 }
 
-enum { LANES = 32 };
+enum { LANES = 32, TOGETHER = 4 }; /* queries that a row is converted for once */
 
 #ifdef HALF_F16C
 __attribute__((target("avx2,f16c"))) static size_t from_float_f16c(const float *from, uint16_t *to, size_t count)
@@ -68,25 +68,77 @@ __attribute__((target("avx2,f16c"))) static size_t to_float_f16c(const uint16_t 
     return i;
 }
 
-/* Whole rounds of LANES elements; product and sum are rounded apart, as in portable code, so no fused multiply-add. */
-__attribute__((target("avx2,f16c"))) static size_t dot_f16c(const uint16_t *half, const float *value, size_t count,
-                                                            float *lane)
+/* The last four lanes: upper half to lower. */
+static inline float fold(__m128 lane)
 {
-    __m256 sum[LANES / 8];
-    for (int k = 0; k < LANES / 8; k++)
-        sum[k] = _mm256_setzero_ps();
-    size_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
+    __m128 two = _mm_add_ps(lane, _mm_movehl_ps(lane, lane));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+/*
+ * Whole rounds of LANES elements of one row with `queries` arrays of values, which are `count` apart. Product and sum
+ * are rounded apart, as in portable code, so no fused multiply-add.
+ */
+__attribute__((target("avx2,f16c"), always_inline)) static inline void
+dots_f16c(const uint16_t *half, const float *value, const int queries, size_t count, float *dot)
+{
+    __m256 sum[TOGETHER][LANES / 8];
+    for (int q = 0; q < queries; q++)
+        for (int k = 0; k < LANES / 8; k++)
+            sum[q][k] = _mm256_setzero_ps();
+    for (size_t i = 0; i + LANES <= count; i += LANES)
         for (int k = 0; k < LANES / 8; k++) {
-            const uint16_t *at = half + i + 8 * k;
-            __m256 x = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)at));
-            sum[k] = _mm256_add_ps(sum[k], _mm256_mul_ps(x, _mm256_loadu_ps(value + i + 8 * k)));
+            __m256 x = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(half + i + 8 * k)));
+            for (int q = 0; q < queries; q++) {
+                __m256 y = _mm256_loadu_ps(value + (size_t)q * count + i + 8 * k);
+                sum[q][k] = _mm256_add_ps(sum[q][k], _mm256_mul_ps(x, y));
+            }
+        }
+    for (int q = 0; q < queries; q++) {
+        __m256 all = _mm256_add_ps(_mm256_add_ps(sum[q][0], sum[q][2]), _mm256_add_ps(sum[q][1], sum[q][3]));
+        dot[q] = fold(_mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
+    }
+}
+
+__attribute__((target("avx512f"), always_inline)) static inline void
+dots_512(const uint16_t *half, const float *value, const int queries, size_t count, float *dot)
+{
+    __m512 low[TOGETHER], high[TOGETHER];
+    for (int q = 0; q < queries; q++)
+        low[q] = high[q] = _mm512_setzero_ps();
+    for (size_t i = 0; i + LANES <= count; i += LANES) {
+        __m512 x = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(half + i)));
+        __m512 y = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(half + i + 16)));
+        for (int q = 0; q < queries; q++) {
+            const float *at = value + (size_t)q * count + i;
+            low[q] = _mm512_add_ps(low[q], _mm512_mul_ps(x, _mm512_loadu_ps(at)));
+            high[q] = _mm512_add_ps(high[q], _mm512_mul_ps(y, _mm512_loadu_ps(at + 16)));
         }
     }
-    for (int k = 0; k < LANES / 8; k++)
-        _mm256_storeu_ps(lane + 8 * k, sum[k]);
-    return i;
+    for (int q = 0; q < queries; q++) {
+        __m512 all = _mm512_add_ps(low[q], high[q]);
+        __m256 upper = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(all), 1));
+        __m256 half_of = _mm256_add_ps(_mm512_castps512_ps256(all), upper);
+        dot[q] = fold(_mm_add_ps(_mm256_castps256_ps128(half_of), _mm256_extractf128_ps(half_of, 1)));
+    }
 }
+
+/* All rows with all queries, `count` a multiple of LANES. */
+#define ALL(name, arch, dots)                                                                                        \
+    __attribute__((target(arch))) static void name(const uint16_t *half, size_t rows, const float *value,            \
+                                                   size_t queries, size_t count, float *dot)                         \
+    {                                                                                                                \
+        for (size_t r = 0; r < rows; r++, half += count, dot += queries) {                                           \
+            size_t q = 0;                                                                                            \
+            for (; q + TOGETHER <= queries; q += TOGETHER)                                                           \
+                dots(half, value + q * count, TOGETHER, count, dot + q);                                             \
+            for (; q < queries; q++)                                                                                 \
+                dots(half, value + q * count, 1, count, dot + q);                                                    \
+        }                                                                                                            \
+    }
+
+ALL(all_f16c, "avx2,f16c", dots_f16c)
+ALL(all_avx512, "avx512f", dots_512)
 
 static int has_f16c(void)
 {
@@ -116,18 +168,37 @@ void atoll_half_to_float(const uint16_t *from, float *to, size_t count)
         to[i] = atoll_half_value(from[i]);
 }
 
-float atoll_half_dot(const uint16_t *half, const float *value, size_t count)
+static float dot_portable(const uint16_t *half, const float *value, size_t count)
 {
     float lane[LANES] = {0};
-    size_t i = 0;
-#ifdef HALF_F16C
-    if (has_f16c())
-        i = dot_f16c(half, value, count, lane);
-#endif
-    for (; i < count; i++)
+    for (size_t i = 0; i < count; i++)
         lane[i % LANES] += atoll_half_value(half[i]) * value[i];
     for (int width = LANES / 2; width; width /= 2)
         for (int k = 0; k < width; k++)
             lane[k] += lane[k + width];
     return lane[0];
+}
+
+void atoll_half_dots(const uint16_t *half, size_t rows, const float *value, size_t queries, size_t count, float *dot)
+{
+#ifdef HALF_F16C
+    if (count % LANES == 0 && __builtin_cpu_supports("avx512f")) {
+        all_avx512(half, rows, value, queries, count, dot);
+        return;
+    }
+    if (count % LANES == 0 && has_f16c()) {
+        all_f16c(half, rows, value, queries, count, dot);
+        return;
+    }
+#endif
+    for (size_t r = 0; r < rows; r++)
+        for (size_t q = 0; q < queries; q++)
+            dot[r * queries + q] = dot_portable(half + r * count, value + q * count, count);
+}
+
+float atoll_half_dot(const uint16_t *half, const float *value, size_t count)
+{
+    float dot;
+    atoll_half_dots(half, 1, value, 1, count, &dot);
+    return dot;
 }

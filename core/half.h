@@ -1,6 +1,6 @@
 /*
  * IEEE 754 half precision: 1 sign, 5 exponent and 10 fraction bits. To half rounds to nearest, ties to even; to float
- * is exact. Arrays use AVX2 and F16C instructions where the processor has them, with the same results bit for bit.
+ * is exact. Arrays use AVX-512, or AVX2 and F16C, where the processor has them, with the same results bit for bit.
  */
 #ifndef ATOLL_CORE_HALF_H
 #define ATOLL_CORE_HALF_H
@@ -18,5 +18,8 @@ void atoll_half_to_float(const uint16_t *from, float *to, size_t count);
 
 /* Inner product, summed in 32 lanes (element i in lane i % 32) that are then added pairwise, upper half to lower. */
 float atoll_half_dot(const uint16_t *half, const float *value, size_t count);
+
+/* dot[r * queries + q]: the same of every row (of `count` halves) with every query (of `count` floats). */
+void atoll_half_dots(const uint16_t *half, size_t rows, const float *value, size_t queries, size_t count, float *dot);
 
 #endif

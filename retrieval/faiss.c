@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <faiss/c_api/IndexFlat_c.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
@@ -40,11 +39,6 @@ static atoll_status refused(atoll_error *error, const char *what)
     bool memory = message && strstr(message, "bad_alloc");
     return atoll_fail(error, memory ? ATOLL_NO_MEMORY : ATOLL_INTERNAL, "FAISS cannot %s: %s", what,
                       message ? message : "no reason given");
-}
-
-atoll_status atoll_faiss_flat(uint32_t dim, atoll_faiss **out, atoll_error *error)
-{
-    return faiss_IndexFlatIP_new_with(out, dim) ? refused(error, "make an index") : ATOLL_OK;
 }
 
 uint32_t atoll_faiss_codes(uint32_t dim)

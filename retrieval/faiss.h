@@ -16,8 +16,6 @@
 
 typedef struct FaissIndex_H atoll_faiss;
 
-/* Inner product over whole vectors. */
-atoll_status atoll_faiss_flat(uint32_t dim, atoll_faiss **out, atoll_error *error);
 /* 4-bit product codes, trained on `count` vectors and empty. The same vectors always give the same codes. */
 atoll_status atoll_faiss_train(uint32_t dim, uint32_t count, const float *vectors, atoll_faiss **out,
                                atoll_error *error);

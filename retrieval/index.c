@@ -1,6 +1,7 @@
 #include "retrieval/index.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,13 +11,17 @@
 #include "retrieval/index_inside.h"
 
 enum {
-    FLAT_DEAD_MAX = 48,        /* each is one more candidate of an exact search */
+    FLAT_DEAD_MAX = 48,        /* each is one more row of an exact search */
     CODES_DEAD_SHARE = 4,      /* dead positions are removed above a quarter of the living: all codes are made anew */
     TRAIN_MAX = 4096,          /* vectors: 256 for each centre of a code */
     ADD_ROWS = 256,            /* rows converted at a time */
     SEARCH_ENTRIES = 4096,     /* candidates of one call to FAISS; bounds its stack */
+    TILE_ROWS = 64,            /* of an exact search, and */
+    TILE_QUERIES = 16,         /* so many queries with them, stay in the nearest cache */
     SPARE_ROWS = 65536         /* unflushed changes that fit beside twice the slots */
 };
+
+_Static_assert((int)ATOLL_VECTORS_BLOCK % (int)TILE_ROWS == 0, "a tile's rows lie in one block");
 
 typedef atoll_index_view side; /* one of the two instances */
 
@@ -96,7 +101,7 @@ static void side_clear(side *s)
     atoll_faiss_free(s->faiss);
     s->faiss = NULL;
     s->generation = 0;
-    s->count = s->dead = 0;
+    s->count = 0;
     rows_release(s->index, &s->rows);
 }
 
@@ -108,11 +113,9 @@ static atoll_status side_rebuild(side *s, atoll_error *error)
     side_clear(s);
     uint32_t count = 0;
     atoll_status status = ATOLL_OK;
-    if (!index->coded) {
-        status = atoll_faiss_flat(index->dim, &s->faiss, error);
-    } else if (other->generation != index->generation) {
+    if (index->coded && other->generation != index->generation) {
         status = atoll_faiss_read(index->trained, index->trained_bytes, &s->faiss, error);
-    } else {
+    } else if (index->coded) {
         /* FAISS cannot clone this kind, but write and read it, much faster than make the codes again. */
         void *data;
         size_t bytes;
@@ -140,6 +143,10 @@ static atoll_status side_rebuild(side *s, atoll_error *error)
 static atoll_status add_rows(side *s, atoll_error *error)
 {
     uint32_t dim = s->index->dim, to = s->index->rows->count;
+    if (!s->coded) {
+        s->count = to;
+        return ATOLL_OK;
+    }
     float *rows = malloc((size_t)ADD_ROWS * dim * sizeof *rows);
     if (!rows)
         return no_memory(error);
@@ -175,9 +182,7 @@ static atoll_status side_catch_up(side *s, atoll_error *error)
         s->died_at = index->died_count;
         status = add_rows(s, error);
     }
-    if (status == ATOLL_OK)
-        s->dead = dead_count(index);
-    else
+    if (status != ATOLL_OK)
         side_clear(s);
     return status;
 }
@@ -459,56 +464,88 @@ static void prefetch(const side *s, int64_t candidate)
     __builtin_prefetch(&s->slot_of[candidate]);
 }
 
+/* Keeps the best ATOLL_NEIGHBOURS in order. */
+static void offer(atoll_neighbours *out, uint32_t slot, float similarity)
+{
+    uint32_t at = out->count;
+    while (at && (out->at[at - 1].similarity < similarity ||
+                  (out->at[at - 1].similarity == similarity && out->at[at - 1].slot > slot)))
+        at--;
+    if (at == ATOLL_NEIGHBOURS)
+        return;
+    out->count += out->count < ATOLL_NEIGHBOURS;
+    memmove(&out->at[at + 1], &out->at[at], (out->count - 1 - at) * sizeof out->at[0]);
+    out->at[at] = (atoll_neighbour){slot, similarity};
+}
+
 /* The best of the candidates of one query, by their exact inner products. */
 static void rank(const side *s, const float *query, const int64_t *candidates, uint32_t count, atoll_neighbours *out)
 {
     enum { AHEAD = 4 };
-    uint32_t held = 0;
+    out->count = 0;
     for (uint32_t i = 0; i < count && i < AHEAD; i++)
         prefetch(s, candidates[i]);
     for (uint32_t i = 0; i < count; i++) {
         if (i + AHEAD < count)
             prefetch(s, candidates[i + AHEAD]);
         uint32_t slot = candidates[i] < 0 ? EMPTY : s->slot_of[candidates[i]];
-        if (slot == EMPTY)
-            continue;
-        float similarity = atoll_half_dot(atoll_vectors_at(s->rows, (uint32_t)candidates[i]), query, s->index->dim);
-        uint32_t at = held;
-        while (at && (out->at[at - 1].similarity < similarity ||
-                      (out->at[at - 1].similarity == similarity && out->at[at - 1].slot > slot)))
-            at--;
-        if (at == ATOLL_NEIGHBOURS)
-            continue;
-        held += held < ATOLL_NEIGHBOURS;
-        memmove(&out->at[at + 1], &out->at[at], (held - 1 - at) * sizeof out->at[0]);
-        out->at[at] = (atoll_neighbour){slot, similarity};
+        if (slot != EMPTY)
+            offer(out, slot,
+                  atoll_half_dot(atoll_vectors_at(s->rows, (uint32_t)candidates[i]), query, s->index->dim));
     }
-    out->count = held;
+}
+
+static atoll_status search_codes(const side *s, const float *queries, uint32_t count, atoll_neighbours *out,
+                                 atoll_error *error)
+{
+    int64_t candidates[SEARCH_ENTRIES];
+    float scores[SEARCH_ENTRIES];
+    uint32_t want = s->count < ATOLL_INDEX_CANDIDATES ? s->count : ATOLL_INDEX_CANDIDATES;
+    uint32_t many = SEARCH_ENTRIES / want, dim = s->index->dim;
+    for (uint32_t at = 0; at < count; at += many) {
+        uint32_t n = count - at < many ? count - at : many;
+        const float *query = queries + (size_t)at * dim;
+        atoll_status status = atoll_faiss_search(s->faiss, n, query, want, scores, candidates, error);
+        if (status != ATOLL_OK)
+            return status;
+        for (uint32_t i = 0; i < n; i++)
+            rank(s, query + (size_t)i * dim, candidates + (size_t)i * want, want, &out[at + i]);
+    }
+    return ATOLL_OK;
+}
+
+/* At most TILE_QUERIES queries with every row. */
+static void search_rows(const side *s, const float *queries, uint32_t count, atoll_neighbours *out)
+{
+    float dot[TILE_ROWS * TILE_QUERIES], least[TILE_QUERIES]; /* less than that is not among the best */
+    for (uint32_t q = 0; q < count; q++) {
+        out[q].count = 0;
+        least[q] = -INFINITY;
+    }
+    for (uint32_t at = 0; at < s->count; at += TILE_ROWS) {
+        uint32_t rows = s->count - at < TILE_ROWS ? s->count - at : TILE_ROWS;
+        atoll_half_dots(atoll_vectors_at(s->rows, at), rows, queries, count, s->index->dim, dot);
+        for (uint32_t r = 0; r < rows; r++)
+            for (uint32_t q = 0; q < count; q++) {
+                uint32_t slot = s->slot_of[at + r];
+                float similarity = dot[r * count + q];
+                if (similarity < least[q] || slot == EMPTY)
+                    continue;
+                offer(&out[q], slot, similarity);
+                if (out[q].count == ATOLL_NEIGHBOURS)
+                    least[q] = out[q].at[ATOLL_NEIGHBOURS - 1].similarity;
+            }
+    }
 }
 
 atoll_status atoll_index_search(const atoll_index_view *view, const float *queries, uint32_t count,
                                 atoll_neighbours *out, atoll_error *error)
 {
-    int64_t candidates[SEARCH_ENTRIES];
-    float scores[SEARCH_ENTRIES];
-    uint32_t want = view->coded ? ATOLL_INDEX_CANDIDATES : ATOLL_NEIGHBOURS + view->dead;
-    if (want > view->count)
-        want = view->count;
-    if (view->count == view->dead) {
-        for (uint32_t i = 0; i < count; i++)
-            out[i].count = 0;
-        return ATOLL_OK;
-    }
-    uint32_t many = SEARCH_ENTRIES / want;
-    for (uint32_t at = 0; at < count; at += many) {
-        uint32_t n = count - at < many ? count - at : many;
-        const float *query = queries + (size_t)at * view->index->dim;
-        atoll_status status = atoll_faiss_search(view->faiss, n, query, want, scores, candidates, error);
-        if (status != ATOLL_OK)
-            return status;
-        for (uint32_t i = 0; i < n; i++)
-            rank(view, query + (size_t)i * view->index->dim, candidates + (size_t)i * want, want, &out[at + i]);
-    }
+    if (view->coded && view->count)
+        return search_codes(view, queries, count, out, error);
+    for (uint32_t at = 0; at < count; at += TILE_QUERIES)
+        search_rows(view, queries + (size_t)at * view->index->dim,
+                    count - at < TILE_QUERIES ? count - at : TILE_QUERIES, &out[at]);
     return ATOLL_OK;
 }
 
@@ -538,8 +575,9 @@ uint64_t atoll_index_bytes(const atoll_index *index)
                      ((uint64_t)index->room + index->died_room + index->slots) * sizeof(uint32_t);
     for (int i = 0; i < 2; i++) {
         const side *s = &index->side[i];
-        uint64_t each = s->coded ? atoll_faiss_codes(index->dim) / 2 : index->dim * sizeof(float);
-        bytes += room_for(s->count) * each + s->room * sizeof(uint32_t) + (s->coded ? index->trained_bytes : 0);
+        if (s->coded)
+            bytes += room_for(s->count) * atoll_faiss_codes(index->dim) / 2 + index->trained_bytes;
+        bytes += s->room * sizeof(uint32_t);
         if (s->rows && s->rows != index->rows)
             bytes += atoll_vectors_bytes(s->rows);
     }

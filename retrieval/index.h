@@ -2,19 +2,18 @@
  * The index: nearest neighbours by inner product over unit vectors in numbered slots, on FAISS (the only file that
  * includes it is faiss.c). It can be searched by any number of threads while it changes.
  *
- * Two FAISS instances hold the same vectors (left-right [Ramalhete, Correia 2015]). The one writer changes the hidden
+ * Two instances hold the same vectors (left-right [Ramalhete, Correia 2015]). The one writer changes the hidden
  * instance, publishes it, and brings the other up to date once no reader is in it. A change beside a search crashes
  * FAISS; so a reader enters and leaves a view, and the writer waits for readers to leave, never the reverse.
  *
- * Few vectors are held flat. Above ATOLL_INDEX_FLAT_MAX FAISS holds 4-bit product codes [Jegou, Douze, Schmid 2011;
- * Andre, Kermarrec, Le Scouarnec 2017], which are trained on the vectors present, and trained anew when their number
- * has doubled or as many have been put since. FAISS proposes ATOLL_INDEX_CANDIDATES; they are ranked by the exact inner
- * product. Vectors are kept in half precision: what is put is rounded to it.
+ * Few vectors are searched exactly, without FAISS. Above ATOLL_INDEX_FLAT_MAX it holds 4-bit product codes [Jegou,
+ * Douze, Schmid 2011; Andre, Kermarrec, Le Scouarnec 2017], which are trained on the vectors present, and trained anew
+ * when their number has doubled or as many have been put since. FAISS proposes ATOLL_INDEX_CANDIDATES; they are ranked
+ * by the exact inner product. Vectors are kept in half precision: what is put is rounded to it.
  *
  * Of equal neighbours the one with the smaller slot comes first. What a search returns depends only on the sequence of
- * writer calls, never on timing, and an index that was saved and loaded goes on exactly as the saved one would. Over
- * codes it does not depend on how queries are batched either; flat, FAISS uses another kernel from 20 queries on, so
- * that where the last candidates differ by rounding only, another one may be found.
+ * writer calls, never on timing or on how queries are batched, and an index that was saved and loaded goes on exactly
+ * as the saved one would.
  */
 #ifndef ATOLL_RETRIEVAL_INDEX_H
 #define ATOLL_RETRIEVAL_INDEX_H

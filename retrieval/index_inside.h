@@ -2,11 +2,14 @@
  * The index from inside, for index.c and index_saved.c.
  *
  * Every vector put takes the next position; positions are what FAISS numbers its vectors by. Replacing or dropping
- * leaves the old position dead: FAISS still knows it, and it is skipped among the candidates. The vectors themselves
- * stand in half precision in `rows`, one row a position, shared by both instances: rows are never changed, so an
- * instance that lags behind catches up by adding the rows that it has not seen. Where positions are numbered anew (too
- * many are dead, codes are trained) the generation grows, with rows of its own, and FAISS is filled afresh; the other
- * instance is then a copy.
+ * leaves the old position dead: FAISS still knows it, and it is skipped. The vectors themselves stand in half precision
+ * in `rows`, one row a position, shared by both instances: rows are never changed, so an instance that lags behind
+ * catches up by adding the rows that it has not seen. Where positions are numbered anew (too many are dead, codes are
+ * trained) the generation grows, with rows of its own, and FAISS is filled afresh; the other instance is then a copy.
+ *
+ * Few vectors are compared with the rows themselves. 2,000 of 256 dimensions, one thread, microseconds a query, one by
+ * one and 16 at a time: 17 and 10 (19 and 13 without AVX-512); FAISS's flat index 48 and 16, with 2 KB a vector beside
+ * the rows.
  *
  * Weighed on 50,000 package descriptions under a random projection to 256 dimensions, one thread, queries a second:
  * inverted lists with fp16 vectors 1,300 at recall@10 0.94 and 17,000 at 0.73, for such embeddings hardly cluster; flat
@@ -34,8 +37,8 @@ struct atoll_index_view {
     atoll_faiss *faiss;
     atoll_vectors *rows;
     uint32_t *slot_of; /* position -> slot, ATOLL_INDEX_EMPTY where dead */
-    uint32_t count, room, dead; /* positions, and how many fit in slot_of */
-    bool coded;
+    uint32_t count, room; /* positions, and how many fit in slot_of */
+    bool coded;           /* else faiss is NULL, and rows are all there is */
     uint64_t generation; /* 0: to be made afresh */
     uint32_t died_at;    /* of index->died, how many are applied */
     _Alignas(64) _Atomic uint32_t readers;

@@ -171,8 +171,8 @@ static atoll_status check_live(const atoll_index *index, atoll_error *error)
     const atoll_index_view *live = &index->side[index->live];
     if (live->count && live->generation != index->generation)
         return atoll_fail(error, ATOLL_DAMAGED, "the live instance is of an older generation");
-    if (live->count != index->rows->count || live->dead != live->count - index->count ||
-        (live->count && atoll_faiss_count(live->faiss) != live->count))
+    if (live->count != index->rows->count ||
+        (live->coded && atoll_faiss_count(live->faiss) != live->count))
         return atoll_fail(error, ATOLL_DAMAGED, "%u positions, %u in the live instance", index->rows->count,
                           live->count);
     for (uint32_t at = 0; at < live->count; at++)

@@ -103,6 +103,19 @@ static void arrays_equal_the_reference(void **state)
     }
 }
 
+static float summed_in_lanes(const uint16_t *half, const float *value, size_t count)
+{
+    float lane[32] = {0};
+    for (size_t i = 0; i < count; i++) {
+        volatile float product = atoll_half_value(half[i]) * value[i];
+        lane[i % 32] += product;
+    }
+    for (int width = 16; width; width /= 2)
+        for (int k = 0; k < width; k++)
+            lane[k] += lane[k + width];
+    return lane[0];
+}
+
 static void the_inner_product_has_one_order(void **state)
 {
     (void)state;
@@ -111,22 +124,38 @@ static void the_inner_product_has_one_order(void **state)
     atoll_rng rng;
     atoll_rng_seed(&rng, 3, 0);
     for (size_t count = 0; count <= 300; count++) {
-        float lane[32] = {0};
         double exact = 0;
         for (size_t i = 0; i < count; i++) {
             half[i] = atoll_half_round(atoll_rng_normal(&rng));
             value[i] = atoll_rng_normal(&rng);
-            volatile float product = atoll_half_value(half[i]) * value[i];
-            lane[i % 32] += product;
             exact += (double)atoll_half_value(half[i]) * value[i];
         }
-        for (int width = 16; width; width /= 2)
-            for (int k = 0; k < width; k++)
-                lane[k] += lane[k + width];
         float dot = atoll_half_dot(half, value, count);
-        assert_int_equal(bits_of(dot), bits_of(lane[0]));
+        assert_int_equal(bits_of(dot), bits_of(summed_in_lanes(half, value, count)));
         assert_true(fabs(dot - exact) < 1e-4);
     }
+}
+
+static void many_inner_products_are_those_of_one(void **state)
+{
+    (void)state;
+    enum { ROWS = 5, QUERIES = 11, MOST = 128 };
+    static uint16_t half[ROWS * MOST];
+    static float value[QUERIES * MOST], dot[ROWS * QUERIES];
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 4, 0);
+    for (int i = 0; i < ROWS * MOST; i++)
+        half[i] = atoll_half_round(atoll_rng_normal(&rng));
+    for (int i = 0; i < QUERIES * MOST; i++)
+        value[i] = atoll_rng_normal(&rng);
+    for (size_t count = 8; count <= MOST; count += 8)
+        for (size_t queries = 0; queries <= QUERIES; queries++) {
+            atoll_half_dots(half, ROWS, value, queries, count, dot);
+            for (size_t r = 0; r < ROWS; r++)
+                for (size_t q = 0; q < queries; q++)
+                    assert_int_equal(bits_of(dot[r * queries + q]),
+                                     bits_of(summed_in_lanes(half + r * count, value + q * count, count)));
+        }
 }
 
 int main(void)
@@ -137,6 +166,7 @@ int main(void)
         cmocka_unit_test(rounding_is_to_nearest),
         cmocka_unit_test(arrays_equal_the_reference),
         cmocka_unit_test(the_inner_product_has_one_order),
+        cmocka_unit_test(many_inner_products_are_those_of_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

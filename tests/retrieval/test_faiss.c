@@ -24,13 +24,13 @@ static int fill(void **state)
     return 0;
 }
 
-static void flat_finds_the_best_first(void **state)
+static void codes_find_the_best_first(void **state)
 {
     (void)state;
     atoll_faiss *faiss;
     float scores[WANT];
     int64_t positions[WANT];
-    assert_int_equal(atoll_faiss_flat(DIM, &faiss, NULL), ATOLL_OK);
+    assert_int_equal(atoll_faiss_train(DIM, COUNT, vectors, &faiss, NULL), ATOLL_OK);
     assert_int_equal(atoll_faiss_add(faiss, 7, vectors, NULL), ATOLL_OK);
     assert_int_equal(atoll_faiss_dim(faiss), DIM);
     assert_int_equal(atoll_faiss_count(faiss), 7);
@@ -123,7 +123,7 @@ static void codes_divide_the_dimension(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(flat_finds_the_best_first),
+        cmocka_unit_test(codes_find_the_best_first),
         cmocka_unit_test(codes_survive_writing),
         cmocka_unit_test(training_is_repeatable),
         cmocka_unit_test(codes_divide_the_dimension),
