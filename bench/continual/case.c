@@ -328,12 +328,14 @@ static bool resampled(const corpus *c, uint32_t seed, uint32_t limit, stream *s)
 
 /* ---- the table ---- */
 
-enum { CLINC, FASHION, PACKAGES, SMALL, CORPORA };
+enum { CLINC, FASHION, PACKAGES, SMALL, AGREEING, CONTRARY, CORPORA };
 
 static bench_corpus corpora[CORPORA] = {[CLINC] = {.read = corpus_read_clinc},
                                         [FASHION] = {.read = corpus_read_fashion},
                                         [PACKAGES] = {.read = corpus_read_packages},
-                                        [SMALL] = {.read = corpus_read_small}};
+                                        [SMALL] = {.read = corpus_read_small},
+                                        [AGREEING] = {.read = corpus_make_agreeing},
+                                        [CONTRARY] = {.read = corpus_make_contrary}};
 
 const bench_case bench_cases[] = {
     {"small", 200, 50, true, true, SMALL, held_out_by_domain, 0,
@@ -352,6 +354,10 @@ const bench_case bench_cases[] = {
     {"clinc-class-pairs", 3000, 50, false, false, CLINC, two_by_two, 0, "two domains at a time, mixed"},
     {"clinc-shared-pairs", 3000, 50, false, false, CLINC, two_by_two_shared, 0, "two domains at a time, mixed"},
     {"clinc-mixed", 3000, 50, false, false, CLINC, all_mixed, 0, "all domains at once"},
+    {"agreeing", 2000, 50, false, false, AGREEING, by_domain, 300,
+     "made-up texts of eight domains one after another, the same labels in dialects of their own"},
+    {"contrary", 2000, 50, false, false, CONTRARY, by_domain, 300,
+     "the same, but each domain calls the same words by other labels"},
     {"clinc-resampled", 3000, 256, false, false, CLINC, resampled, 0,
      "120,000 records drawn from all domains at once and disturbed: what is born is a false alarm"},
 };

@@ -50,6 +50,14 @@ static bool add(corpus *c, const atoll_record *record, const char *domain, corpu
     return true;
 }
 
+bool corpus_add(corpus *c, const atoll_record *record, const char *domain, corpus_part part)
+{
+    atoll_record kept = {.text = record->text, .label = record->label};
+    if (domain && !(domain = keep(c, domain, strlen(domain))))
+        return false;
+    return keep_slice(c, &kept.text) && keep_slice(c, &kept.label) && add(c, &kept, domain, part);
+}
+
 /* All that a file or, with `command`, a command writes, with padding behind it: to free(). */
 static char *read_all(const char *name, bool command, size_t *bytes)
 {

@@ -31,6 +31,12 @@ corpus_read corpus_read_packages;
 /* data/atoll-stream.ndjson. */
 corpus_read corpus_read_small;
 
+/* Two streams of made-up texts: domains that agree on what words mean, and domains that contradict each other. */
+corpus_read corpus_make_agreeing;
+corpus_read corpus_make_contrary;
+
+/* Adds a copy of the record's text and label, and of its domain (or NULL); false where memory is short. */
+bool corpus_add(corpus *c, const atoll_record *record, const char *domain, corpus_part part);
 void corpus_free(corpus *c);
 
 #endif

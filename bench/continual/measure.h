@@ -18,6 +18,10 @@
  *     prequential  over all records learned, each before it was
  *     ECE          expected calibration error of 15 bins on the records held out        [Guo et al. 2017]
  *     ECE stream   the same over the records learned, each before it was, of the last 5,000 or so
+ *     learned/s    in batches of 1,024, durable, by the clock
+ *     asked/s      in batches of 256, one thread, by the clock
+ *     one p50      of records asked one by one, by the clock; p99 likewise
+ *     params       of experts, gate, counts and analytic half; active: those that one record reads in the mean
  */
 #define MEASURES(X)                                                                                                    \
     X(ACC, "ACC", "acc", 4)                                                                                            \
@@ -31,6 +35,13 @@
     X(BYTES, "MiB", "mib", 1)                                                                                          \
     X(LEARN_US, "us to learn", "learn_us", 0)                                                                          \
     X(ASK_US, "us to ask", "ask_us", 0)                                                                                \
+    X(LEARN_RATE, "learned/s", "learn_rate", 0)                                                                        \
+    X(ASK_RATE, "asked/s", "ask_rate", 0)                                                                              \
+    X(ONE_MEDIAN, "one p50 us", "one_p50_us", 0)                                                                       \
+    X(ONE_LATE, "one p99 us", "one_p99_us", 0)                                                                         \
+    X(TOTAL_SIZE, "1000 params", "parameters_k", 0)                                                                    \
+    X(ACTIVE_SIZE, "1000 active", "active_k", 0)                                                                       \
+    X(PARAMETER_MIB, "params MiB", "parameters_mib", 1)                                                                \
     X(BORN, "born", "born", 1)                                                                                         \
     X(ACTIVE, "experts", "experts", 1)                                                                                 \
     X(PURITY, "purity", "purity", 3)                                                                                   \

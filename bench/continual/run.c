@@ -8,9 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "learner/inside.h"
 
-enum { ASKED_AT_ONCE = 256, MAP_GIB = 16, LEARNED_AT_ONCE_MAX = 1024 };
+enum { ASKED_ONE_BY_ONE = 3000, ASKED_AT_ONCE = 256, MAP_GIB = 16, LEARNED_AT_ONCE_MAX = 1024 };
 
 /* ---- a call that is waited for ---- */
 
@@ -67,9 +68,13 @@ typedef struct run {
     const run_request *request;
     atoll_learner *learner;
     atoll_asker *asker;
+    uint32_t batch;
     measures *out;
+    run_sizes *sizes;       /* or NULL */
+    last_answers *last;     /* to be filled at the end */
     double accuracy[STREAM_DOMAINS_MAX][STREAM_DOMAINS_MAX]; /* by phase and domain */
     double learn_s, ask_s;  /* of all processors */
+    double learn_wall_s, ask_wall_s;
     uint64_t learned, asked;
     /* of the records under question */
     const stream_list *list;
@@ -83,6 +88,11 @@ static double processor_seconds(void)
     struct timespec now;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static double wall_seconds(void)
+{
+    return (double)atoll_clock_monotonic_ns() * 1e-9;
 }
 
 static atoll_record prepare(const run *r, const stream_record *from, bool labelled)
@@ -138,7 +148,7 @@ static atoll_status ask(run *r, const stream_list *list, uint32_t phase, atoll_e
     atoll_record records[ASKED_AT_ONCE];
     uint32_t number[ASKED_AT_ONCE], count = 0;
     atoll_status status = ATOLL_OK;
-    double start = processor_seconds();
+    double start = processor_seconds(), wall = wall_seconds();
     r->list = list;
     r->number = number;
     for (uint32_t i = 0; i < list->count && status == ATOLL_OK; i++) {
@@ -155,6 +165,7 @@ static atoll_status ask(run *r, const stream_list *list, uint32_t phase, atoll_e
         }
     }
     r->ask_s += processor_seconds() - start;
+    r->ask_wall_s += wall_seconds() - wall;
     return status;
 }
 
@@ -165,15 +176,16 @@ static atoll_status learn(run *r, uint32_t from, uint32_t to, atoll_error *error
     if (!records)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a batch");
     atoll_status status = ATOLL_OK;
-    double start = processor_seconds();
+    double start = processor_seconds(), wall = wall_seconds();
     for (uint32_t at = from; at < to && status == ATOLL_OK;) {
         uint32_t count = 0;
-        while (count < r->request->batch && at < to)
+        while (count < r->batch && at < to)
             records[count++] = prepare(r, &s->learned.at[at++], true);
         status = ingest(r->learner, records, count, error);
         r->learned += count;
     }
     r->learn_s += processor_seconds() - start;
+    r->learn_wall_s += wall_seconds() - wall;
     free(records);
     return status;
 }
@@ -312,6 +324,62 @@ static void sum_up(run *r)
             at[voice_measure[v]] = share(f->voice_right[v], s->asked.count);
 }
 
+/* ---- rates ---- */
+
+static void ignore(void *arg, uint32_t index, const atoll_prediction *p)
+{
+    (void)arg;
+    (void)index;
+    (void)p;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Records held out, asked one by one, evenly spread over the list. */
+static atoll_status ask_one_by_one(run *r, atoll_error *error)
+{
+    const stream_list *list = &r->request->stream->asked;
+    double *took = malloc(ASKED_ONE_BY_ONE * sizeof *took);
+    atoll_status status = took ? ATOLL_OK : atoll_fail(error, ATOLL_NO_MEMORY, "no memory for times");
+    for (uint64_t i = 0; i < ASKED_ONE_BY_ONE && status == ATOLL_OK; i++) {
+        uint64_t version;
+        atoll_record record = prepare(r, &list->at[i * list->count / ASKED_ONE_BY_ONE], false);
+        double start = wall_seconds();
+        status = atoll_learner_predict(r->learner, r->asker, &record, 1, 1, false, ignore, NULL, &version, error);
+        took[i] = (wall_seconds() - start) * 1e6;
+    }
+    if (status == ATOLL_OK) {
+        qsort(took, ASKED_ONE_BY_ONE, sizeof *took, ascending);
+        r->out->at[MEASURE_ONE_MEDIAN] = took[ASKED_ONE_BY_ONE / 2];
+        r->out->at[MEASURE_ONE_LATE] = took[ASKED_ONE_BY_ONE * 99 / 100];
+    }
+    free(took);
+    return status;
+}
+
+static void measure_extent(run *r)
+{
+    int ticket;
+    double *at = r->out->at;
+    atoll_stats stats;
+    run_extent more = {0};
+    atoll_learner_stats(r->learner, &stats);
+    if (r->request->stand_in) {
+        const atoll_published *p = atoll_learner_enter(r->learner, &ticket);
+        more = r->request->stand_in->measure(p->model, p->tally.features);
+        atoll_learner_leave(r->learner, ticket);
+    }
+    at[MEASURE_TOTAL_SIZE] = ((double)stats.parameters + more.parameters) * 1e-3;
+    at[MEASURE_ACTIVE_SIZE] = ((double)stats.active_parameters + more.active) * 1e-3;
+    at[MEASURE_PARAMETER_MIB] = ((double)stats.parameter_bytes + more.bytes) / 0x1p20;
+    at[MEASURE_BYTES] += more.bytes / 0x1p20;
+    at[MEASURE_ASK_RATE] = (double)r->asked / r->ask_wall_s;
+}
+
 /* ---- sizes ---- */
 
 /* Parameters of a dense model like the shared expert `net`, were `experts.shared_hidden` so large. */
@@ -352,13 +420,13 @@ static void measure_sizes(const run *r, run_sizes *sizes)
 
 /* ---- the whole ---- */
 
-static atoll_status go(run *r, last_answers *final, run_sizes *sizes, atoll_error *error)
+static atoll_status go(run *r, atoll_error *error)
 {
     const stream *s = r->request->stream;
     atoll_status status = ATOLL_OK;
     for (uint32_t phase = 0; phase < s->phases && status == ATOLL_OK; phase++) {
         status = learn(r, phase ? s->end[phase - 1] : 0, s->end[phase], error);
-        r->final = phase + 1 == s->phases ? final : NULL;
+        r->final = phase + 1 == s->phases ? r->last : NULL;
         if (status == ATOLL_OK)
             status = ask_after(r, phase, error);
     }
@@ -367,9 +435,12 @@ static atoll_status go(run *r, last_answers *final, run_sizes *sizes, atoll_erro
     if (status)
         return status;
     sum_up(r);
-    if (sizes)
-        measure_sizes(r, sizes);
-    return ATOLL_OK;
+    if (r->sizes)
+        measure_sizes(r, r->sizes);
+    if (!r->request->timed)
+        return ATOLL_OK;
+    measure_extent(r);
+    return ask_one_by_one(r, error);
 }
 
 static void remove_folder(const char *folder)
@@ -380,17 +451,48 @@ static void remove_folder(const char *folder)
         fprintf(stderr, "bench: cannot remove %s\n", folder);
 }
 
-atoll_status run_measure(const run_request *request, measures *out, run_sizes *sizes, atoll_error *error)
+/* Does `work` with a new model in a folder of its own. */
+static atoll_status with_model(run *r, atoll_status (*work)(run *r, atoll_error *error), atoll_error *error)
 {
     char folder[512], path[530];
     const char *temporary = getenv("TMPDIR");
+    const run_stand_in *stand_in = r->request->stand_in;
     snprintf(folder, sizeof folder, "%s/atoll-bench-XXXXXX", temporary && *temporary ? temporary : "/tmp");
     if (!mkdtemp(folder))
         return atoll_fail(error, ATOLL_IO, "cannot make a folder like %s", folder);
     snprintf(path, sizeof path, "%s/model", folder);
+    atoll_status status = ATOLL_OK;
+    if (!(r->asker = atoll_asker_new()) || (stand_in && !stand_in->begin()))
+        status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a run");
+    else
+        status = atoll_learner_open(path, &r->request->config, (size_t)MAP_GIB << 30, &r->learner, error);
+    if (status == ATOLL_OK) {
+        status = work(r, error);
+        atoll_learner_close(r->learner);
+    }
+    if (stand_in)
+        stand_in->end();
+    atoll_asker_free(r->asker);
+    remove_folder(folder);
+    return status;
+}
+
+/* The stream once more in large batches, so that what is timed is not the wait for the disk. */
+static atoll_status learn_at_once(run *r, atoll_error *error)
+{
+    r->batch = LEARNED_AT_ONCE_MAX;
+    r->learned = 0;
+    r->learn_wall_s = 0;
+    atoll_status status = learn(r, 0, r->request->stream->learned.count, error);
+    r->out->at[MEASURE_LEARN_RATE] = (double)r->learned / r->learn_wall_s;
+    return status;
+}
+
+atoll_status run_measure(const run_request *request, measures *out, run_sizes *sizes, atoll_error *error)
+{
     for (int i = 0; i < MEASURE_COUNT; i++)
         out->at[i] = NAN;
-    atoll_status status = ATOLL_OK;
+    atoll_status status;
     run *r = calloc(1, sizeof *r);
     last_answers *f = calloc(1, sizeof *f);
     if (f) {
@@ -401,16 +503,10 @@ atoll_status run_measure(const run_request *request, measures *out, run_sizes *s
         status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a run");
         goto done;
     }
-    *r = (run){.request = request, .out = out, .asker = atoll_asker_new()};
-    if (!r->asker)
-        status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a run");
-    else
-        status = atoll_learner_open(path, &request->config, (size_t)MAP_GIB << 30, &r->learner, error);
-    if (status == ATOLL_OK) {
-        status = go(r, f, sizes, error);
-        atoll_learner_close(r->learner);
-    }
-    atoll_asker_free(r->asker);
+    *r = (run){.request = request, .batch = request->batch, .out = out, .last = f, .sizes = sizes};
+    status = with_model(r, go, error);
+    if (status == ATOLL_OK && request->timed)
+        status = with_model(r, learn_at_once, error);
 done:
     if (f) {
         free(f->inside);
@@ -418,6 +514,5 @@ done:
     }
     free(f);
     free(r);
-    remove_folder(folder);
     return status;
 }

@@ -7,7 +7,7 @@
 
 #include "bench/continual/measure.h"
 #include "bench/continual/stream.h"
-#include "core/config.h"
+#include "core/model.h"
 
 /* What a single dense model has to be like to be as large. */
 typedef struct run_sizes {
@@ -15,11 +15,25 @@ typedef struct run_sizes {
     uint32_t total_hidden;  /* as all experts together */
 } run_sizes;
 
+/* Parameters and bytes; `active` of them one record reads in the mean. */
+typedef struct run_extent {
+    double parameters, active, bytes;
+} run_extent;
+
+/* Something that stands in for the library's experts while a model is open. */
+typedef struct run_stand_in {
+    bool (*begin)(void); /* false where it cannot */
+    void (*end)(void);
+    run_extent (*measure)(const atoll_model *model, double features); /* that a record has in the mean */
+} run_stand_in;
+
 typedef struct run_request {
     const stream *stream;
     atoll_config config;
     uint32_t batch;
     bool hinted; /* records name their domains, learned and asked */
+    bool timed;  /* sizes and rates are measured too, on an idle machine */
+    const run_stand_in *stand_in; /* or NULL */
 } run_request;
 
 /* `sizes` may be NULL. */
