@@ -50,7 +50,7 @@ atoll_batch *atoll_batch_new(void)
     atoll_batch *batch = calloc(1, sizeof *batch);
     if (!batch)
         return NULL;
-    batch->vector_space = malloc(ATOLL_VECTOR_MAX_DIM * sizeof *batch->vector_space);
+    batch->vector_space = malloc(ATOLL_NUMBERS_MAX * sizeof *batch->vector_space);
     if (!batch->vector_space) {
         free(batch);
         return NULL;
@@ -127,7 +127,7 @@ atoll_status atoll_batch_add(atoll_batch *batch, atoll_json value, atoll_error *
         return status;
     if (!make_room(batch))
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the records");
-    size_t vector_bytes = record.vector ? record.vector_dim * sizeof *record.vector : 0;
+    size_t vector_bytes = atoll_record_numbers(&record) * sizeof *record.vector;
     char *space = take(batch, vector_bytes + record.id.bytes + record.text.bytes + record.label.bytes +
                                   record.domain.bytes + 1);
     if (!space)

@@ -19,7 +19,7 @@ typedef struct atoll_batch_block atoll_batch_block;
 typedef struct atoll_batch {
     atoll_record *records;
     uint32_t count, capacity;
-    float *vector_space;       /* ATOLL_VECTOR_MAX_DIM */
+    float *vector_space;       /* ATOLL_NUMBERS_MAX */
     atoll_batch_block *blocks; /* what the records point at; the newest first */
 } atoll_batch;
 

@@ -37,7 +37,7 @@ static atoll_status check(reading *r, const atoll_record *record, atoll_error *e
         atoll_status status = atoll_record_check(record, error);
         if (!status && !record->label.data)
             return atoll_fail(error, ATOLL_MISSING_LABEL, "a record to learn from needs a label");
-        return status;
+        return !status && record->tokens ? atoll_record_refuse_tokens(error) : status;
     }
     atoll_status status = atoll_learner_check(r->learner, record, true, error);
     if (status || !record->vector)

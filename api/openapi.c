@@ -75,9 +75,9 @@ static const char specification[] =
     "\"/\":{\"get\":{\"summary\":\"a page with live statistics\",\"responses\":{\"200\":{\"description\":\"the page\","
     "\"content\":{\"text/html\":{}}}}}}"
     "},\"components\":{\"schemas\":{"
-    "\"Record\":{\"type\":\"object\",\"description\":\"text or vector or both; label where it is to be learned\","
-    "\"properties\":{\"id\":" STRING ",\"text\":" STRING ",\"vector\":" ARRAY(NUMBER) ",\"label\":" STRING
-    ",\"domain\":" STRING ",\"time\":{}}},"
+    "\"Record\":{\"type\":\"object\",\"description\":\"text, and a vector or tokens, or one of them; label where it "
+    "is to be learned\",\"properties\":{\"id\":" STRING ",\"text\":" STRING ",\"vector\":" ARRAY(NUMBER)
+    ",\"tokens\":" ARRAY(ARRAY(NUMBER)) ",\"label\":" STRING ",\"domain\":" STRING ",\"time\":{}}},"
     "\"Ingested\":{\"type\":\"object\",\"properties\":{\"accepted\":" INTEGER ",\"rejected\":" INTEGER ",\"errors\":"
     ARRAY("{\"type\":\"object\",\"properties\":{\"line\":" INTEGER ",\"code\":" STRING ",\"error\":" STRING "}}")
     ",\"first_seq\":" INTEGER ",\"last_seq\":" INTEGER ",\"version\":" INTEGER "}},"

@@ -58,7 +58,7 @@ static bool learn(atoll_pager *pager, atoll_encoder *encoder, scratch *s, const 
 {
     for (size_t i = 0; i < texts->count; i++) {
         uint32_t terms = encode(encoder, s, &texts->at[i]);
-        if (atoll_encoder_learn(pager, encoder, s->term, terms, NULL, NULL))
+        if (atoll_encoder_learn(pager, encoder, s->term, terms, NULL, 0, NULL))
             return false;
     }
     return true;

@@ -44,7 +44,7 @@ static bool embed(const bench_texts *texts, float *out)
             terms = 0;
         atoll_encoder_weigh(&encoder, s->term, terms, &encoded);
         atoll_encoder_embed(&encoder, &encoded);
-        if (atoll_encoder_learn(&pager, &encoder, s->term, terms, NULL, NULL))
+        if (atoll_encoder_learn(&pager, &encoder, s->term, terms, NULL, 0, NULL))
             return false;
     }
     atoll_encoder_clear(&pager, &encoder);

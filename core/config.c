@@ -19,7 +19,7 @@ enum { WORDS = 3 }; /* most that a setting may choose from */
 
 /*
  * A row of the table. A number lies in least..most, a duration too, in milliseconds. A word is stored as its
- * place among the row's words; a row with one word is not stored.
+ * place among the row's words.
  */
 typedef struct spec {
     const char *path, *standard, *range, *about;
@@ -93,8 +93,8 @@ static const spec table[] = {
      DURATION, false, AT(embedding_ask_timeout_ms), .least = 1000, .most = 60000},
     {"embedding.cache_bytes", "1073741824", "2^20..2^40", "embeddings kept on disk",
      U64, false, AT(embedding_cache_bytes), .least = 0x1p20, .most = 0x1p40},
-    {"routing.granularity", "record", "record", "what the gate routes",
-     WORD, true, .words = {"record"}},
+    {"routing.granularity", "record", "record or token", "what the gate routes: records, or their words and vectors",
+     WORD, true, AT(granularity), .words = {"record", "token"}},
     {"routing.gate", "topk", "topk, random or domain", "learned, by lot, or by the domain that a record names",
      WORD, false, AT(gate), .words = {"topk", "random", "domain"}},
     {"routing.top_k", "2", "1..16", "experts that a record goes to",
@@ -150,11 +150,6 @@ static const struct {
 } units[] = {{'w', 604800000}, {'d', 86400000}, {'h', 3600000}, {'m', 60000}, {'s', 1000}};
 
 enum { UNITS = sizeof units / sizeof *units };
-
-static bool is_stored(const spec *row)
-{
-    return row->kind != WORD || row->words[1];
-}
 
 static void *place(const spec *row, atoll_config *config)
 {
@@ -245,13 +240,10 @@ static atoll_status set_text(const spec *row, const char *text, atoll_config *co
         return atoll_fail(error, ATOLL_INVALID_VALUE, "%s: a number is expected (%s)", row->path, row->range);
     for (uint32_t i = 0; i < WORDS && row->words[i]; i++) {
         if (strcmp(text, row->words[i]) == 0) {
-            if (is_stored(row))
-                *(uint32_t *)place(row, config) = i;
+            *(uint32_t *)place(row, config) = i;
             return ATOLL_OK;
         }
     }
-    if (!is_stored(row))
-        return atoll_fail(error, ATOLL_UNSUPPORTED, "%s: only \"%s\" is supported", row->path, row->words[0]);
     return atoll_fail(error, ATOLL_INVALID_VALUE, "%s: %s is expected", row->path, row->range);
 }
 
@@ -326,6 +318,8 @@ static atoll_status check_whole(const atoll_config *config, atoll_error *error)
         return atoll_fail(error, ATOLL_INVALID_VALUE, "embedding.url: needed where embedding.source is \"http\"");
     if (http && !*config->embedding_model)
         return atoll_fail(error, ATOLL_INVALID_VALUE, "embedding.model: needed where embedding.source is \"http\"");
+    if (config->granularity == ATOLL_GRANULARITY_TOKEN && config->dense_hidden)
+        return atoll_fail(error, ATOLL_INVALID_VALUE, "experts.dense_hidden: not where tokens are routed");
     if (!http && (*config->embedding_url || *config->embedding_model || *config->embedding_key_env))
         return atoll_fail(error, ATOLL_INVALID_VALUE,
                           "embedding.source: a url, a model or a key_env needs the source \"http\"");
@@ -369,9 +363,7 @@ static size_t stored_bytes(const spec *row)
     static const size_t sizes[] = {[U32] = sizeof(uint32_t),     [U64] = sizeof(uint64_t),
                                    [REAL] = sizeof(float),       [WORD] = sizeof(uint32_t),
                                    [DURATION] = sizeof(int64_t), [CRON] = ATOLL_CRON_MAX_BYTES};
-    if (row->kind == TEXT)
-        return row->room;
-    return is_stored(row) ? sizes[row->kind] : 0;
+    return row->kind == TEXT ? row->room : sizes[row->kind];
 }
 
 atoll_status atoll_config_check_change(const atoll_config *from, const atoll_config *to, atoll_error *error)
@@ -395,7 +387,7 @@ static void print_value(atoll_writer *writer, const spec *row, const atoll_confi
     } else if (row->kind == REAL) {
         atoll_json_put_double(writer, (double)*(const float *)at);
     } else if (row->kind == WORD) {
-        atoll_json_put_text(writer, row->words[is_stored(row) ? *(const uint32_t *)at : 0]);
+        atoll_json_put_text(writer, row->words[*(const uint32_t *)at]);
     } else if (row->kind == CRON || row->kind == TEXT) {
         atoll_json_put_text(writer, at);
     } else {

@@ -27,6 +27,9 @@ typedef enum atoll_embedding_source {
 /* A frozen part is not changed by a single bit. Neither may then grow: a new expert needs both. */
 typedef enum atoll_freeze { ATOLL_FREEZE_NONE, ATOLL_FREEZE_GATE, ATOLL_FREEZE_EXPERTS } atoll_freeze;
 
+/* What the gate routes: records, or the words and vectors that they are made of (core/tokens.h). */
+typedef enum atoll_granularity { ATOLL_GRANULARITY_RECORD, ATOLL_GRANULARITY_TOKEN } atoll_granularity;
+
 typedef struct atoll_config {
     uint32_t feature_buckets;      /* features.buckets: 1048576; a power of two, 1024..16777216; fixed */
     uint32_t embedding_source;     /* embedding.source: "hash" or "http", as atoll_embedding_source; fixed */
@@ -38,6 +41,7 @@ typedef struct atoll_config {
     int64_t embedding_timeout_ms;       /* embedding.timeout: "30s"; 1s..10m; of a call for learning */
     int64_t embedding_ask_timeout_ms;   /* embedding.ask_timeout: "2s"; 1s..60s; of a call for a prediction */
     uint64_t embedding_cache_bytes;     /* embedding.cache_bytes: 1073741824; 2^20..2^40; on disk */
+    uint32_t granularity;          /* routing.granularity: "record" or "token", as atoll_granularity; fixed */
     uint32_t gate;                 /* routing.gate: "topk", "random" or "domain", as atoll_gate_kind (core/gate.h) */
     uint32_t top_k;                /* routing.top_k: 2; 1..16 */
     float capacity_factor;         /* routing.capacity_factor: 1.2; 1..16 */
@@ -68,8 +72,8 @@ void atoll_config_defaults(atoll_config *config);
 /*
  * Merges a JSON object over `config`. ATOLL_INVALID_JSON, ATOLL_INVALID_UTF8, ATOLL_UNKNOWN_KEY, ATOLL_INVALID_VALUE,
  * ATOLL_OUT_OF_RANGE, ATOLL_INVALID_CRON, ATOLL_NO_MEMORY; the error names the setting by its path, and `config` is
- * then as before. Settings that the contract names and that have one value so far (routing.granularity "record") take
- * that value and refuse others with ATOLL_UNSUPPORTED. The source "http" needs a url and a model, which other sources
+ * then as before. A ReLU layer and the granularity "token"
+ * exclude each other. The source "http" needs a url and a model, which other sources
  * do not take.
  */
 atoll_status atoll_config_merge(atoll_config *config, const char *json, size_t bytes, atoll_error *error);

@@ -70,7 +70,7 @@ void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, u
 {
     enum { AHEAD = 16 };
     enum { COMMON, KNOWN, RARE, RANKS };
-    uint8_t rank[ATOLL_FEATURES_MAX], kind[ATOLL_FEATURES_MAX];
+    uint8_t rank[ATOLL_FEATURES_MAX], kind[ATOLL_FEATURES_MAX], word[ATOLL_FEATURES_MAX];
     uint32_t frequency[ATOLL_FEATURES_MAX], place[RANKS] = {0};
     float log_documents = logf((float)(encoder->documents + 1));
     for (uint32_t i = 0; i < terms; i++) {
@@ -81,6 +81,7 @@ void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, u
         place[rank[i]]++;
     }
     out->features = terms;
+    out->words = out->token ? atoll_terms_words(term, terms, word) : 0;
     out->common = place[COMMON];
     out->known = place[COMMON] + place[KNOWN];
     place[COMMON] = 0;
@@ -92,17 +93,41 @@ void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, u
         out->bucket[at] = atoll_term_bucket(term[i]);
         kind[at] = (uint8_t)atoll_term_kind(term[i]);
         out->weight[at] = (tf == 1 ? 1 : 1 + logf((float)tf)) * idf;
+        if (out->token)
+            out->token[at] = word[i];
     }
     level(kind, out->weight, terms);
 }
 
-void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atoll_encoded *out)
+static void scale_one(const atoll_encoder *encoder, const float *vector, float *dense)
 {
     for (uint32_t i = 0; i < encoder->vector_dim; i++) {
         const float *scale = atoll_array_at(&encoder->scale, i);
         float x = encoder->scales ? (vector[i] - scale[SHIFT]) * scale[FACTOR] : vector[i];
-        out->dense[i] = fminf(fmaxf(x, -ATOLL_SCALE_CLIP), ATOLL_SCALE_CLIP);
+        dense[i] = fminf(fmaxf(x, -ATOLL_SCALE_CLIP), ATOLL_SCALE_CLIP);
     }
+}
+
+void atoll_encoder_scale_all(const atoll_encoder *encoder, const float *vector, uint32_t vectors, atoll_encoded *out)
+{
+    uint32_t dim = encoder->embedding_dim;
+    if (encoder->outside)
+        memset(out->embedding, 0, dim * sizeof *out->embedding);
+    for (uint32_t v = 0; v < vectors; v++, vector += encoder->vector_dim) {
+        scale_one(encoder, vector, out->dense + (size_t)v * encoder->vector_dim);
+        float length = encoder->outside ? sqrtf(atoll_dot(vector, vector, dim)) : 0;
+        if (length > 0)
+            atoll_axpy(out->embedding, vector, 1 / length, dim);
+    }
+    if (encoder->outside)
+        atoll_normalise(out->embedding, dim);
+    out->has_dense = true;
+    out->vectors = vectors;
+}
+
+void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atoll_encoded *out)
+{
+    scale_one(encoder, vector, out->dense);
     out->has_dense = true;
     if (encoder->outside) {
         memcpy(out->embedding, vector, encoder->embedding_dim * sizeof *out->embedding);
@@ -112,17 +137,18 @@ void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atol
 
 enum { CODES = 127 }; /* of either sign */
 
-void atoll_encoder_code(const atoll_encoder *encoder, const float *dense, int8_t *code)
+void atoll_encoder_code(const float *dense, uint32_t numbers, int8_t *code)
 {
-    for (uint32_t i = 0; i < encoder->vector_dim; i++)
+    for (uint32_t i = 0; i < numbers; i++)
         code[i] = (int8_t)lrintf(dense[i] * (CODES / ATOLL_SCALE_CLIP));
 }
 
-void atoll_encoder_decode(const atoll_encoder *encoder, const int8_t *code, atoll_encoded *out)
+void atoll_encoder_decode(const atoll_encoder *encoder, const int8_t *code, uint32_t numbers, atoll_encoded *out)
 {
-    for (uint32_t i = 0; i < encoder->vector_dim; i++)
+    for (uint32_t i = 0; i < numbers; i++)
         out->dense[i] = (float)code[i] * (ATOLL_SCALE_CLIP / CODES);
     out->has_dense = true;
+    out->vectors = numbers / encoder->vector_dim;
 }
 
 /* Takes the scale from the moments. */
@@ -143,6 +169,39 @@ static atoll_status take_scale(atoll_pager *pager, atoll_encoder *encoder, atoll
     return ATOLL_OK;
 }
 
+/* part = the projection of one scaled vector. */
+static void project(const atoll_encoder *encoder, const float *dense, float *part)
+{
+    memset(part, 0, encoder->embedding_dim * sizeof *part);
+    for (uint32_t i = 0; i < encoder->vector_dim; i++) {
+        uint32_t bucket = VECTOR_BUCKETS + i;
+        atoll_project_sparse(&bucket, &dense[i], 1, encoder->seed, part, encoder->embedding_dim);
+    }
+}
+
+/* The vector that was scaled, as far as it was not clipped. */
+static void unscale(const atoll_encoder *encoder, const float *dense, float *vector)
+{
+    for (uint32_t i = 0; i < encoder->vector_dim; i++) {
+        const float *scale = atoll_array_at(&encoder->scale, i);
+        vector[i] = encoder->scales ? dense[i] / scale[FACTOR] + scale[SHIFT] : dense[i];
+    }
+}
+
+void atoll_encoder_embed_each(const atoll_encoder *encoder, atoll_encoded *out)
+{
+    uint32_t dim = encoder->embedding_dim;
+    for (uint32_t v = 0; v < out->vectors; v++) {
+        const float *dense = out->dense + (size_t)v * encoder->vector_dim;
+        float *each = out->each + (size_t)v * dim;
+        if (encoder->outside)
+            unscale(encoder, dense, each);
+        else
+            project(encoder, dense, each);
+        atoll_normalise(each, dim);
+    }
+}
+
 void atoll_encoder_embed(const atoll_encoder *encoder, atoll_encoded *out)
 {
     float part[ATOLL_EMBEDDING_MAX_DIM];
@@ -155,11 +214,12 @@ void atoll_encoder_embed(const atoll_encoder *encoder, atoll_encoded *out)
     if (out->features)
         atoll_project_sparse(out->bucket, out->weight, out->features, encoder->seed, out->embedding, dim);
     if (out->has_dense) {
-        memset(part, 0, dim * sizeof *part);
-        for (uint32_t i = 0; i < encoder->vector_dim; i++) {
-            uint32_t bucket = VECTOR_BUCKETS + i;
-            atoll_project_sparse(&bucket, &out->dense[i], 1, encoder->seed, part, dim);
-        }
+        if (out->vectors <= 1)
+            project(encoder, out->dense, part);
+        else
+            memset(part, 0, dim * sizeof *part);
+        for (uint32_t v = 0; out->vectors > 1 && v < out->vectors; v++)
+            atoll_axpy(part, out->each + (size_t)v * dim, 1, dim);
         atoll_normalise(out->embedding, dim);
         atoll_normalise(part, dim);
         atoll_axpy(out->embedding, part, 1, dim);
@@ -193,7 +253,7 @@ static atoll_status learn_vector(atoll_pager *pager, atoll_encoder *encoder, con
 }
 
 atoll_status atoll_encoder_learn(atoll_pager *pager, atoll_encoder *encoder, const atoll_term *term, uint32_t terms,
-                                 const float *vector, atoll_error *error)
+                                 const float *vector, uint32_t vectors, atoll_error *error)
 {
     /* A model that meets no text holds no table. */
     if (terms && !encoder->frequency.count &&
@@ -206,7 +266,8 @@ atoll_status atoll_encoder_learn(atoll_pager *pager, atoll_encoder *encoder, con
         ++*frequency;
     }
     encoder->documents += terms > 0;
-    if (vector && encoder->vectors < ATOLL_SCALE_RECORDS)
-        return learn_vector(pager, encoder, vector, error);
-    return ATOLL_OK;
+    atoll_status status = ATOLL_OK;
+    for (uint32_t v = 0; v < vectors && encoder->vectors < ATOLL_SCALE_RECORDS && status == ATOLL_OK; v++)
+        status = learn_vector(pager, encoder, vector + (size_t)v * encoder->vector_dim, error);
+    return status;
 }

@@ -49,6 +49,10 @@ typedef struct atoll_encoded {
     const float *score; /* of the model's first `scores` labels. NULL until worked out */
     uint32_t scores;
     bool has_dense;
+    uint8_t *token;     /* by feature: the word that it is of. NULL where records are routed, not tokens */
+    uint32_t words;     /* that there are then */
+    uint32_t vectors;   /* in `dense`, vector_dim values each: a record's tokens. 0 is as 1 where has_dense */
+    float *each;        /* their embeddings, embedding_dim each, of unit length; NULL where not wanted */
 } atoll_encoded;
 
 void atoll_encoder_init(atoll_encoder *encoder, uint32_t buckets, uint32_t embedding_dim, uint64_t seed);
@@ -58,7 +62,10 @@ void atoll_encoder_clear(atoll_pager *pager, atoll_encoder *encoder);
 atoll_status atoll_encoder_set_vector(atoll_pager *pager, atoll_encoder *encoder, uint32_t vector_dim,
                                       atoll_error *error);
 
-/* Features of terms: tf-idf as core/features.h tells, in the order that atoll_encoded tells. */
+/*
+ * Features of terms: tf-idf as core/features.h tells, in the order that atoll_encoded tells. With out->token the terms
+ * are in the order of the text (atoll_terms_in_order), and so are the features within each of the three parts.
+ */
 void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms, atoll_encoded *out);
 
 /*
@@ -71,6 +78,9 @@ void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, u
 #define ATOLL_SCALE_CLIP 4.0f
 void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atoll_encoded *out);
 
+/* The same for the `vectors` tokens of a record, which lie behind each other. */
+void atoll_encoder_scale_all(const atoll_encoder *encoder, const float *vector, uint32_t vectors, atoll_encoded *out);
+
 /* Whether the scale stays from now on, so that what is kept may be kept scaled. */
 static inline bool atoll_encoder_settled(const atoll_encoder *encoder)
 {
@@ -78,18 +88,24 @@ static inline bool atoll_encoder_settled(const atoll_encoder *encoder)
 }
 
 /* Scaled values at eight bits each, and back into out->dense. */
-void atoll_encoder_code(const atoll_encoder *encoder, const float *dense, int8_t *code);
-void atoll_encoder_decode(const atoll_encoder *encoder, const int8_t *code, atoll_encoded *out);
+void atoll_encoder_code(const float *dense, uint32_t numbers, int8_t *code);
+void atoll_encoder_decode(const atoll_encoder *encoder, const int8_t *code, uint32_t numbers, atoll_encoded *out);
 
-/* The embedding of what weigh and scale left in `out`: projections of both parts, each of unit length, summed. Where
- * embeddings come from outside it is what scale left, or zeros without a vector. */
+/*
+ * The embedding of what weigh and scale left in `out`: projections of both parts, each of unit length, summed. That of
+ * several vectors is the mean of out->each, which must be there. Where embeddings come from outside it is what scale
+ * left, or zeros without a vector.
+ */
 void atoll_encoder_embed(const atoll_encoder *encoder, atoll_encoded *out);
+
+/* Fills out->each from out->dense. */
+void atoll_encoder_embed_each(const atoll_encoder *encoder, atoll_encoded *out);
 
 /* Whether this is the embedding of a record that has none from outside: it is near nothing. */
 bool atoll_encoder_lacks(const atoll_encoder *encoder, const float *embedding);
 
-/* Learns from one record's terms (0 for none) and vector (NULL for none). */
+/* Learns from one record's terms (0 for none) and vectors (0 for none). */
 atoll_status atoll_encoder_learn(atoll_pager *pager, atoll_encoder *encoder, const atoll_term *term, uint32_t terms,
-                                 const float *vector, atoll_error *error);
+                                 const float *vector, uint32_t vectors, atoll_error *error);
 
 #endif

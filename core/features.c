@@ -22,7 +22,8 @@ static const uint64_t seed_ngram = 0x1d8e4e27c47d124fu;
 struct atoll_text_scratch {
     atoll_words words;
     atoll_term *table;
-    size_t capacity; /* elements of table */
+    size_t capacity;  /* elements of table */
+    uint32_t *order;  /* ATOLL_FEATURES_MAX, NULL until it is needed */
 };
 
 /*
@@ -34,6 +35,7 @@ typedef struct counter {
     atoll_term *table;
     uint32_t mask, shift; /* bucket = hash & mask; home slot = bucket >> shift */
     uint32_t count, most; /* distinct terms: now, and at most */
+    uint32_t *order;      /* their slots as they came, or NULL where that does not matter */
 } counter;
 
 atoll_text_scratch *atoll_text_scratch_new(void)
@@ -47,6 +49,7 @@ void atoll_text_scratch_free(atoll_text_scratch *scratch)
         return;
     atoll_words_free(&scratch->words);
     free(scratch->table);
+    free(scratch->order);
     free(scratch);
 }
 
@@ -76,6 +79,8 @@ static inline bool count_term(counter *c, uint64_t hash, uint32_t kind)
     if (c->count == c->most)
         return false;
     *slot = bucket << 8 | kind << 6 | 1;
+    if (c->order)
+        c->order[c->count] = (uint32_t)(slot - c->table);
     c->count++;
     return true;
 }
@@ -137,8 +142,9 @@ static void gather(atoll_term *table, size_t slots)
     }
 }
 
-atoll_status atoll_terms_extract(atoll_text_scratch *scratch, atoll_slice text, uint32_t buckets, atoll_term *terms,
-                                 uint32_t *count, atoll_error *error)
+/* Ascending by bucket where `order` is NULL. */
+static atoll_status extract(atoll_text_scratch *scratch, atoll_slice text, uint32_t buckets, uint32_t *order,
+                            atoll_term *terms, uint32_t *count, atoll_error *error)
 {
     *count = 0;
     atoll_status status = atoll_words_cut(&scratch->words, text, error);
@@ -165,12 +171,44 @@ atoll_status atoll_terms_extract(atoll_text_scratch *scratch, atoll_slice text, 
     }
     memset(scratch->table, 0, reach * sizeof *scratch->table);
 
-    counter c = {scratch->table, buckets - 1, shift, 0, (uint32_t)most};
+    counter c = {scratch->table, buckets - 1, shift, 0, (uint32_t)most, order};
     count_words(&c, words);
+    *count = c.count;
+    for (uint32_t i = 0; order && i < c.count; i++)
+        terms[i] = scratch->table[order[i]];
+    if (order)
+        return ATOLL_OK;
     gather(scratch->table, reach);
     memcpy(terms, scratch->table, c.count * sizeof *terms);
-    *count = c.count;
     return ATOLL_OK;
+}
+
+atoll_status atoll_terms_extract(atoll_text_scratch *scratch, atoll_slice text, uint32_t buckets, atoll_term *terms,
+                                 uint32_t *count, atoll_error *error)
+{
+    return extract(scratch, text, buckets, NULL, terms, count, error);
+}
+
+atoll_status atoll_terms_in_order(atoll_text_scratch *scratch, atoll_slice text, uint32_t buckets, atoll_term *terms,
+                                  uint32_t *count, atoll_error *error)
+{
+    *count = 0;
+    if (!scratch->order && !(scratch->order = malloc(ATOLL_FEATURES_MAX * sizeof *scratch->order)))
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the terms of a text");
+    return extract(scratch, text, buckets, scratch->order, terms, count, error);
+}
+
+uint32_t atoll_terms_words(const atoll_term *terms, uint32_t count, uint8_t *word)
+{
+    uint32_t words = count > 0;
+    for (uint32_t i = 0; i < count; i++) {
+        /* A word brings itself, or at least a bigram, before n-grams: what does not rise begins another. */
+        uint32_t kind = atoll_term_kind(terms[i]);
+        bool begins = i && kind != ATOLL_TERM_NGRAM && kind <= atoll_term_kind(terms[i - 1]);
+        words += begins && words < ATOLL_TOKENS_MAX;
+        word[i] = (uint8_t)(words - 1);
+    }
+    return words;
 }
 
 /*

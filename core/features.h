@@ -54,6 +54,19 @@ atoll_status atoll_terms_extract(atoll_text_scratch *scratch, atoll_slice text, 
                                  uint32_t *count, atoll_error *error);
 
 /*
+ * The same in the order of the text: of each word itself, the bigram that it ends, its n-grams, as far as they did not
+ * occur before. So a word's terms follow from the kinds (atoll_terms_words), and nothing else need be kept of it.
+ */
+atoll_status atoll_terms_in_order(atoll_text_scratch *scratch, atoll_slice text, uint32_t buckets, atoll_term *terms,
+                                  uint32_t *count, atoll_error *error);
+
+/*
+ * word[i]: the word, from 0, that term i of such an order is of. Words that bring no new term are none; from the
+ * ATOLL_TOKENS_MAX-th on all are one. Returns how many there are.
+ */
+uint32_t atoll_terms_words(const atoll_term *terms, uint32_t count, uint8_t *word);
+
+/*
  * Signed sparse random projection [Li, Hastie, Church 2006; Kane, Nelson 2014]: each bucket adds its weight, with
  * signs, to ATOLL_PROJECTION_NONZEROS of `dim` coordinates, one in each of as many equal stretches, by a hash of
  * (seed, bucket). `dim` is at least that many and at most ATOLL_EMBEDDING_MAX_DIM. The caller zeroes and later

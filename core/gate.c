@@ -120,6 +120,7 @@ static void route_one(const float *probability, uint32_t experts, uint32_t k, ui
     uint32_t wanted = 0;
     atoll_route ideal = {0};
     route->count = 0;
+    route->reads = NULL;
     for (; wanted < k; wanted++) {
         uint32_t e = best(probability, experts, load, UINT32_MAX, &ideal);
         if (e == experts)

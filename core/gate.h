@@ -83,10 +83,12 @@ typedef struct atoll_route {
     uint32_t count; /* experts chosen, 0..ATOLL_TOP_K_MAX */
     uint32_t expert[ATOLL_TOP_K_MAX];
     float weight[ATOLL_TOP_K_MAX]; /* sum to 1 */
+    const float *reads; /* by how much each of them reads each token of the record; NULL: it reads the whole record */
 } atoll_route;
 
 typedef struct atoll_route_counts {
-    uint64_t routed, overflowed, dropped; /* record and expert pairs; records that lost all their experts */
+    uint64_t routed, overflowed; /* pairs of a record, or token, and an expert */
+    uint64_t dropped;            /* records or tokens that lost all their experts */
 } atoll_route_counts;
 
 /*

@@ -9,7 +9,9 @@ enum {
     ATOLL_DOMAIN_MAX_BYTES = 256,        /* a domain hint */
     ATOLL_TEXT_MAX_BYTES = 64 * 1024,    /* a record's text */
     ATOLL_FEATURES_MAX = 8192,           /* distinct features kept of one text; later ones are not read */
-    ATOLL_VECTOR_MAX_DIM = 16384,        /* a record's vector */
+    ATOLL_VECTOR_MAX_DIM = 16384,        /* a record's vector, or each of its tokens */
+    ATOLL_TOKENS_MAX = 256,              /* vectors among a record's tokens; words of a text that are routed apart */
+    ATOLL_NUMBERS_MAX = 65536,           /* of a record, in its vector or all its tokens */
     ATOLL_COMMIT_MAX_RECORDS = 1024,     /* records in one journal entry */
     ATOLL_REQUEST_MAX_RECORDS = 100000,  /* records in one request */
     ATOLL_BODY_MAX_BYTES = 64 << 20,     /* a request's body, unless the server is told otherwise */

@@ -35,6 +35,9 @@ typedef struct atoll_input {
     const float *z;         /* at least random_dim floats, or NULL */
     const float *score;     /* what the analytic half says of z (core/ridge.h), or NULL; */
     uint32_t scores;        /* of so many labels, the model's first */
+    const uint8_t *token;   /* by feature, where tokens are routed: the word that it is of; else NULL */
+    uint32_t words, vectors; /* tokens: words, and vectors in `dense`, dense_dim floats each (z is their mean) */
+    const float *each;      /* embeddings of the latter, linear_dim floats each, or NULL */
 } atoll_input;
 
 typedef struct atoll_net {

@@ -46,6 +46,7 @@ void atoll_workspace_free(atoll_workspace *workspace)
 {
     drop_buffers(workspace);
     atoll_net_scratch_free(&workspace->net);
+    atoll_token_scratch_free(&workspace->token);
     atoll_workspace_init(workspace);
 }
 
@@ -94,7 +95,11 @@ atoll_input atoll_predict_input(const atoll_encoded *encoded)
                          .linear = encoded->embedding,
                          .z = encoded->z,
                          .score = encoded->score,
-                         .scores = encoded->scores};
+                         .scores = encoded->scores,
+                         .token = encoded->token,
+                         .words = encoded->words,
+                         .vectors = encoded->token ? encoded->vectors : 0,
+                         .each = encoded->each};
 }
 
 void atoll_predict_open(const atoll_model *model, atoll_workspace *workspace)
@@ -104,19 +109,19 @@ void atoll_predict_open(const atoll_model *model, atoll_workspace *workspace)
                              model->expert[e].state == ATOLL_EXPERT_CANDIDATE;
 }
 
-/* What an expert gets follows from the record and its own number alone: the same record is always routed alike. */
-static void draw_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input)
+/* What an expert gets follows from the record, or token, and its own number alone: the same is always routed alike. */
+static void draw_gate(const atoll_model *model, const bool *open, const atoll_input *input, uint32_t token, float *gate)
 {
     size_t bytes = model->encoder.embedding_dim * sizeof *input->linear;
     float sum = 0;
     atoll_rng rng;
-    atoll_rng_seed(&rng, model->config.seed, atoll_hash64(input->linear, bytes, 0));
+    atoll_rng_seed(&rng, model->config.seed, atoll_hash64(input->linear, bytes, token));
     for (uint32_t e = 0; e < model->experts; e++) {
         float drawn = 1 - atoll_rng_uniform(&rng);
-        sum += workspace->gate[e] = workspace->open[e] ? drawn : 0;
+        sum += gate[e] = open[e] ? drawn : 0;
     }
     for (uint32_t e = 0; e < model->experts && sum > 0; e++)
-        workspace->gate[e] /= sum;
+        gate[e] /= sum;
 }
 
 /* share[e]: sum_y p(y) P(e | y), P(e | y) by the records of y that each open expert has learned. */
@@ -137,16 +142,61 @@ static void label_owners(const atoll_model *model, atoll_workspace *workspace, c
         }
 }
 
+/*
+ * The network's cue of a record. Where tokens are routed token.gate is filled, from a cue of each: the others are the
+ * same for all of them.
+ */
+static atoll_status ask_network(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                uint32_t known, atoll_error *error)
+{
+    const atoll_gate *gate = &model->gate;
+    atoll_token_scratch *token = &workspace->token;
+    float *network = workspace->cue[ATOLL_CUE_NETWORK], *cue[ATOLL_CUES];
+    uint32_t experts = model->experts, tokens = token->count;
+    atoll_input common = *input;
+    common.features = input->common;
+    if (!tokens)
+        return atoll_gate_score(gate, &workspace->net, &common, network, error);
+    float *logit = token->gate; /* a token's row is read before it is overwritten by its probabilities */
+    atoll_status status = atoll_tokens_score(gate, &workspace->net, token, &common, logit, experts, error);
+    if (status)
+        return status;
+    memcpy(network, token->row, known * sizeof *network); /* of the record by itself, as they left it */
+    memcpy(cue, workspace->cue, sizeof cue);
+    cue[ATOLL_CUE_NETWORK] = token->row;
+    for (uint32_t t = 0; t < tokens; t++, logit += experts) {
+        memcpy(token->row, logit, experts * sizeof *logit);
+        memset(logit, 0, experts * sizeof *logit);
+        atoll_gate_pool(gate, cue, workspace->open, known, logit);
+    }
+    return ATOLL_OK;
+}
+
+/* Room for the tokens of a record. */
+static atoll_status fit_tokens(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                               atoll_error *error)
+{
+    uint32_t experts = model->experts > model->gate.net.outputs ? model->experts : model->gate.net.outputs;
+    bool tokens = model->config.granularity == ATOLL_GRANULARITY_TOKEN;
+    workspace->token.count = tokens ? atoll_tokens_count(input) : 0;
+    return tokens ? atoll_token_scratch_fit(&workspace->token, workspace->token.count, experts, error) : ATOLL_OK;
+}
+
 atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                 const atoll_context *context, const atoll_voices *voices, atoll_error *error)
 {
     uint32_t experts = model->experts, known = experts < model->gate.net.outputs ? experts : model->gate.net.outputs;
     float *const *cue = workspace->cue;
+    atoll_status status = fit_tokens(model, workspace, input, error);
+    if (status)
+        return status;
     memset(workspace->gate, 0, experts * sizeof *workspace->gate);
     atoll_predict_open(model, workspace);
     atoll_gate_votes(context, experts, workspace->vote);
     if (model->config.gate == ATOLL_GATE_RANDOM) {
-        draw_gate(model, workspace, input);
+        draw_gate(model, workspace->open, input, 0, workspace->gate);
+        for (uint32_t t = 0; t < workspace->token.count; t++)
+            draw_gate(model, workspace->open, input, t, workspace->token.gate + (size_t)t * experts);
         return ATOLL_OK;
     }
     memset(cue[ATOLL_CUE_LABELS], 0, experts * sizeof **cue);
@@ -158,10 +208,7 @@ atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *works
         cue[ATOLL_CUE_LABELS][e] = logf(cue[ATOLL_CUE_LABELS][e] + ATOLL_GATE_LABEL_FLOOR);
         cue[ATOLL_CUE_YOUTH][e] = logf(fmaxf(grown_expert / ((float)model->expert[e].records + 1), 1));
     }
-    atoll_input common = *input;
-    common.features = input->common;
-    atoll_status status = atoll_gate_score(&model->gate, &workspace->net, &common, cue[ATOLL_CUE_NETWORK], error);
-    if (status == ATOLL_OK)
+    if ((status = ask_network(model, workspace, input, known, error)) == ATOLL_OK)
         atoll_gate_pool(&model->gate, cue, workspace->open, known, workspace->gate);
     return status;
 }
@@ -171,6 +218,9 @@ void atoll_predict_only(const atoll_model *model, atoll_workspace *workspace, ui
     memset(workspace->gate, 0, model->experts * sizeof *workspace->gate);
     if (expert)
         workspace->gate[expert] = 1;
+    for (uint32_t t = 0; t < workspace->token.count; t++)
+        memcpy(workspace->token.gate + (size_t)t * model->experts, workspace->gate,
+               model->experts * sizeof *workspace->gate);
 }
 
 /* `h` is the hidden layer where it is known already, or NULL. */
@@ -206,8 +256,14 @@ atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *wo
         const atoll_expert *expert = &model->expert[route->expert[i]];
         float weight = (1 - votes_among_experts) * route->weight[i];
         atoll_status status = ATOLL_OK;
+        atoll_input read = *input;
+        if (route->reads && expert->state == ATOLL_EXPERT_ACTIVE)
+            status = atoll_tokens_read(&workspace->token, model->projection, input,
+                                       route->reads + (size_t)i * atoll_tokens_count(input), &read, error);
+        if (status)
+            return status;
         if (expert->state == ATOLL_EXPERT_ACTIVE)
-            status = predict_with(expert, workspace, input, workspace->given[1 + i], weight, voice, error);
+            status = predict_with(expert, workspace, &read, workspace->given[1 + i], weight, voice, error);
         else
             atoll_axpy(voice, workspace->voice[ATOLL_VOICE_SHARED], weight, model->labels);
         if (status)

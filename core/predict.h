@@ -7,6 +7,7 @@
 
 #include "core/context.h"
 #include "core/model.h"
+#include "core/tokens.h"
 
 /* Room for one thread's answers; grows to the largest model asked. */
 typedef struct atoll_workspace {
@@ -20,6 +21,7 @@ typedef struct atoll_workspace {
     bool *open;                   /* experts */
     uint32_t *load;               /* experts */
     float *h;                     /* hidden */
+    atoll_token_scratch token;
     const float *given[1 + ATOLL_TOP_K_MAX]; /* hidden layers known already: shared, then by route; NULL where not */
 } atoll_workspace;
 
@@ -36,12 +38,14 @@ void atoll_predict_open(const atoll_model *model, atoll_workspace *workspace);
 /*
  * workspace->gate[experts]: the gate's probabilities over active experts and candidates, by lot where the model's gate
  * is random. Leaves ->open, ->vote and, of a learned gate, ->cue filled. `voices` is what atoll_predict_others has
- * said.
+ * said. Where tokens are routed, ->token.gate holds the probabilities of each of its ->token.count tokens, and ->gate
+ * is the record's own; else ->token.count is 0.
  */
 atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                 const atoll_context *context, const atoll_voices *voices, atoll_error *error);
 
-/* workspace->gate[experts] for a record whose expert is known: all is `expert`'s; with 0 it is nobody's. */
+/* workspace->gate[experts], and its tokens', for a record whose expert is known, after atoll_predict_gate: all is
+ * `expert`'s; with 0 it is nobody's. */
 void atoll_predict_only(const atoll_model *model, atoll_workspace *workspace, uint32_t expert);
 
 /* p_e over the model's labels, added to `probability` with `scale`. */

@@ -8,11 +8,13 @@
 
 /*
  * The bytes of a record: its size in all (u32), which fields there are (u8), then these in order. A string is its
- * length (u32) and its bytes, a vector its dimension (u32) and its floats, a time an i64.
+ * length (u32) and its bytes, a vector its dimension (u32) and its floats, tokens their number (u32), dimension (u32)
+ * and floats, a time an i64.
  */
 enum {
     HAS_ID = 1, HAS_TEXT = 2, HAS_LABEL = 4, HAS_DOMAIN = 8, HAS_VECTOR = 16, HAS_TIME = 32,
-    HAS_ALL = 63,
+    HAS_TOKENS = 64, /* in place of a vector */
+    HAS_ALL = 127,
     HEAD_BYTES = 5
 };
 
@@ -59,18 +61,23 @@ static atoll_status check_text(atoll_slice text, atoll_error *error)
     return ATOLL_OK;
 }
 
-static atoll_status check_vector(const float *vector, uint32_t dim, atoll_error *error)
+static atoll_status check_vectors(const atoll_record *record, atoll_error *error)
 {
-    if (!vector)
+    uint32_t dim = record->vector_dim, vectors = atoll_record_vectors(record);
+    const char *field = record->tokens ? "one of the tokens" : "vector";
+    if (!record->vector)
         return ATOLL_OK;
     if (dim == 0)
-        return atoll_fail(error, ATOLL_INVALID_RECORD, "vector is empty");
+        return atoll_fail(error, ATOLL_INVALID_RECORD, "%s is empty", field);
     if (dim > ATOLL_VECTOR_MAX_DIM)
-        return atoll_fail(error, ATOLL_WRONG_DIMENSION, "vector of dimension %u is over the limit of %d", dim,
+        return atoll_fail(error, ATOLL_WRONG_DIMENSION, "%s of dimension %u is over the limit of %d", field, dim,
                           ATOLL_VECTOR_MAX_DIM);
-    for (uint32_t i = 0; i < dim; i++)
-        if (!isfinite(vector[i]))
-            return atoll_fail(error, ATOLL_NOT_FINITE, "element %u of vector is not finite", i);
+    if (vectors > ATOLL_TOKENS_MAX || (uint64_t)vectors * dim > ATOLL_NUMBERS_MAX)
+        return atoll_fail(error, ATOLL_TOO_MANY_TOKENS, "%u tokens of %u numbers are over the limit of %d, or of %d "
+                          "numbers in all", vectors, dim, ATOLL_TOKENS_MAX, ATOLL_NUMBERS_MAX);
+    for (uint32_t i = 0; i < vectors * dim; i++)
+        if (!isfinite(record->vector[i]))
+            return atoll_fail(error, ATOLL_NOT_FINITE, "element %u of %s is not finite", i % dim, field);
     return ATOLL_OK;
 }
 
@@ -80,7 +87,7 @@ atoll_status atoll_record_check(const atoll_record *record, atoll_error *error)
         return atoll_fail(error, ATOLL_EMPTY_RECORD, "neither text nor vector");
     atoll_status status = check_text(record->text, error);
     if (status == ATOLL_OK)
-        status = check_vector(record->vector, record->vector_dim, error);
+        status = check_vectors(record, error);
     if (status == ATOLL_OK)
         status = check_name(record->id, "id", ATOLL_ID_MAX_BYTES, ATOLL_INVALID_RECORD, error);
     if (status == ATOLL_OK)
@@ -88,6 +95,11 @@ atoll_status atoll_record_check(const atoll_record *record, atoll_error *error)
     if (status == ATOLL_OK)
         status = check_name(record->domain, "domain", ATOLL_DOMAIN_MAX_BYTES, ATOLL_INVALID_RECORD, error);
     return status;
+}
+
+atoll_status atoll_record_refuse_tokens(atoll_error *error)
+{
+    return atoll_fail(error, ATOLL_UNSUPPORTED, "tokens are for a model whose routing.granularity is \"token\"");
 }
 
 static size_t slice_size(atoll_slice slice)
@@ -98,8 +110,8 @@ static size_t slice_size(atoll_slice slice)
 size_t atoll_record_size(const atoll_record *record)
 {
     return HEAD_BYTES + slice_size(record->id) + slice_size(record->text) + slice_size(record->label) +
-           slice_size(record->domain) + (record->vector ? 4 + record->vector_dim * sizeof(float) : 0) +
-           (record->has_time ? 8 : 0);
+           slice_size(record->domain) + (record->tokens ? 4 : 0) +
+           (record->vector ? 4 + atoll_record_numbers(record) * sizeof(float) : 0) + (record->has_time ? 8 : 0);
 }
 
 static uint8_t *put(uint8_t *out, const void *data, size_t bytes)
@@ -129,7 +141,7 @@ size_t atoll_record_encode(const atoll_record *record, uint8_t *out)
     fields |= record->text.data ? HAS_TEXT : 0;
     fields |= record->label.data ? HAS_LABEL : 0;
     fields |= record->domain.data ? HAS_DOMAIN : 0;
-    fields |= record->vector ? HAS_VECTOR : 0;
+    fields |= record->tokens ? HAS_TOKENS : record->vector ? HAS_VECTOR : 0;
     fields |= record->has_time ? HAS_TIME : 0;
     out = put_u32(out, (uint32_t)size);
     *out++ = fields;
@@ -137,8 +149,10 @@ size_t atoll_record_encode(const atoll_record *record, uint8_t *out)
     out = put_slice(out, record->text);
     out = put_slice(out, record->label);
     out = put_slice(out, record->domain);
+    if (record->tokens)
+        out = put_u32(out, record->tokens);
     if (record->vector)
-        out = put(put_u32(out, record->vector_dim), record->vector, record->vector_dim * sizeof(float));
+        out = put(put_u32(out, record->vector_dim), record->vector, atoll_record_numbers(record) * sizeof(float));
     if (record->has_time)
         put(out, &record->time_ms, 8);
     return size;
@@ -182,6 +196,25 @@ static atoll_slice get_slice(reader *in, bool present, size_t most)
     return (atoll_slice){(const char *)at, at ? bytes : 0};
 }
 
+/* The vector, or the tokens, copied to `space`. */
+static void get_vectors(reader *in, uint8_t fields, float *space, atoll_record *record)
+{
+    if (!(fields & (HAS_VECTOR | HAS_TOKENS)))
+        return;
+    if (fields & HAS_TOKENS) {
+        record->tokens = get_u32(in);
+        in->bad |= !record->tokens || record->tokens > ATOLL_TOKENS_MAX || (fields & HAS_VECTOR);
+    }
+    record->vector_dim = get_u32(in);
+    record->vector = space;
+    in->bad |= record->vector_dim > ATOLL_VECTOR_MAX_DIM;
+    uint32_t numbers = in->bad ? 0 : atoll_record_numbers(record);
+    in->bad |= numbers > ATOLL_NUMBERS_MAX;
+    const uint8_t *at = get(in, numbers * sizeof *space);
+    if (at)
+        memcpy(space, at, numbers * sizeof *space);
+}
+
 atoll_status atoll_record_decode(const uint8_t *in, size_t bytes, float *vector_space, atoll_record *record,
                                  size_t *used, atoll_error *error)
 {
@@ -197,14 +230,7 @@ atoll_status atoll_record_decode(const uint8_t *in, size_t bytes, float *vector_
     record->text = get_slice(&body, fields & HAS_TEXT, ATOLL_TEXT_MAX_BYTES);
     record->label = get_slice(&body, fields & HAS_LABEL, ATOLL_LABEL_MAX_BYTES);
     record->domain = get_slice(&body, fields & HAS_DOMAIN, ATOLL_DOMAIN_MAX_BYTES);
-    if (fields & HAS_VECTOR) {
-        record->vector_dim = get_u32(&body);
-        body.bad |= record->vector_dim > ATOLL_VECTOR_MAX_DIM;
-        const uint8_t *at = get(&body, record->vector_dim * sizeof(float));
-        if (at)
-            memcpy(vector_space, at, record->vector_dim * sizeof(float));
-        record->vector = vector_space;
-    }
+    get_vectors(&body, fields, vector_space, record);
     record->has_time = fields & HAS_TIME;
     const uint8_t *time = get(&body, record->has_time ? 8 : 0);
     if (time && record->has_time)

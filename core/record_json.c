@@ -31,6 +31,8 @@ static atoll_status read_vector(reading *r, atoll_json value)
     atoll_error why;
     if (atoll_json_kind_of(value) != ATOLL_JSON_ARRAY)
         return atoll_fail(r->error, ATOLL_INVALID_RECORD, "vector is not an array");
+    if (r->record->tokens)
+        return atoll_fail(r->error, ATOLL_INVALID_RECORD, "a vector and tokens");
     atoll_status status = atoll_json_floats(value, r->vector_space, ATOLL_VECTOR_MAX_DIM, &count, &why);
     if (status != ATOLL_OK)
         return atoll_fail(r->error, status == ATOLL_INVALID_VALUE ? ATOLL_INVALID_RECORD : status, "vector: %s",
@@ -38,6 +40,52 @@ static atoll_status read_vector(reading *r, atoll_json value)
     r->record->vector = r->vector_space;
     r->record->vector_dim = (uint32_t)count;
     return ATOLL_OK;
+}
+
+/* Tokens being read, one behind the other. */
+typedef struct tokens {
+    reading *reading;
+    atoll_status status;
+} tokens;
+
+static bool visit_token(void *arg, const char *name, atoll_json value)
+{
+    tokens *t = arg;
+    atoll_record *record = t->reading->record;
+    atoll_error *error = t->reading->error, why;
+    size_t count, used = (size_t)record->tokens * record->vector_dim, left = ATOLL_NUMBERS_MAX - used;
+    (void)name;
+    if (atoll_json_kind_of(value) != ATOLL_JSON_ARRAY) {
+        t->status = atoll_fail(error, ATOLL_INVALID_RECORD, "element %u of tokens is not an array", record->tokens);
+        return false;
+    }
+    t->status = atoll_json_floats(value, t->reading->vector_space + used, left, &count, &why);
+    if (t->status)
+        t->status = atoll_fail(error, t->status == ATOLL_INVALID_VALUE ? ATOLL_INVALID_RECORD : t->status,
+                               "tokens: %s", why.detail);
+    else if (record->tokens && count != record->vector_dim)
+        t->status = atoll_fail(error, ATOLL_WRONG_DIMENSION, "element %u of tokens has %zu numbers, the first %u",
+                               record->tokens, count, record->vector_dim);
+    else if (record->tokens == ATOLL_TOKENS_MAX || count > left)
+        t->status = atoll_fail(error, ATOLL_TOO_MANY_TOKENS, "at most %d tokens, and %d numbers in all",
+                               ATOLL_TOKENS_MAX, ATOLL_NUMBERS_MAX);
+    record->vector_dim = (uint32_t)count;
+    record->tokens++;
+    return !t->status;
+}
+
+static atoll_status read_tokens(reading *r, atoll_json value)
+{
+    tokens t = {r, ATOLL_OK};
+    if (atoll_json_kind_of(value) != ATOLL_JSON_ARRAY)
+        return atoll_fail(r->error, ATOLL_INVALID_RECORD, "tokens is not an array");
+    if (r->record->vector)
+        return atoll_fail(r->error, ATOLL_INVALID_RECORD, "a vector and tokens");
+    r->record->vector = r->vector_space;
+    atoll_json_each(value, visit_token, &t);
+    if (!t.status && !r->record->tokens)
+        return atoll_fail(r->error, ATOLL_INVALID_RECORD, "tokens is empty");
+    return t.status;
 }
 
 static atoll_status read_time(reading *r, atoll_json value)
@@ -72,7 +120,7 @@ static atoll_status read_member(reading *r, const char *name, atoll_json value)
     if (strcmp(name, "time") == 0)
         return absent ? ATOLL_OK : read_time(r, value);
     if (strcmp(name, "tokens") == 0)
-        return absent ? ATOLL_OK : atoll_fail(r->error, ATOLL_UNSUPPORTED, "tokens are not supported");
+        return absent ? ATOLL_OK : read_tokens(r, value);
     return atoll_fail(r->error, ATOLL_UNKNOWN_KEY, "%.*s",
                       (int)atoll_utf8_clip(name, strlen(name), NAME_SHOWN_BYTES), name);
 }

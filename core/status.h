@@ -18,6 +18,7 @@
     X(MISSING_LABEL,       "missing_label",          "a record to learn from has no label")                       \
     X(TOO_MANY_LABELS,     "too_many_labels",        "the model holds as many labels as it may")                  \
     X(WRONG_DIMENSION,     "wrong_dimension",        "the vector's length is not the model's")                    \
+    X(TOO_MANY_TOKENS,     "too_many_tokens",        "the record holds more tokens than it may")                  \
     X(NOT_FINITE,          "not_finite",             "a number is NaN or infinite")                               \
     X(TOO_MANY_RECORDS,    "too_many_records",       "the request holds more records than it may")                \
     X(BODY_TOO_LARGE,      "body_too_large",         "the body is over its size limit")                           \

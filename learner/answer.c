@@ -16,36 +16,63 @@ static const float fresh_importance = 1, calm_importance = 0.1f;
 
 /* ---- encode ---- */
 
-bool atoll_step_take_encoded(atoll_hand *h, const atoll_encoder *encoder, uint32_t terms, bool vector,
+bool atoll_step_take_encoded(atoll_hand *h, const atoll_model *model, uint32_t terms, uint32_t numbers,
                              atoll_encoded *encoded)
 {
+    bool tokens = model->config.granularity == ATOLL_GRANULARITY_TOKEN;
     *encoded = (atoll_encoded){0};
     encoded->bucket = atoll_arena_take(&h->arena, (terms + 1) * sizeof *encoded->bucket);
     encoded->weight = atoll_arena_take(&h->arena, (terms + 1) * sizeof *encoded->weight);
-    encoded->embedding = atoll_arena_take(&h->arena, encoder->embedding_dim * sizeof *encoded->embedding);
-    if (vector)
-        encoded->dense = atoll_arena_take(&h->arena, encoder->vector_dim * sizeof *encoded->dense);
-    return encoded->bucket && encoded->weight && encoded->embedding && (!vector || encoded->dense);
+    encoded->embedding = atoll_arena_take(&h->arena, model->encoder.embedding_dim * sizeof *encoded->embedding);
+    if (numbers)
+        encoded->dense = atoll_arena_take(&h->arena, numbers * sizeof *encoded->dense);
+    if (tokens)
+        encoded->token = atoll_arena_take(&h->arena, terms + 1);
+    return encoded->bucket && encoded->weight && encoded->embedding && (!numbers || encoded->dense) &&
+           (!tokens || encoded->token);
+}
+
+bool atoll_step_embed_each(atoll_hand *h, const atoll_model *model, atoll_encoded *encoded)
+{
+    size_t floats = (size_t)encoded->vectors * model->encoder.embedding_dim;
+    if (!floats || model->config.granularity != ATOLL_GRANULARITY_TOKEN)
+        return true;
+    encoded->each = atoll_arena_take(&h->arena, floats * sizeof *encoded->each);
+    if (encoded->each)
+        atoll_encoder_embed_each(&model->encoder, encoded);
+    return encoded->each;
+}
+
+void atoll_step_scale(const atoll_model *model, const float *vector, uint32_t numbers, atoll_encoded *encoded)
+{
+    const atoll_encoder *encoder = &model->encoder;
+    if (model->config.granularity == ATOLL_GRANULARITY_TOKEN)
+        atoll_encoder_scale_all(encoder, vector, numbers / encoder->vector_dim, encoded);
+    else
+        atoll_encoder_scale(encoder, vector, encoded);
 }
 
 static atoll_status encode(atoll_hand *h, const atoll_state *state, atoll_step_item *it, atoll_error *error)
 {
     const atoll_record *record = it->record;
-    const atoll_encoder *encoder = &state->model.encoder;
+    const atoll_model *model = &state->model;
+    bool tokens = model->config.granularity == ATOLL_GRANULARITY_TOKEN;
     it->terms = 0;
     /* What cannot be read as words was refused at the door; text without any is learned as none. */
-    if (record->text.data && atoll_terms_extract(h->text, record->text, encoder->buckets, h->term,
-                                                 &it->terms, NULL) != ATOLL_OK)
+    if (record->text.data &&
+        (tokens ? atoll_terms_in_order : atoll_terms_extract)(h->text, record->text, model->encoder.buckets, h->term,
+                                                              &it->terms, NULL) != ATOLL_OK)
         it->terms = 0;
     it->term = atoll_arena_take(&h->arena, (it->terms + 1) * sizeof *it->term);
-    if (!it->term ||
-        !atoll_step_take_encoded(h, encoder, it->terms, record->vector != NULL, &it->encoded))
+    if (!it->term || !atoll_step_take_encoded(h, model, it->terms, atoll_record_numbers(record), &it->encoded))
         return atoll_step_no_memory(error);
     memcpy(it->term, h->term, it->terms * sizeof *it->term);
-    atoll_encoder_weigh(encoder, it->term, it->terms, &it->encoded);
+    atoll_encoder_weigh(&model->encoder, it->term, it->terms, &it->encoded);
     if (record->vector)
-        atoll_encoder_scale(encoder, record->vector, &it->encoded);
-    atoll_encoder_embed(encoder, &it->encoded);
+        atoll_step_scale(model, record->vector, atoll_record_numbers(record), &it->encoded);
+    if (!atoll_step_embed_each(h, model, &it->encoded))
+        return atoll_step_no_memory(error);
+    atoll_encoder_embed(&model->encoder, &it->encoded);
     return ATOLL_OK;
 }
 
@@ -111,8 +138,11 @@ static atoll_status ask(atoll_hand *h, const atoll_state *state, atoll_step_item
     if (hinted(model, it))
         atoll_predict_only(model, &h->workspace, atoll_model_expert_of(model, it->domain));
     it->gate = keep_floats(h, h->workspace.gate, model->experts, NEWBORN);
+    it->gated = (atoll_gated){it->gate, h->workspace.token.count};
+    if (it->gated.tokens)
+        it->gated.gate = keep_floats(h, h->workspace.token.gate, it->gated.tokens * model->experts, 0);
     it->vote = keep_floats(h, h->workspace.vote, model->experts, NEWBORN);
-    bool whole = it->gate && it->vote;
+    bool whole = it->gate && it->vote && it->gated.gate;
     for (int c = 0; c < ATOLL_CUES && whole; c++)
         whole = (it->cue[c] = keep_floats(h, h->workspace.cue[c], model->experts, 0)) != NULL;
     for (int v = 0; v < ATOLL_VOICES && whole; v++)
@@ -172,20 +202,16 @@ atoll_status atoll_step_combine(const atoll_model *model, atoll_workspace *works
 /* Routes the step's records as one batch. */
 static atoll_status route(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_error *error)
 {
-    const atoll_model *model = &state->model;
-    atoll_arena *arena = &trainer->hand[0].arena;
-    float *gate = atoll_arena_take(arena, ((size_t)count * model->experts + 1) * sizeof *gate);
-    atoll_route *routes = atoll_arena_take(arena, count * sizeof *routes);
-    if (!gate || !routes)
-        return atoll_step_no_memory(error);
+    atoll_gated gated[ATOLL_STEP_RECORDS] = {{0}};
+    atoll_route routes[ATOLL_STEP_RECORDS];
+    atoll_hand *h = &trainer->hand[0];
     for (uint32_t i = 0; i < count; i++)
-        memcpy(gate + (size_t)i * model->experts, trainer->items[i].gate, model->experts * sizeof *gate);
-    atoll_gate_route(gate, count, model->experts, model->config.top_k, model->config.capacity_factor,
-                     (atoll_overflow)model->config.overflow, trainer->hand[0].workspace.load, routes,
-                     &state->tally.routes);
-    for (uint32_t i = 0; i < count; i++)
+        gated[i] = trainer->items[i].gated;
+    atoll_status status = atoll_dispatch(&state->model, gated, count, (atoll_overflow)state->model.config.overflow,
+                                         h->workspace.load, &h->arena, routes, &state->tally.routes, error);
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
         trainer->items[i].route = routes[i];
-    return ATOLL_OK;
+    return status;
 }
 
 atoll_status atoll_step_ask(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_error *error)

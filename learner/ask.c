@@ -4,6 +4,7 @@
 
 #include "core/arena.h"
 #include "core/clock.h"
+#include "core/dispatch.h"
 #include "core/group.h"
 #include "core/predict.h"
 #include "learner/dense.h"
@@ -67,6 +68,25 @@ static atoll_status no_memory(atoll_error *error)
     return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to answer with");
 }
 
+/* The record's vectors, and where tokens are routed their embeddings. */
+static atoll_status scale(atoll_asker *asker, const atoll_encoder *encoder, bool tokens, const atoll_record *record,
+                          atoll_encoded *encoded, atoll_error *error)
+{
+    uint32_t vectors = atoll_record_vectors(record);
+    encoded->dense = atoll_arena_take(&asker->arena, atoll_record_numbers(record) * sizeof *encoded->dense);
+    if (tokens)
+        encoded->each = atoll_arena_take(&asker->arena, (size_t)vectors * encoder->embedding_dim * sizeof(float));
+    if (!encoded->dense || (tokens && !encoded->each))
+        return no_memory(error);
+    if (!tokens) {
+        atoll_encoder_scale(encoder, record->vector, encoded);
+        return ATOLL_OK;
+    }
+    atoll_encoder_scale_all(encoder, record->vector, vectors, encoded);
+    atoll_encoder_embed_each(encoder, encoded);
+    return ATOLL_OK;
+}
+
 static atoll_status encode(const asking *a, const atoll_record *record, float *embedding, atoll_encoded *encoded,
                            atoll_error *error)
 {
@@ -74,22 +94,23 @@ static atoll_status encode(const asking *a, const atoll_record *record, float *e
     atoll_asker *asker = a->asker;
     uint32_t terms = 0;
     atoll_status status = ATOLL_OK;
+    bool tokens = a->published->model->config.granularity == ATOLL_GRANULARITY_TOKEN;
     if (record->text.data &&
-        (status = atoll_terms_extract(asker->text, record->text, encoder->buckets, asker->term, &terms, error)))
+        (status = (tokens ? atoll_terms_in_order : atoll_terms_extract)(asker->text, record->text, encoder->buckets,
+                                                                        asker->term, &terms, error)))
         return status;
     *encoded = (atoll_encoded){.embedding = embedding};
     encoded->bucket = atoll_arena_take(&asker->arena, (terms + 1) * sizeof *encoded->bucket);
     encoded->weight = atoll_arena_take(&asker->arena, (terms + 1) * sizeof *encoded->weight);
-    if (!encoded->bucket || !encoded->weight)
+    if (tokens)
+        encoded->token = atoll_arena_take(&asker->arena, terms + 1);
+    if (!encoded->bucket || !encoded->weight || (tokens && !encoded->token))
         return no_memory(error);
     atoll_encoder_weigh(encoder, asker->term, terms, encoded);
     /* A model that has met no vector yet has no use for one. */
-    if (record->vector && encoder->vector_dim == record->vector_dim) {
-        encoded->dense = atoll_arena_take(&asker->arena, encoder->vector_dim * sizeof *encoded->dense);
-        if (!encoded->dense)
-            return no_memory(error);
-        atoll_encoder_scale(encoder, record->vector, encoded);
-    }
+    if (record->vector && encoder->vector_dim == record->vector_dim &&
+        (status = scale(asker, encoder, tokens, record, encoded, error)))
+        return status;
     atoll_encoder_embed(encoder, encoded);
     return ATOLL_OK;
 }
@@ -244,16 +265,28 @@ static atoll_status keep_voices(atoll_asker *asker, atoll_voices *voices, atoll_
     return ATOLL_OK;
 }
 
+/* Copies what the gate says out of the workspace. */
+static atoll_status keep_gate(atoll_asker *asker, uint32_t experts, atoll_gated *gated, atoll_error *error)
+{
+    const atoll_workspace *workspace = &asker->workspace;
+    uint32_t tokens = workspace->token.count;
+    size_t bytes = (size_t)(tokens ? tokens : 1) * experts * sizeof(float);
+    float *gate = atoll_arena_take(&asker->arena, bytes);
+    if (!gate)
+        return no_memory(error);
+    memcpy(gate, tokens ? workspace->token.gate : workspace->gate, bytes);
+    *gated = (atoll_gated){gate, tokens};
+    return ATOLL_OK;
+}
+
 /* Asks all voices but the experts', and routes the chunk's records as one batch. */
 static atoll_status route_chunk(const asking *a, const atoll_record *records, uint32_t count, atoll_error *error)
 {
     const atoll_model *model = a->published->model;
     atoll_asker *asker = a->asker;
     atoll_route_counts counts = {0};
-    float *gate = atoll_arena_take(&asker->arena, (size_t)count * model->experts * sizeof *gate);
+    atoll_gated gated[CHUNK];
     uint32_t tasks = 0, done = 0;
-    if (!gate)
-        return no_memory(error);
     for (uint32_t i = 0; i < count; i++)
         add_task(a, 0, &asker->encoded[i], &tasks);
     atoll_status status = atoll_group_hidden(asker->task, tasks, &asker->arena, error);
@@ -268,12 +301,11 @@ static atoll_status route_chunk(const asking *a, const atoll_record *records, ui
             break;
         if (model->config.gate == ATOLL_GATE_DOMAIN && records[i].domain.data)
             atoll_predict_only(model, &asker->workspace, hinted_expert(a, records[i].domain));
-        memcpy(gate + (size_t)i * model->experts, asker->workspace.gate, model->experts * sizeof *gate);
+        status = keep_gate(asker, model->experts, &gated[i], error);
     }
-    if (status)
+    if (status || (status = atoll_dispatch(model, gated, count, (atoll_overflow)model->config.overflow,
+                                           asker->workspace.load, &asker->arena, asker->route, &counts, error)))
         return status;
-    atoll_gate_route(gate, count, model->experts, model->config.top_k, model->config.capacity_factor,
-                     (atoll_overflow)model->config.overflow, asker->workspace.load, asker->route, &counts);
     atomic_fetch_add_explicit(&a->learner->routed, counts.routed, memory_order_relaxed);
     atomic_fetch_add_explicit(&a->learner->overflowed, counts.overflowed, memory_order_relaxed);
     atomic_fetch_add_explicit(&a->learner->dropped, counts.dropped, memory_order_relaxed);

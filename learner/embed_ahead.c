@@ -205,7 +205,7 @@ void *atoll_embed_ahead(void *arg)
     uint64_t commit, last;
     uint32_t batch;
     gathering *g = calloc(1, sizeof *g);
-    float *space = malloc(ATOLL_VECTOR_MAX_DIM * sizeof *space);
+    float *space = malloc(ATOLL_NUMBERS_MAX * sizeof *space);
     if (g && space) {
         g->embedder = e;
         g->vector_space = space;

@@ -186,6 +186,19 @@ atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_wo
     return fit_all(pager, expert, workspace, left, again, lean, probability, error);
 }
 
+/* The same for the tokens of a sample. */
+static atoll_status fit_tokens(atoll_state *state, atoll_workspace *workspace, const atoll_input *input,
+                               const float *share, uint32_t owner, atoll_error *error)
+{
+    atoll_gate *gate = &state->model.gate;
+    float probability = 0;
+    atoll_status status = atoll_token_scratch_fit(&workspace->token, 0, 0, error);
+    for (int again = 0; again < 2 && status == ATOLL_OK && probability <= hard; again++)
+        status = atoll_tokens_learn(&state->pager, gate, &workspace->net, &workspace->token, input, workspace->open,
+                                    share, owner, sure, &probability, error);
+    return status;
+}
+
 atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, const atoll_sample *sample,
                             const float *share, atoll_error *error)
 {
@@ -196,7 +209,10 @@ atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, cons
     input.features = input.common;
     input.dense = NULL;
     atoll_predict_open(model, workspace);
+    bool tokens = model->config.granularity == ATOLL_GRANULARITY_TOKEN;
     atoll_status status = atoll_net_admit(&state->pager, &model->gate.net, &workspace->net, &input, error);
+    if (tokens && status == ATOLL_OK)
+        return fit_tokens(state, workspace, &input, share, sample->owner, error);
     for (int again = 0; again < 2 && status == ATOLL_OK; again++) {
         atoll_net_run(&model->gate.net, &workspace->net, &input, NULL, workspace->gate);
         float p = atoll_gate_probability(&model->gate, workspace->open, sample->owner, workspace->gate);

@@ -16,7 +16,9 @@ typedef struct atoll_sample {
     uint32_t terms;
     const float *vector;    /* or NULL */
     const int8_t *code;     /* in its place, or NULL */
+    uint32_t numbers;       /* in either */
     const float *embedding; /* of a new record */
+    float *each;            /* of a new record's vectors, where tokens are routed */
     atoll_encoded encoded;
     float importance;       /* of what is rehearsed */
     atoll_context *context; /* of what is rehearsed, else NULL */

@@ -87,6 +87,7 @@ struct atoll_learner {
     uint64_t *admitted; /* hashes of labels that were let in: open addressing */
     uint32_t admitted_count, admitted_places;
 
+    bool takes_tokens;           /* routing.granularity is "token", which never changes */
     _Atomic uint32_t vector_dim; /* of the first vector let in; 0 before */
     _Atomic uint64_t checkpoint_commit, checkpoints, checkpoint_ns, learn_ns, predictions;
     _Atomic uint64_t taken;            /* records let in, learned or not */

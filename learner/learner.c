@@ -46,7 +46,7 @@ static atoll_status learn_records(atoll_learner *learner, const atoll_entry *ent
     atoll_record *records = malloc((entry->records + 1) * sizeof *records);
     /* Vectors are copied out of the entry; those of one entry have at most its bytes. Embeddings come behind them. */
     size_t embedded = learner->embedder ? (size_t)entry->records * learner->state.model.config.embedding_dim : 0;
-    float *vectors = malloc(entry->bytes + (ATOLL_VECTOR_MAX_DIM + embedded) * sizeof *vectors), *space = vectors;
+    float *vectors = malloc(entry->bytes + (ATOLL_NUMBERS_MAX + embedded) * sizeof *vectors), *space = vectors;
     atoll_status status = records && vectors ? ATOLL_OK : atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn");
     size_t at = 0;
     for (uint32_t i = 0; i < entry->records && status == ATOLL_OK; i++) {
@@ -55,7 +55,7 @@ static atoll_status learn_records(atoll_learner *learner, const atoll_entry *ent
         if (status)
             break;
         at += used;
-        space += records[i].vector ? records[i].vector_dim : 0;
+        space += atoll_record_numbers(&records[i]);
     }
     if (status == ATOLL_OK && learner->embedder)
         status = atoll_embedder_fill(learner->embedder, records, entry->records, space, error);

@@ -45,15 +45,12 @@ static atoll_sample *encode(atoll_hand *h, const atoll_state *state, uint32_t sl
                              .term = exemplar->term,
                              .terms = exemplar->terms,
                              .vector = exemplar->vector,
-                             .code = exemplar->code};
+                             .code = exemplar->code,
+                             .numbers = exemplar->vector_dim,
+                             .gated = true};
     atoll_encoded *encoded = &sample->encoded;
-    if (!atoll_step_take_encoded(h, encoder, sample->terms, sample->vector || sample->code, encoded))
+    if (!atoll_step_encode(h, &state->model, sample))
         return NULL;
-    atoll_encoder_weigh(encoder, sample->term, sample->terms, encoded);
-    if (sample->vector)
-        atoll_encoder_scale(encoder, sample->vector, encoded);
-    if (sample->code)
-        atoll_encoder_decode(encoder, sample->code, encoded);
     atoll_half_to_float(exemplar->embedding, encoded->embedding, encoder->embedding_dim);
     return atoll_dense_read(&h->arena, &state->model, &encoded, 1, NULL) ? NULL : sample;
 }

@@ -37,8 +37,10 @@ atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, ato
         voices.says[ATOLL_VOICE_YOUTH] = NULL;
         if (model->config.gate != ATOLL_GATE_RANDOM)
             weigh_gate(model, workspace, sample);
-        atoll_gate_route(workspace->gate, 1, model->experts, model->config.top_k, model->config.capacity_factor,
-                         ATOLL_OVERFLOW_KEEP, workspace->load, &route, &ignored);
+        atoll_gated gated = {workspace->token.count ? workspace->token.gate : workspace->gate, workspace->token.count};
+        if ((status = atoll_dispatch(model, &gated, 1, ATOLL_OVERFLOW_KEEP, workspace->load, &trainer->hand[0].arena,
+                                     &route, &ignored, error)))
+            return status;
         if ((status = atoll_step_combine(model, workspace, &input, &route, &voices, error)) == ATOLL_OK)
             atoll_combiner_learn(&model->combiner, &voices, workspace->combined, sample->label,
                                  importance * sample->importance);

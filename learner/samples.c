@@ -56,6 +56,7 @@ static atoll_sample *add_replay(atoll_trainer *trainer, const atoll_slot *held, 
     sample->terms = held->exemplar->terms;
     sample->vector = held->exemplar->vector;
     sample->code = held->exemplar->code;
+    sample->numbers = held->exemplar->vector_dim;
     return sample;
 }
 
@@ -68,6 +69,8 @@ static atoll_status add_fresh(atoll_trainer *trainer, const atoll_state *state, 
     sample->term = it->term;
     sample->terms = it->terms;
     sample->vector = it->record->vector;
+    sample->numbers = atoll_record_numbers(it->record);
+    sample->each = it->encoded.each;
     sample->fresh = true;
     it->lot = draw_lot(state, it);
     sample->held_out = it->lot;
@@ -87,6 +90,20 @@ static atoll_status encode_dense(atoll_portion *w)
     return atoll_dense_read(&w->hand->arena, &w->state->model, encoded, w->to - w->from, &w->error);
 }
 
+bool atoll_step_encode(atoll_hand *h, const atoll_model *model, atoll_sample *sample)
+{
+    atoll_encoded *encoded = &sample->encoded;
+    if (!atoll_step_take_encoded(h, model, sample->terms, sample->numbers, encoded))
+        return false;
+    atoll_encoder_weigh(&model->encoder, sample->term, sample->terms, encoded);
+    if (sample->vector)
+        atoll_step_scale(model, sample->vector, sample->numbers, encoded);
+    if (sample->code)
+        atoll_encoder_decode(&model->encoder, sample->code, sample->numbers, encoded);
+    encoded->each = sample->each;
+    return sample->each || !(sample->gated || sample->context) || atoll_step_embed_each(h, model, encoded);
+}
+
 /* Encodes samples, with what the step's own records have added, and finds the contexts of what is rehearsed. */
 static void encode_samples_half(void *arg)
 {
@@ -98,16 +115,10 @@ static void encode_samples_half(void *arg)
     uint32_t except[ATOLL_STEP_RECORDS], rehearsed = 0;
     for (uint32_t i = w->from; i < w->to; i++) {
         atoll_sample *sample = w->trainer->sample[i];
-        bool vector = sample->vector || sample->code;
-        if (!atoll_step_take_encoded(w->hand, encoder, sample->terms, vector, &sample->encoded)) {
+        if (!atoll_step_encode(w->hand, &w->state->model, sample)) {
             w->status = atoll_step_no_memory(&w->error);
             return;
         }
-        atoll_encoder_weigh(encoder, sample->term, sample->terms, &sample->encoded);
-        if (sample->vector)
-            atoll_encoder_scale(encoder, sample->vector, &sample->encoded);
-        if (sample->code)
-            atoll_encoder_decode(encoder, sample->code, &sample->encoded);
         if (sample->fresh)
             memcpy(sample->encoded.embedding, sample->embedding, encoder->embedding_dim * sizeof(float));
         else if (sample->gated || sample->context)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/limits.h"
+#include "learner/dense.h"
 
 atoll_net_shape atoll_state_shape(const atoll_config *config, uint32_t id)
 {
@@ -102,21 +103,22 @@ typedef struct coding {
     atoll_encoded *room;
 } coding;
 
-static void code_vector(void *arg, const float *vector, int8_t *code)
+static void code_vectors(void *arg, const float *vector, uint32_t numbers, int8_t *code)
 {
     const coding *how = arg;
-    atoll_encoder_scale(how->encoder, vector, how->room);
-    atoll_encoder_code(how->encoder, how->room->dense, code);
+    atoll_encoder_scale_all(how->encoder, vector, numbers / how->encoder->vector_dim, how->room);
+    atoll_encoder_code(how->room->dense, numbers, code);
 }
 
 atoll_status atoll_state_rescale(atoll_state *state, atoll_error *error)
 {
     const atoll_model *model = &state->model;
-    uint32_t dim = model->encoder.vector_dim;
-    float *v = malloc((dim + atoll_projection_scratch(dim) + ATOLL_RIDGE_FEATURES) * sizeof *v);
+    bool tokens = model->config.granularity == ATOLL_GRANULARITY_TOKEN;
+    uint32_t dim = model->encoder.vector_dim, most = tokens ? ATOLL_NUMBERS_MAX : dim;
+    float *v = malloc((most + ATOLL_DENSE_SCRATCH + atoll_projection_scratch(dim) + ATOLL_RIDGE_FEATURES) * sizeof *v);
     if (!v)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn vectors anew");
-    float *z = v + dim, *scratch = z + ATOLL_RIDGE_FEATURES;
+    float *z = v + most, *scratch = z + ATOLL_RIDGE_FEATURES;
     float embedding[ATOLL_EMBEDDING_MAX_DIM]; /* not wanted here */
     atoll_encoded encoded = {.dense = v, .embedding = embedding};
     atoll_status status = ATOLL_OK;
@@ -126,13 +128,13 @@ atoll_status atoll_state_rescale(atoll_state *state, atoll_error *error)
         const atoll_exemplar *exemplar = atoll_memory_at(&view, slot)->exemplar;
         if (!exemplar || !exemplar->vector || exemplar->lot)
             continue;
-        atoll_encoder_scale(&model->encoder, exemplar->vector, &encoded);
-        atoll_projection_run(model->projection, (const float *const *)&v, 1, &z, scratch);
+        atoll_encoder_scale_all(&model->encoder, exemplar->vector, exemplar->vector_dim / dim, &encoded);
+        atoll_dense_mean(model->projection, v, encoded.vectors, z, scratch);
         status = atoll_ridge_add(state->ridge, z, exemplar->label, model->labels, error);
     }
     coding how = {&model->encoder, &encoded};
     if (status == ATOLL_OK && atoll_encoder_settled(&model->encoder))
-        status = atoll_memory_code(state->memory, code_vector, &how, error);
+        status = atoll_memory_code(state->memory, code_vectors, &how, error);
     free(v);
     return status;
 }

@@ -6,6 +6,7 @@
 #define ATOLL_LEARNER_STEP_H
 
 #include "core/arena.h"
+#include "core/dispatch.h"
 #include "core/predict.h"
 #include "learner/fit.h"
 #include "learner/trainer.h"
@@ -28,6 +29,7 @@ typedef struct atoll_step_item {
     atoll_context context;
     atoll_voices voices;    /* as they were before the step */
     uint32_t experts;       /* of that time */
+    atoll_gated gated;      /* what is routed: `gate`, or a row of it for each token */
     float *gate, *vote;     /* of those, and zeros for experts that are born in the step */
     float *cue[ATOLL_CUES]; /* of those */
     atoll_route route;
@@ -84,9 +86,15 @@ atoll_status atoll_step_ask(atoll_trainer *trainer, atoll_state *state, uint32_t
 atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_step_item *it, uint64_t commit,
                               int64_t time_ms, atoll_error *error);
 
-/* Arrays for an encoded record of `terms` terms, with or without a vector. */
-bool atoll_step_take_encoded(atoll_hand *h, const atoll_encoder *encoder, uint32_t terms, bool vector,
+/* Arrays for an encoded record of `terms` terms and `numbers` in its vectors, 0 for none. */
+bool atoll_step_take_encoded(atoll_hand *h, const atoll_model *model, uint32_t terms, uint32_t numbers,
                              atoll_encoded *encoded);
+
+/* The embeddings of its vectors, where tokens are routed. */
+bool atoll_step_embed_each(atoll_hand *h, const atoll_model *model, atoll_encoded *encoded);
+
+/* Scales a record's vectors, `numbers` in all. */
+void atoll_step_scale(const atoll_model *model, const float *vector, uint32_t numbers, atoll_encoded *encoded);
 
 /* Contexts for `count` embeddings, given one by one; `except[i]` is a slot not to be seen by query i. */
 atoll_status atoll_step_find_contexts(atoll_hand *h, const atoll_state *state, float *const *embedding,
@@ -98,6 +106,9 @@ atoll_status atoll_step_combine(const atoll_model *model, atoll_workspace *works
                                 const atoll_route *route, atoll_voices *voices, atoll_error *error);
 
 /* ---- samples.c, rehearsal.c ---- */
+
+/* Fills sample->encoded, but for the record's embedding; arrays are the hand's. False where memory is short. */
+bool atoll_step_encode(atoll_hand *h, const atoll_model *model, atoll_sample *sample);
 
 /* The first `count` items as samples, each with its replays behind it, and what is rehearsed; all encoded. */
 atoll_status atoll_step_gather(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_rng *rng,

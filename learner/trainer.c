@@ -169,16 +169,17 @@ static atoll_status fit(atoll_trainer *trainer, atoll_state *state, uint64_t com
 /* ---- remember ---- */
 
 /* The record's vector as exemplars keep it once the scale stays. */
-static int8_t *code_of(atoll_arena *arena, const atoll_encoder *encoder, const atoll_step_item *it)
+static int8_t *code_of(atoll_arena *arena, const atoll_model *model, const atoll_step_item *it)
 {
-    float *dense = atoll_arena_take(arena, encoder->vector_dim * sizeof *dense);
-    int8_t *code = atoll_arena_take(arena, encoder->vector_dim);
+    uint32_t numbers = atoll_record_numbers(it->record);
+    float *dense = atoll_arena_take(arena, numbers * sizeof *dense);
+    int8_t *code = atoll_arena_take(arena, numbers);
     if (!dense || !code)
         return NULL;
     /* Anew: it was encoded with the scale that there was before the step. */
     atoll_encoded scaled = {.dense = dense, .embedding = it->encoded.embedding};
-    atoll_encoder_scale(encoder, it->record->vector, &scaled);
-    atoll_encoder_code(encoder, dense, code);
+    atoll_step_scale(model, it->record->vector, numbers, &scaled);
+    atoll_encoder_code(dense, numbers, code);
     return code;
 }
 
@@ -194,14 +195,14 @@ static atoll_status remember(atoll_trainer *trainer, atoll_state *state, const a
                            .lot = it->lot,
                            .id_bytes = (uint32_t)record->id.bytes,
                            .terms = it->terms,
-                           .vector_dim = record->vector ? record->vector_dim : 0,
+                           .vector_dim = atoll_record_numbers(record),
                            .embedding_dim = dim,
                            .id = record->id.data,
                            .term = it->term,
                            .vector = record->vector};
     if (record->vector && atoll_encoder_settled(&state->model.encoder)) {
         like.vector = NULL;
-        if (!(like.code = code_of(&trainer->hand[0].arena, &state->model.encoder, it)))
+        if (!(like.code = code_of(&trainer->hand[0].arena, &state->model, it)))
             return atoll_step_no_memory(error);
     }
     atoll_status status = atoll_memory_offer(state->memory, &like, it->encoded.embedding, it->owner, rng, &slot, error);
@@ -234,7 +235,7 @@ static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t co
     for (uint32_t i = 0; i < count; i++) {
         const atoll_step_item *it = &trainer->items[i];
         if ((status = atoll_encoder_learn(&state->pager, &state->model.encoder, it->term, it->terms,
-                                          it->record->vector, error)))
+                                          it->record->vector, atoll_record_vectors(it->record), error)))
             return status;
     }
     if (scales != state->model.encoder.scales && (status = atoll_state_rescale(state, error)))

@@ -76,7 +76,7 @@ atoll_status atoll_learner_admit_known(atoll_learner *learner, atoll_config *new
     uint8_t *buffer = NULL;
     size_t capacity = 0;
     atoll_status status = ATOLL_OK;
-    float *vector = malloc(ATOLL_VECTOR_MAX_DIM * sizeof *vector);
+    float *vector = malloc(ATOLL_NUMBERS_MAX * sizeof *vector);
     learner->admitted_places = 4 * ATOLL_LABELS_MAX;
     learner->admitted = calloc(learner->admitted_places, sizeof *learner->admitted);
     if (!learner->admitted || !vector)
@@ -86,6 +86,7 @@ atoll_status atoll_learner_admit_known(atoll_learner *learner, atoll_config *new
     const atoll_model *model = &learner->state.model;
     uint32_t vector_dim = model->encoder.outside ? model->config.embedding_dim : model->encoder.vector_dim;
     atomic_store(&learner->vector_dim, vector_dim);
+    learner->takes_tokens = newest->granularity == ATOLL_GRANULARITY_TOKEN;
     atomic_store(&learner->taken, learner->state.model.records);
     uint64_t last = atoll_journal_last(learner->journal);
     for (uint64_t commit = learner->state.model.version + 1; commit <= last && status == ATOLL_OK; commit++) {
@@ -121,6 +122,8 @@ atoll_status atoll_learner_check(atoll_learner *learner, const atoll_record *rec
     atoll_status status = atoll_record_check(record, error);
     if (status || (record->text.data && (status = check_text(record->text, error))))
         return status;
+    if (record->tokens && !learner->takes_tokens)
+        return atoll_record_refuse_tokens(error);
     uint32_t dim = atomic_load(&learner->vector_dim);
     if (record->vector && dim && record->vector_dim != dim)
         return atoll_fail(error, ATOLL_WRONG_DIMENSION, "the vector has %u values, the model takes %u",

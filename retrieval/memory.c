@@ -41,7 +41,7 @@ static size_t block_bytes(const atoll_exemplar *e)
 static int within_limits(const atoll_exemplar *e)
 {
     return e->id_bytes <= ATOLL_ID_MAX_BYTES && e->terms <= ATOLL_FEATURES_MAX &&
-           e->vector_dim <= ATOLL_VECTOR_MAX_DIM && e->embedding_dim <= ATOLL_EMBEDDING_MAX_DIM;
+           e->vector_dim <= ATOLL_NUMBERS_MAX && e->embedding_dim <= ATOLL_EMBEDDING_MAX_DIM;
 }
 
 /* A block for an exemplar of these sizes, its arrays set and not filled: vector, terms, embedding, id, code. */
@@ -209,8 +209,7 @@ atoll_status atoll_memory_offer(atoll_memory *memory, const atoll_exemplar *like
     return ATOLL_OK;
 }
 
-atoll_status atoll_memory_code(atoll_memory *memory, void (*encode)(void *arg, const float *vector, int8_t *code),
-                               void *arg, atoll_error *error)
+atoll_status atoll_memory_code(atoll_memory *memory, atoll_memory_encode encode, void *arg, atoll_error *error)
 {
     for (uint32_t slot = 0; slot < memory->slots.count; slot++) {
         const atoll_exemplar *old = slot_at(memory, slot)->exemplar;
@@ -227,7 +226,7 @@ atoll_status atoll_memory_code(atoll_memory *memory, void (*encode)(void *arg, c
         copy(e->term, old->term, old->terms * sizeof(atoll_term));
         copy(e->embedding, old->embedding, old->embedding_dim * sizeof(uint16_t));
         copy(e->id, old->id, old->id_bytes);
-        encode(arg, old->vector, (int8_t *)(uintptr_t)e->code);
+        encode(arg, old->vector, old->vector_dim, (int8_t *)(uintptr_t)e->code);
         exemplar_retire(memory, old);
         memory->exemplar_bytes += block_bytes(e);
         s->exemplar = e;

@@ -29,10 +29,10 @@ typedef struct atoll_exemplar {
     uint32_t label;            /* the model's number of the label */
     uint32_t domain;           /* the model's number of the domain hint, UINT32_MAX where none was given */
     uint32_t lot;              /* 0 where it was learned when it came (learner/samples.c) */
-    uint32_t id_bytes, terms, vector_dim, embedding_dim;
+    uint32_t id_bytes, terms, vector_dim, embedding_dim; /* vector_dim: numbers in all its vectors */
     const char *id;            /* not terminated */
     const atoll_term *term;
-    const float *vector;       /* as received, or NULL */
+    const float *vector;       /* as received, or NULL; of a record with tokens, one behind the other */
     const int8_t *code;        /* scaled, at eight bits a number (core/encoder.h), or NULL: at most one of the two */
     const uint16_t *embedding; /* IEEE half precision; its float values are what the index holds */
 } atoll_exemplar;
@@ -85,12 +85,14 @@ static inline const atoll_slot *atoll_memory_at(const atoll_memory_view *view, u
 atoll_status atoll_memory_offer(atoll_memory *memory, const atoll_exemplar *like, const float *embedding,
                                 uint32_t owner, atoll_rng *rng, uint32_t *slot, atoll_error *error);
 
+/* Makes a code of each of so many numbers. */
+typedef void (*atoll_memory_encode)(void *arg, const float *vector, uint32_t numbers, int8_t *code);
+
 /*
  * Gives every exemplar that holds a vector as received its code instead, which `encode` makes: a quarter of the bytes.
  * ATOLL_NO_MEMORY: some have theirs.
  */
-atoll_status atoll_memory_code(atoll_memory *memory, void (*encode)(void *arg, const float *vector, int8_t *code),
-                               void *arg, atoll_error *error);
+atoll_status atoll_memory_code(atoll_memory *memory, atoll_memory_encode encode, void *arg, atoll_error *error);
 
 /* Empties an occupied slot. ATOLL_NO_MEMORY: the slot is as it was. */
 atoll_status atoll_memory_drop(atoll_memory *memory, uint32_t slot);

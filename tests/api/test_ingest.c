@@ -60,6 +60,35 @@ static void bad_lines_are_reported_and_the_others_taken(void **state)
     http_free(&reply);
 }
 
+static void bad_tokens_are_reported_by_line(void **state)
+{
+    harness *h = *state;
+    http_reply reply = expect(h, "PUT", "/v1/models/m", JSON, "{\"routing\":{\"granularity\":\"token\"}}", 201);
+    http_free(&reply);
+    reply = expect(h, "POST", INGEST "?wait=trained", NDJSON,
+                   "{\"tokens\":[[1,2],[3,4]],\"label\":\"a\"}\n"
+                   "{\"tokens\":[[1,2],[3]],\"label\":\"a\"}\n"
+                   "{\"tokens\":[[1,2,3]],\"label\":\"a\"}\n"
+                   "{\"tokens\":[],\"label\":\"a\"}\n"
+                   "{\"text\":\"x\",\"tokens\":[[1,1e300]],\"label\":\"a\"}\n"
+                   "{\"text\":\"two words\",\"tokens\":[[5,6]],\"label\":\"b\"}\n", 200);
+    assert_int_equal(number_in(&reply, "accepted"), 2);
+    assert_has(&reply, "{\"line\":2,\"code\":\"wrong_dimension\",\"error\":\"element 1 of tokens has 1 numbers");
+    assert_has(&reply, "{\"line\":3,\"code\":\"wrong_dimension\"");
+    assert_has(&reply, "{\"line\":4,\"code\":\"invalid_record\"");
+    assert_has(&reply, "{\"line\":5,\"code\":\"not_finite\"");
+    http_free(&reply);
+    reply = expect(h, "POST", "/v1/models/m/predict", NDJSON, "{\"tokens\":[[1,2]]}\n{\"tokens\":[[1]]}\n", 200);
+    assert_has(&reply, "\"code\":\"wrong_dimension\"");
+    http_free(&reply);
+    /* A model that routes records has no use for them. */
+    reply = expect(h, "PUT", "/v1/models/plain", JSON, "{}", 201);
+    http_free(&reply);
+    for (int i = 0; i < 2; i++)
+        expect_problem(h, "POST", i ? "/v1/models/new/ingest" : "/v1/models/plain/ingest", NDJSON,
+                       "{\"tokens\":[[1,2]],\"label\":\"a\"}\n", 400, "unsupported");
+}
+
 /* One bad record to an unknown model: the code, and no model. */
 static void refused(const harness *h, const char *record, const char *code)
 {
@@ -256,6 +285,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(records_that_wait_for_an_embedding_server_are_told_to_be_on_disk,
                                         harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(bad_lines_are_reported_and_the_others_taken, harness_setup, harness_teardown),
+        cmocka_unit_test_setup_teardown(bad_tokens_are_reported_by_line, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(a_wholly_bad_batch_leaves_no_trace, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(bad_bodies_and_options_are_refused, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(nothing_to_learn_is_no_error, harness_setup, harness_teardown),

@@ -53,7 +53,7 @@ static atoll_term term(uint32_t bucket, uint32_t tf)
 
 static void learn(trial *t, const atoll_term *terms, uint32_t count, const float *vector)
 {
-    assert_int_equal(atoll_encoder_learn(&t->pager, &t->encoder, terms, count, vector, NULL), ATOLL_OK);
+    assert_int_equal(atoll_encoder_learn(&t->pager, &t->encoder, terms, count, vector, vector != NULL, NULL), ATOLL_OK);
 }
 
 /* Three texts: bucket 1 in all of them, 2 in two, 3 in one, 4 in none. idf = 1 + ln((N + 1) / (df + 1)). */
@@ -289,9 +289,9 @@ static void codes_are_near_what_they_stand_for(void **state)
     trial_open(&t);
     room_init(&r);
     assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
-    atoll_encoder_code(&t.encoder, dense, code);
+    atoll_encoder_code(dense, VECTOR, code);
     assert_true(code[0] == -127 && code[1] == 0);
-    atoll_encoder_decode(&t.encoder, code, &r.encoded);
+    atoll_encoder_decode(&t.encoder, code, VECTOR, &r.encoded);
     assert_true(r.encoded.has_dense);
     for (int i = 0; i < VECTOR; i++)
         assert_near(r.dense[i], dense[i], 4.0 / 127 / 2 + 1e-6);
@@ -498,12 +498,12 @@ static void short_memory_is_a_status(void **state)
     trial t;
     trial_open(&t);
     blocks_left = 2; /* the table of frequencies takes more */
-    assert_int_equal(atoll_encoder_learn(&t.pager, &t.encoder, &one, 1, NULL, NULL), ATOLL_NO_MEMORY);
+    assert_int_equal(atoll_encoder_learn(&t.pager, &t.encoder, &one, 1, NULL, 0, NULL), ATOLL_NO_MEMORY);
     blocks_left = 0;
     assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_NO_MEMORY);
     assert_int_equal(t.encoder.vector_dim, 0);
     atoll_reclaim_advance(t.pager.reclaim);
-    assert_int_equal(atoll_encoder_learn(&t.pager, &t.encoder, &one, 1, NULL, NULL), ATOLL_NO_MEMORY);
+    assert_int_equal(atoll_encoder_learn(&t.pager, &t.encoder, &one, 1, NULL, 0, NULL), ATOLL_NO_MEMORY);
     blocks_left = LONG_MAX;
     assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
     learn(&t, &one, 1, v);

@@ -73,6 +73,58 @@ static void counts_every_kind(void **state)
     assert_int_equal(kinds[ATOLL_TERM_NGRAM], 6);
 }
 
+static int ascending(const void *a, const void *b)
+{
+    return (*(const atoll_term *)a > *(const atoll_term *)b) - (*(const atoll_term *)a < *(const atoll_term *)b);
+}
+
+/* The same terms as they came, and of which word each is. */
+static void terms_in_order_tell_their_words(void **state)
+{
+    static const char text[] = "The cat saw the cat; a dog saw it";
+    atoll_term sorted[ATOLL_FEATURES_MAX], terms[ATOLL_FEATURES_MAX];
+    uint8_t word[ATOLL_FEATURES_MAX];
+    atoll_error error;
+    uint32_t count, same = extract(*state, text, sizeof text - 1, BUCKETS, sorted);
+    assert_int_equal(atoll_terms_in_order(*state, (atoll_slice){text, sizeof text - 1}, BUCKETS, terms, &count, &error),
+                     ATOLL_OK);
+    assert_int_equal(count, same);
+    assert_int_equal(atoll_term_kind(terms[0]), ATOLL_TERM_WORD);
+    assert_int_equal(atoll_term_tf(terms[0]), 2);
+    /* Of "the cat" the second time "the" ends a new bigram, and "cat" brings nothing. */
+    assert_int_equal(atoll_terms_words(terms, count, word), 8);
+    uint32_t words[8] = {0}, own = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(i == 0 ? word[i] == 0 : word[i] == word[i - 1] || word[i] == word[i - 1] + 1);
+        words[word[i]]++;
+        own += atoll_term_kind(terms[i]) == ATOLL_TERM_WORD;
+    }
+    assert_int_equal(own, 6);
+    assert_int_equal(words[0], 7);     /* the, and its n-grams */
+    assert_int_equal(words[1], 1 + 7); /* the cat, cat, and its n-grams */
+    assert_int_equal(words[3], 1);     /* saw the */
+    qsort(terms, count, sizeof *terms, ascending);
+    assert_memory_equal(terms, sorted, count * sizeof *terms);
+    assert_int_equal(atoll_terms_words(terms, 0, word), 0);
+}
+
+/* A long text's last words are one. */
+static void words_are_limited(void **state)
+{
+    enum { WORDS = ATOLL_TOKENS_MAX + 40 };
+    char text[8 * WORDS];
+    atoll_term terms[ATOLL_FEATURES_MAX];
+    uint8_t word[ATOLL_FEATURES_MAX];
+    uint32_t count;
+    size_t used = 0;
+    for (int i = 0; i < WORDS; i++)
+        used += (size_t)sprintf(text + used, "%d ", 1000 + 7 * i);
+    assert_int_equal(atoll_terms_in_order(*state, (atoll_slice){text, used}, BUCKETS, terms, &count, NULL), ATOLL_OK);
+    assert_int_equal(atoll_terms_words(terms, count, word), ATOLL_TOKENS_MAX);
+    assert_int_equal(word[count - 1], ATOLL_TOKENS_MAX - 1);
+    assert_int_equal(word[count - 100], ATOLL_TOKENS_MAX - 1);
+}
+
 static void order_of_words_matters_to_bigrams_only(void **state)
 {
     atoll_term one[ATOLL_FEATURES_MAX], other[ATOLL_FEATURES_MAX];
@@ -274,6 +326,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_every_kind),
+        cmocka_unit_test(terms_in_order_tell_their_words),
+        cmocka_unit_test(words_are_limited),
         cmocka_unit_test(order_of_words_matters_to_bigrams_only),
         cmocka_unit_test(hashes_stay),
         cmocka_unit_test(ascii_shortcut_gives_the_same_terms),

@@ -188,7 +188,7 @@ static void frozen_models_stand_on_their_own(void **state)
             add_expert(&t);
         for (uint32_t e = 0; e < t.model.experts; e++)
             learn(&t, e);
-        assert_int_equal(atoll_encoder_learn(&t.pager, &t.model.encoder, &term, 1, NULL, NULL), ATOLL_OK);
+        assert_int_equal(atoll_encoder_learn(&t.pager, &t.model.encoder, &term, 1, NULL, 0, NULL), ATOLL_OK);
         t.model.expert[3].state = ATOLL_EXPERT_ARCHIVED;
         t.model.expert[3].records++;
         t.model.combiner.weight[0] += 1;

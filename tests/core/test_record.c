@@ -59,6 +59,27 @@ static void checks_vectors(void **state)
     assert_int_equal(check((atoll_record){.vector = vector, .vector_dim = 4}), ATOLL_NOT_FINITE);
 }
 
+static void checks_tokens(void **state)
+{
+    (void)state;
+    static float numbers[ATOLL_NUMBERS_MAX + 1];
+    atoll_record record = {.vector = numbers, .vector_dim = 256, .tokens = ATOLL_TOKENS_MAX};
+    assert_int_equal(check(record), ATOLL_OK);
+    assert_int_equal(atoll_record_vectors(&record), 256);
+    assert_int_equal(atoll_record_numbers(&record), ATOLL_NUMBERS_MAX);
+    record.vector_dim = 257;
+    assert_int_equal(check(record), ATOLL_TOO_MANY_TOKENS);
+    record = (atoll_record){.vector = numbers, .vector_dim = 1, .tokens = ATOLL_TOKENS_MAX + 1};
+    assert_int_equal(check(record), ATOLL_TOO_MANY_TOKENS);
+    record = (atoll_record){.vector = numbers, .vector_dim = 0, .tokens = 2};
+    assert_int_equal(check(record), ATOLL_INVALID_RECORD);
+    record = (atoll_record){.vector = numbers, .vector_dim = 4, .tokens = 2};
+    numbers[7] = NAN;
+    assert_int_equal(check(record), ATOLL_NOT_FINITE);
+    record.tokens = 1;
+    assert_int_equal(check(record), ATOLL_OK);
+}
+
 static void checks_names(void **state)
 {
     (void)state;
@@ -101,6 +122,11 @@ static atoll_record sample(int fields)
         record.vector = sample_vector;
         record.vector_dim = 3;
     }
+    if (fields & 64) {
+        record.vector = sample_vector;
+        record.vector_dim = 1;
+        record.tokens = 3;
+    }
     record.has_time = fields & 32;
     record.time_ms = record.has_time ? -1234567890123 : 0;
     return record;
@@ -109,8 +135,8 @@ static atoll_record sample(int fields)
 static void survives_the_way_to_bytes_and_back(void **state)
 {
     (void)state;
-    static float space[ATOLL_VECTOR_MAX_DIM];
-    for (int fields = 0; fields < 64; fields++) {
+    static float space[ATOLL_NUMBERS_MAX];
+    for (int fields = 0; fields < 128; fields++) {
         atoll_record in = sample(fields), out;
         uint8_t bytes[256] = {0};
         size_t size = atoll_record_size(&in), used = 0;
@@ -121,6 +147,7 @@ static void survives_the_way_to_bytes_and_back(void **state)
         assert_true(same(in.id, out.id) && same(in.text, out.text) && same(in.label, out.label));
         assert_true(same(in.domain, out.domain));
         assert_int_equal(in.vector_dim, out.vector_dim);
+        assert_int_equal(in.tokens, out.tokens);
         assert_int_equal(!in.vector, !out.vector);
         if (in.vector)
             assert_memory_equal(out.vector, in.vector, 3 * sizeof(float));
@@ -132,7 +159,7 @@ static void survives_the_way_to_bytes_and_back(void **state)
 static void refuses_damaged_bytes(void **state)
 {
     (void)state;
-    float *space = malloc(ATOLL_VECTOR_MAX_DIM * sizeof *space);
+    float *space = malloc(ATOLL_NUMBERS_MAX * sizeof *space);
     assert_non_null(space);
     atoll_record record = sample(63), out;
     size_t size = atoll_record_size(&record), used;
@@ -154,7 +181,7 @@ static void refuses_damaged_bytes(void **state)
     }
     uint8_t bytes[256];
     atoll_record_encode(&record, bytes);
-    bytes[4] |= 64; /* a field that is not known */
+    bytes[4] |= 128; /* a field that is not known */
     assert_int_equal(atoll_record_decode(bytes, size, space, &out, &used, &error), ATOLL_DAMAGED);
     free(space);
 }
@@ -162,8 +189,8 @@ static void refuses_damaged_bytes(void **state)
 static void random_damage_reads_nothing_outside(void **state)
 {
     (void)state;
-    float *space = malloc(ATOLL_VECTOR_MAX_DIM * sizeof *space);
-    atoll_record record = sample(63), out;
+    float *space = malloc(ATOLL_NUMBERS_MAX * sizeof *space);
+    atoll_record record = sample(63 + 64 - 16), out;
     size_t size = atoll_record_size(&record), used = 0;
     uint8_t *bytes = malloc(size);
     assert_true(space && bytes);
@@ -186,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(checks_text),
         cmocka_unit_test(checks_vectors),
+        cmocka_unit_test(checks_tokens),
         cmocka_unit_test(checks_names),
         cmocka_unit_test(survives_the_way_to_bytes_and_back),
         cmocka_unit_test(refuses_damaged_bytes),

@@ -21,7 +21,7 @@ static fixture shared;
 static int set_up(void **state)
 {
     shared.parser = atoll_json_parser_new();
-    shared.vector = malloc(ATOLL_VECTOR_MAX_DIM * sizeof(float));
+    shared.vector = malloc(ATOLL_NUMBERS_MAX * sizeof(float));
     *state = &shared;
     return shared.parser && shared.vector ? 0 : -1;
 }
@@ -105,7 +105,15 @@ static void refuses_and_names_the_field(void **state)
         {"{\"text\":\"x\",\"colour\":1}", ATOLL_UNKNOWN_KEY, "colour"},
         {"{\"text\":\"x\",\"colour\":null}", ATOLL_UNKNOWN_KEY, "colour"},
         {"{\"text\":\"x\",\"Text\":\"x\"}", ATOLL_UNKNOWN_KEY, "Text"},
-        {"{\"tokens\":[[1]]}", ATOLL_UNSUPPORTED, "tokens"},
+        {"{\"tokens\":[]}", ATOLL_INVALID_RECORD, "tokens"},
+        {"{\"tokens\":1}", ATOLL_INVALID_RECORD, "tokens"},
+        {"{\"tokens\":[1,2]}", ATOLL_INVALID_RECORD, "tokens"},
+        {"{\"tokens\":[[]]}", ATOLL_INVALID_RECORD, "tokens"},
+        {"{\"tokens\":[[1,2],[1]]}", ATOLL_WRONG_DIMENSION, "element 1 of tokens"},
+        {"{\"tokens\":[[1],[\"a\"]]}", ATOLL_INVALID_RECORD, "tokens"},
+        {"{\"tokens\":[[1],[1e200]]}", ATOLL_NOT_FINITE, "tokens"},
+        {"{\"tokens\":[[1]],\"vector\":[1]}", ATOLL_INVALID_RECORD, "a vector and tokens"},
+        {"{\"vector\":[1],\"tokens\":[[1]]}", ATOLL_INVALID_RECORD, "a vector and tokens"},
         {"{\"vector\":[]}", ATOLL_INVALID_RECORD, "vector"},
         {"{\"vector\":\"1,2\"}", ATOLL_INVALID_RECORD, "vector"},
         {"{\"vector\":[1,\"2\"]}", ATOLL_INVALID_RECORD, "vector"},
@@ -122,6 +130,41 @@ static void refuses_and_names_the_field(void **state)
         assert_int_equal(error.status, cases[i].status);
         assert_non_null(strstr(error.detail, cases[i].named));
     }
+}
+
+static void reads_tokens_one_behind_the_other(void **state)
+{
+    atoll_record record;
+    atoll_error error;
+    assert_int_equal(read_json(*state, "{\"text\":\"x\",\"tokens\":[[1,2],[3,4],[5,6.5]]}", &record, &error), ATOLL_OK);
+    assert_int_equal(record.tokens, 3);
+    assert_int_equal(record.vector_dim, 2);
+    for (int i = 0; i < 5; i++)
+        assert_true(record.vector[i] == (float)(i + 1));
+    assert_true(record.vector[5] == 6.5f);
+}
+
+static void limits_tokens(void **state)
+{
+    char *json = malloc(1 << 20);
+    assert_non_null(json);
+    atoll_record record;
+    atoll_error error;
+    for (int dim = 1; dim <= 300; dim += 299)
+        for (int count = ATOLL_TOKENS_MAX; count <= ATOLL_TOKENS_MAX + 1; count++) {
+            size_t used = (size_t)sprintf(json, "{\"tokens\":[");
+            for (int t = 0; t < count; t++) {
+                used += (size_t)sprintf(json + used, t ? ",[0" : "[0");
+                for (int i = 1; i < dim; i++)
+                    used += (size_t)sprintf(json + used, ",1");
+                used += (size_t)sprintf(json + used, "]");
+            }
+            strcpy(json + used, "]}");
+            assert_int_equal(read_json(*state, json, &record, &error),
+                             count <= ATOLL_TOKENS_MAX && dim * count <= ATOLL_NUMBERS_MAX ? ATOLL_OK
+                                                                                           : ATOLL_TOO_MANY_TOKENS);
+        }
+    free(json);
 }
 
 static void limits_sizes(void **state)
@@ -153,6 +196,8 @@ int main(void)
         cmocka_unit_test(reads_every_field),
         cmocka_unit_test(null_is_absent),
         cmocka_unit_test(refuses_and_names_the_field),
+        cmocka_unit_test(reads_tokens_one_behind_the_other),
+        cmocka_unit_test(limits_tokens),
         cmocka_unit_test(limits_sizes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

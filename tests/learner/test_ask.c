@@ -217,6 +217,93 @@ static void one_asker_serves_models_of_any_size(void **state)
     running_close(&other);
 }
 
+/* Records of one domain that name it. */
+static void feed_domain(running *r, uint32_t domain, bool tokens)
+{
+    enum { DIM = 4, VECTORS = LEARNING_VECTOR_DIM / DIM };
+    learning_record records[BATCH];
+    atoll_ingested ingested;
+    for (uint32_t i = 0; i < BATCH; i++) {
+        learning_draw_text(&records[i], &r->rng, domain, i % LEARNING_LABELS_A_DOMAIN);
+        int length = snprintf(records[i].domain, sizeof records[i].domain, "%u", domain);
+        records[i].record.domain = (atoll_slice){records[i].domain, (size_t)length};
+        if (!tokens)
+            continue;
+        learning_add_vector(&records[i], &r->rng, domain * LEARNING_LABELS_A_DOMAIN + i % LEARNING_LABELS_A_DOMAIN);
+        records[i].record.vector_dim = DIM;
+        records[i].record.tokens = 1 + i % VECTORS;
+        if (i % 5 == 0)
+            records[i].record.text = (atoll_slice){0};
+    }
+    assert_int_equal(running_ingest(r, records, BATCH, true, &ingested), ATOLL_OK);
+}
+
+/* A sentence of two domains: half its words from each. */
+static void mix(learning_record *out, running *r)
+{
+    learning_record other;
+    learning_draw_text(out, &r->rng, 0, 1);
+    learning_draw_text(&other, &r->rng, 1, 2);
+    memcpy(out->text + out->record.text.bytes, other.text, other.record.text.bytes);
+    out->record.text.bytes += other.record.text.bytes;
+}
+
+static void check_woken(running *r, const learning_record *questions, uint32_t count)
+{
+    answers *a = ask(r, questions, count, 2, true);
+    uint32_t both = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        float weights = 0;
+        assert_true(a->at[i].experts >= 2);
+        for (uint32_t e = 0; e < a->at[i].experts; e++)
+            weights += a->at[i].expert[e].weight;
+        assert_true(fabsf(weights - 1) < 1e-4f);
+        assert_true(a->at[i].expert[0].id != a->at[i].expert[1].id);
+        both += a->at[i].expert[1].weight > 0.2f;
+    }
+    assert_true(both * 4 >= count * 3);
+    free(a);
+}
+
+/* Experts are given by domains that records name, so that there are two soon. */
+static void a_sentence_of_two_domains_wakes_both(void **state)
+{
+    enum { ROUNDS = 6, ASKED = 20 };
+    running *r = *state;
+    for (int tokens = 0; tokens < 2; tokens++) {
+        running other = *r;
+        learning_record questions[ASKED];
+        snprintf(other.path + strlen(other.path), 8, "t%d", tokens);
+        other.config.granularity = ATOLL_GRANULARITY_TOKEN;
+        other.config.gate = ATOLL_GATE_DOMAIN;
+        running_open(&other);
+        for (uint32_t i = 0; i < ROUNDS; i++)
+            feed_domain(&other, i % 2, tokens);
+        for (uint32_t i = 0; i < ASKED; i++)
+            mix(&questions[i], &other);
+        check_woken(&other, questions, ASKED);
+        atoll_stats stats = running_stats(&other);
+        assert_true(stats.routed > stats.records); /* tokens */
+        answers *before = ask(&other, questions, ASKED, 5, true);
+        for (int replayed = 0; replayed < 2; replayed++) {
+            running_restart(&other, replayed);
+            running_catch_up(&other);
+            answers *after = ask(&other, questions, ASKED, 5, true);
+            for (uint32_t i = 0; i < ASKED; i++) {
+                for (uint32_t e = 0; e < 2; e++) {
+                    assert_int_equal(after->at[i].expert[e].id, before->at[i].expert[e].id);
+                    assert_true(after->at[i].expert[e].weight == before->at[i].expert[e].weight);
+                }
+                for (int l = 0; l < 5; l++)
+                    assert_true(after->at[i].label[l].score == before->at[i].label[l].score);
+            }
+            free(after);
+        }
+        free(before);
+        running_close(&other);
+    }
+}
+
 /* Changes the settings and waits until they hold. */
 static void configure(running *r, uint32_t gate, uint32_t neighbours)
 {
@@ -320,6 +407,7 @@ int main(void)
         TEST(what_is_unlike_all_it_knows_is_novel),
         TEST(vectors_are_answered_alone_and_with_text),
         TEST(so_they_are_through_a_hidden_layer),
+        TEST(a_sentence_of_two_domains_wakes_both),
         TEST(one_asker_serves_models_of_any_size),
         TEST(a_named_domain_is_answered_by_its_expert),
         TEST(neighbours_can_be_fewer_or_none),

@@ -67,8 +67,41 @@ static void those_with_a_vector_get_features_and_scores(void **state)
     free(weights);
 }
 
+/* Of several vectors the features are the mean of theirs, whatever else is read with them. */
+static void those_with_several_get_the_mean(void **state)
+{
+    static float dense[20][DIM], sum[M], z[M], *to = z;
+    static float scratch[DIM * ATOLL_PROJECTION_BLOCK];
+    atoll_encoded many = {.dense = dense[0], .has_dense = true, .vectors = 20};
+    atoll_encoded one = {.dense = dense[3], .has_dense = true};
+    atoll_encoded *list[2] = {&many, &one};
+    atoll_projection *projection;
+    atoll_arena arena;
+    (void)state;
+    assert_int_equal(atoll_projection_new(DIM, 1, &projection, NULL), ATOLL_OK);
+    atoll_arena_init(&arena);
+    for (int i = 0; i < 20; i++) {
+        const float *from = dense[i];
+        for (int k = 0; k < DIM; k++)
+            dense[i][k] = (float)((7 * i + k) % 11) - 5;
+        atoll_projection_run(projection, &from, 1, &to, scratch);
+        for (int k = 0; k < M; k++)
+            sum[k] += z[k] / 20;
+    }
+    atoll_model model = {.projection = projection};
+    assert_int_equal(atoll_dense_read(&arena, &model, list, 2, NULL), ATOLL_OK);
+    for (int k = 0; k < M; k++)
+        assert_true(many.z[k] - sum[k] < 1e-4f && sum[k] - many.z[k] < 1e-4f);
+    const float *from = dense[3];
+    atoll_projection_run(projection, &from, 1, &to, scratch);
+    assert_memory_equal(one.z, z, sizeof z);
+    atoll_arena_free(&arena);
+    atoll_projection_free(projection);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(those_with_a_vector_get_features_and_scores)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(those_with_a_vector_get_features_and_scores),
+                                       cmocka_unit_test(those_with_several_get_the_mean)};
     return cmocka_run_group_tests(tests, start, NULL);
 }

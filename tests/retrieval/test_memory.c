@@ -73,9 +73,10 @@ static uint32_t offer(fixture *f, uint32_t owner, uint32_t label)
     return slot;
 }
 
-static void code_of(void *arg, const float *vector, int8_t *code)
+static void code_of(void *arg, const float *vector, uint32_t numbers, int8_t *code)
 {
     ++*(uint32_t *)arg;
+    assert_int_equal(numbers, 5);
     for (int i = 0; i < 5; i++)
         code[i] = (int8_t)(vector[i] * 8 - 50);
 }
