@@ -13,6 +13,9 @@ static const int64_t bucket_ns[BUCKETS] = {100000,   250000,    500000,    10000
 static const char *const bucket_text[BUCKETS] = {"0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01",
                                                  "0.025",  "0.05",    "0.1",    "0.25",  "1",      "5",     "30"};
 
+/* Upper bounds of how many requests were answered in one pass: powers of two. */
+enum { PASS_BUCKETS = 5 };
+
 typedef struct family {
     const char *method, *path;
     _Atomic uint64_t answered[HTTP_MOST - HTTP_LEAST + 1];
@@ -22,6 +25,7 @@ typedef struct family {
 
 struct atoll_counters {
     uint32_t families;
+    _Atomic uint64_t passes[PASS_BUCKETS + 1], passed; /* passes by size, not cumulated; requests of all */
     family family[ATOLL_FAMILIES_MAX];
 };
 
@@ -66,6 +70,15 @@ void atoll_counters_add(atoll_counters *counters, uint32_t which, int http, int6
     add(&f->duration_ns, (uint64_t)(duration_ns > 0 ? duration_ns : 0));
 }
 
+void atoll_counters_together(atoll_counters *counters, uint32_t requests)
+{
+    int bucket = 0;
+    while (bucket < PASS_BUCKETS && requests > 1u << bucket)
+        bucket++;
+    add(&counters->passes[bucket], 1);
+    add(&counters->passed, requests);
+}
+
 uint64_t atoll_counters_get(const atoll_counters *counters, uint32_t which, int http)
 {
     return read_count(&counters->family[which].answered[http - HTTP_LEAST]);
@@ -88,6 +101,23 @@ static void print_durations(const atoll_counters *counters, uint32_t which, atol
                         (unsigned long long)below);
 }
 
+static void print_passes(const atoll_counters *counters, atoll_writer *out)
+{
+    uint64_t below = 0;
+    atoll_writer_text(out, "# HELP atoll_predict_together_requests Single predictions answered in one pass.\n"
+                           "# TYPE atoll_predict_together_requests histogram\n");
+    for (int i = 0; i <= PASS_BUCKETS; i++) {
+        below += read_count(&counters->passes[i]);
+        if (i < PASS_BUCKETS)
+            atoll_writer_format(out, "atoll_predict_together_requests_bucket{le=\"%u\"} %llu\n", 1u << i,
+                                (unsigned long long)below);
+    }
+    atoll_writer_format(out, "atoll_predict_together_requests_bucket{le=\"+Inf\"} %llu\n"
+                             "atoll_predict_together_requests_sum %llu\natoll_predict_together_requests_count %llu\n",
+                        (unsigned long long)below, (unsigned long long)read_count(&counters->passed),
+                        (unsigned long long)below);
+}
+
 void atoll_counters_print(const atoll_counters *counters, atoll_writer *out)
 {
     atoll_writer_text(out, "# HELP atoll_http_requests_total Requests answered, by route and HTTP status.\n"
@@ -105,4 +135,5 @@ void atoll_counters_print(const atoll_counters *counters, atoll_writer *out)
                            "# TYPE atoll_http_request_duration_seconds histogram\n");
     for (uint32_t i = 0; i < counters->families; i++)
         print_durations(counters, i, out);
+    print_passes(counters, out);
 }

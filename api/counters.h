@@ -24,6 +24,9 @@ bool atoll_counters_name(atoll_counters *counters, const char *method, const cha
 /* `family` counts from 0 as they were named; HTTP statuses outside 100..599 are taken as 500. */
 void atoll_counters_add(atoll_counters *counters, uint32_t family, int http, int64_t duration_ns);
 
+/* So many single predictions were answered in one pass (together.h). */
+void atoll_counters_together(atoll_counters *counters, uint32_t requests);
+
 /* One answered request with that status; 0 where there was none. */
 uint64_t atoll_counters_get(const atoll_counters *counters, uint32_t family, int http);
 

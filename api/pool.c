@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LOOK_AT = 64 }; /* waiting jobs that atoll_pool_take looks at, since it holds the lock */
+
 struct atoll_pool {
     pthread_mutex_t lock;
     pthread_cond_t some;     /* a job waits, or the end has come */
@@ -30,7 +32,7 @@ static void clean(atoll_worker *worker)
     atoll_batch_free(worker->batch);
 }
 
-static atoll_job *take(atoll_pool *pool)
+static atoll_job *take_first(atoll_pool *pool)
 {
     atoll_job *job = pool->first;
     pool->first = job->next;
@@ -54,7 +56,7 @@ static void *work(void *arg)
             pthread_cond_wait(&pool->some, &pool->lock);
         if (pool->stopping)
             break;
-        atoll_job *job = take(pool);
+        atoll_job *job = take_first(pool);
         pthread_mutex_unlock(&pool->lock);
         job->run(job, &worker);
         pthread_mutex_lock(&pool->lock);
@@ -123,6 +125,32 @@ void atoll_pool_push(atoll_pool *pool, atoll_job *job)
     enqueue(pool, job, UINT32_MAX);
 }
 
+atoll_job *atoll_pool_take(atoll_pool *pool, bool (*joins)(const atoll_job *job, const void *arg), const void *arg,
+                           uint32_t most)
+{
+    atoll_job *taken = NULL, **end = &taken;
+    pthread_mutex_lock(&pool->lock);
+    uint32_t share = (pool->waiting + pool->threads - 1) / pool->threads, looked = 0;
+    most = pool->stopping ? 0 : most < share ? most : share;
+    for (atoll_job **at = &pool->first; *at && most && looked < LOOK_AT; looked++) {
+        atoll_job *job = *at;
+        if (!joins(job, arg)) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next;
+        if (!*at)
+            pool->last = at;
+        *end = job;
+        end = &job->next;
+        pool->waiting--;
+        most--;
+    }
+    *end = NULL;
+    pthread_mutex_unlock(&pool->lock);
+    return taken;
+}
+
 void atoll_pool_stop(atoll_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
@@ -135,7 +163,7 @@ void atoll_pool_stop(atoll_pool *pool)
     for (uint32_t i = 0; i < pool->started; i++)
         pthread_join(pool->thread[i], NULL);
     while (pool->first) {
-        atoll_job *job = take(pool);
+        atoll_job *job = take_first(pool);
         job->run(job, NULL);
     }
 }

@@ -38,6 +38,11 @@ bool atoll_pool_offer(atoll_pool *pool, atoll_job *job);
 /* Any thread; the same without the bound, for work that was let in before. */
 void atoll_pool_push(atoll_pool *pool, atoll_job *job);
 
+/* Any worker: takes waiting jobs out of the queue that `joins` says yes to, in their order, chained by `next`; at most
+ * `most`, and at most the worker's share of all that wait, so that no other worker is left idle. */
+atoll_job *atoll_pool_take(atoll_pool *pool, bool (*joins)(const atoll_job *job, const void *arg), const void *arg,
+                           uint32_t most);
+
 /* Finishes the jobs that run, gives up those that wait, ends the threads. What is pushed from now on is given up on the
  * pushing thread. */
 void atoll_pool_stop(atoll_pool *pool);

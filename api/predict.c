@@ -1,8 +1,9 @@
 /*
- * POST …/predict: questions. The records are cut into parts of at most PART_ROWS; the worker that has the request
- * shares them with workers that are free, each part by itself, so that a large request uses every core and yet leaves
- * gaps for small ones between its parts: a helper goes back to the queue's end after each. The answers keep their
- * order. Parts may see different snapshots; the version told is then the oldest one.
+ * POST …/predict: questions. Small requests of one record that wait at the same time are answered in one pass
+ * (together.c). Of others the records are cut into parts of at most PART_ROWS; the worker that has the request shares
+ * them with workers that are free, each part by itself, so that a large request uses every core and yet leaves gaps for
+ * small ones between its parts: a helper goes back to the queue's end after each. The answers keep their order. Parts
+ * may see different snapshots; the version told is then the oldest one.
  *
  * Where the model takes embeddings from a server, all texts are embedded first; while the server is asked the request
  * holds no worker, and is read again afterwards.
@@ -13,19 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/answer.h"
 #include "api/handlers.h"
 #include "api/member.h"
+#include "api/question.h"
 #include "api/request.h"
+#include "api/together.h"
 #include "core/embeddings.h"
-#include "core/hash.h"
 
 enum {
     PART_ROWS = 64,
     PART_ROWS_LEAST = 16,      /* fewer are not worth a second worker */
-    TOP_DEFAULT = 5,
-    ANSWER_LABELS_MAX = 1000000, /* records times top of one request: bounds the reply */
-    WAIT_DEFAULT_MS = 10000,
-    WAIT_MOST_MS = 600000
+    ANSWER_LABELS_MAX = 1000000 /* records times top of one request: bounds the reply */
 };
 
 typedef struct part {
@@ -52,8 +52,7 @@ typedef struct helper {
 struct asking {
     atoll_request *request; /* gone once every part is done and the worker that has it goes on */
     atoll_pool *pool;
-    uint64_t top, min_version, timeout_ms;
-    bool explain;
+    atoll_question question;
     const atoll_embedded *embedded; /* by row; the request's own. NULL where the model makes its own embeddings */
     atoll_json *values; /* JSON: the records; they live in the parser of the worker that has the request */
     uint32_t values_count, values_capacity;
@@ -74,8 +73,6 @@ static asking *asking_new(atoll_request *request)
         return NULL;
     a->request = request;
     a->pool = request->service->pool;
-    a->top = TOP_DEFAULT;
-    a->timeout_ms = WAIT_DEFAULT_MS;
     a->references = 1;
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->all_done, NULL);
@@ -101,67 +98,12 @@ static void release(asking *a)
 
 /* ---- reading the request ---- */
 
-typedef struct options {
-    asking *asking;
-    bool has_records;
-    atoll_json records;
-    atoll_status status;
-    atoll_error *error;
-} options;
-
-static void read_uint(options *o, const char *name, atoll_json value, uint64_t least, uint64_t most, uint64_t *out)
-{
-    int64_t number;
-    if (!atoll_json_int64(value, &number))
-        o->status = atoll_fail(o->error, ATOLL_INVALID_VALUE, "%s is not a whole number", name);
-    else if (number < 0 || (uint64_t)number < least || (uint64_t)number > most)
-        o->status = atoll_fail(o->error, ATOLL_OUT_OF_RANGE, "%s is not within %llu to %llu", name,
-                               (unsigned long long)least, (unsigned long long)most);
-    else
-        *out = (uint64_t)number;
-}
-
-static bool visit_option(void *arg, const char *name, atoll_json value)
-{
-    options *o = arg;
-    asking *a = o->asking;
-    if (!strcmp(name, "records")) {
-        o->has_records = true;
-        o->records = value;
-        if (atoll_json_kind_of(value) != ATOLL_JSON_ARRAY)
-            o->status = atoll_fail(o->error, ATOLL_INVALID_VALUE, "records is not an array");
-    } else if (!strcmp(name, "top")) {
-        read_uint(o, name, value, 1, ATOLL_TOP_MAX, &a->top);
-    } else if (!strcmp(name, "min_version")) {
-        read_uint(o, name, value, 0, INT64_MAX, &a->min_version);
-    } else if (!strcmp(name, "timeout_ms")) {
-        read_uint(o, name, value, 0, WAIT_MOST_MS, &a->timeout_ms);
-    } else if (!strcmp(name, "explain")) {
-        if (!atoll_json_bool(value, &a->explain))
-            o->status = atoll_fail(o->error, ATOLL_INVALID_VALUE, "explain is neither true nor false");
-    } else {
-        o->status = atoll_fail(o->error, ATOLL_UNKNOWN_KEY, "unknown key \"%.64s\"", name);
-    }
-    return !o->status;
-}
-
-static atoll_status read_query(asking *a, atoll_error *error)
-{
-    const atoll_request *request = a->request;
-    atoll_status status;
-    if ((status = atoll_request_query_uint(request, "top", 1, ATOLL_TOP_MAX, &a->top, error)) ||
-        (status = atoll_request_query_bool(request, "explain", &a->explain, error)) ||
-        (status = atoll_request_query_uint(request, "min_version", 0, INT64_MAX, &a->min_version, error)))
-        return status;
-    return atoll_request_query_uint(request, "timeout_ms", 0, WAIT_MOST_MS, &a->timeout_ms, error);
-}
-
 static atoll_status check_count(const asking *a, uint64_t records, atoll_error *error)
 {
     if (records > ATOLL_REQUEST_MAX_RECORDS)
         return atoll_fail(error, ATOLL_TOO_MANY_RECORDS, "a request holds at most %d records",
                           ATOLL_REQUEST_MAX_RECORDS);
-    if (records * a->top > ANSWER_LABELS_MAX)
+    if (records * a->question.top > ANSWER_LABELS_MAX)
         return atoll_fail(error, ATOLL_TOO_MANY_RECORDS, "records times top is over %d", ANSWER_LABELS_MAX);
     return ATOLL_OK;
 }
@@ -205,18 +147,11 @@ static atoll_status cut(asking *a, uint32_t rows, atoll_error *error)
 
 static atoll_status read_object(asking *a, atoll_worker *worker, atoll_error *error)
 {
-    atoll_json root;
-    options o = {.asking = a, .error = error};
-    atoll_status status = atoll_request_object(a->request, worker, &root, error);
+    atoll_status status = atoll_question_body(a->request, worker, &a->question, error);
     if (status)
         return status;
-    atoll_json_each(root, visit_option, &o);
-    if (o.status)
-        return o.status;
-    if (!o.has_records)
-        return atoll_fail(error, ATOLL_INVALID_VALUE, "records is missing");
     a->values_count = 0;
-    bool whole = atoll_json_each(o.records, visit_record, a);
+    bool whole = atoll_json_each(a->question.records, visit_record, a);
     if ((status = check_count(a, a->values_count, error)))
         return status;
     if (!whole && a->values_count == a->values_capacity)
@@ -260,94 +195,12 @@ typedef struct answering {
     atoll_error refused[PART_ROWS];     /* by row; status OK where the record is good */
 } answering;
 
-static void put_experts(atoll_writer *out, const atoll_prediction *prediction)
+/* Why a record was answered without the embedding that it should have had, or NULL. */
+static const char *degraded(const asking *a, const atoll_record *record, uint32_t row)
 {
-    atoll_member_array(out, "experts");
-    for (uint32_t i = 0; i < prediction->experts; i++) {
-        atoll_json_object_begin(out);
-        atoll_member_uint(out, "id", prediction->expert[i].id);
-        atoll_member_uint(out, "version", prediction->expert[i].version);
-        atoll_member_double(out, "weight", (double)prediction->expert[i].weight);
-        atoll_json_object_end(out);
-    }
-    atoll_json_array_end(out);
-}
-
-static void put_neighbours(atoll_writer *out, const atoll_prediction *prediction)
-{
-    atoll_member_array(out, "neighbours");
-    for (uint32_t i = 0; i < prediction->neighbours; i++) {
-        const atoll_shown_neighbour *neighbour = &prediction->neighbour[i];
-        atoll_json_object_begin(out);
-        atoll_member_text(out, "id", neighbour->id[0] ? neighbour->id : NULL);
-        atoll_member_text(out, "label", neighbour->label);
-        atoll_member_double(out, "similarity", (double)neighbour->similarity);
-        atoll_json_object_end(out);
-    }
-    atoll_json_array_end(out);
-}
-
-/* Under the name of each voice that spoke, what it alone would have answered. */
-static void put_voices(atoll_writer *out, const atoll_prediction *prediction)
-{
-    atoll_json_name(out, "voices");
-    atoll_json_object_begin(out);
-    for (int v = 0; v < ATOLL_VOICES; v++)
-        if (prediction->voice[v])
-            atoll_member_text(out, atoll_voice_name((atoll_voice)v), prediction->voice[v]);
-    atoll_json_object_end(out);
-}
-
-static void put_labels(atoll_writer *out, const atoll_prediction *prediction)
-{
-    atoll_member_text(out, "label", prediction->labels ? prediction->label[0].label : NULL);
-    atoll_json_name(out, "score");
-    if (prediction->labels)
-        atoll_json_put_double(out, (double)prediction->label[0].score);
-    else
-        atoll_json_put_null(out);
-    atoll_member_array(out, "labels");
-    for (uint32_t i = 0; i < prediction->labels; i++) {
-        atoll_json_object_begin(out);
-        atoll_member_text(out, "label", prediction->label[i].label);
-        atoll_member_double(out, "score", (double)prediction->label[i].score);
-        atoll_json_object_end(out);
-    }
-    atoll_json_array_end(out);
-}
-
-/* Says so where a record was answered without the embedding that it should have had. */
-static void put_degraded(const asking *a, atoll_writer *out, const atoll_record *record, uint32_t row)
-{
-    if (a->embedded && record->text.data && !record->vector)
-        atoll_member_text(out, "degraded", a->embedded->found[row] == ATOLL_EMBEDDING_NONE ? "embedding_refused"
-                                                                                           : "embedding_unreachable");
-}
-
-static void put_prediction(const asking *a, atoll_writer *out, const atoll_record *record, uint32_t row,
-                           const atoll_prediction *prediction)
-{
-    const atoll_slice *id = &record->id;
-    const char *model = a->request->model->name;
-    char number[48];
-    snprintf(number, sizeof number, "%s-%08x-%llx", a->request->service->prediction_prefix,
-             (unsigned)atoll_hash64(model, strlen(model), 0), (unsigned long long)prediction->prediction);
-    atoll_json_object_begin(out);
-    atoll_json_name(out, "id");
-    if (id->data)
-        atoll_json_put_string(out, id->data, id->bytes);
-    else
-        atoll_json_put_null(out);
-    atoll_member_text(out, "prediction_id", number);
-    put_labels(out, prediction);
-    atoll_member_double(out, "novelty", (double)prediction->novelty);
-    atoll_member_bool(out, "abstain", prediction->abstain);
-    put_degraded(a, out, record, row);
-    put_experts(out, prediction);
-    put_neighbours(out, prediction);
-    if (a->explain)
-        put_voices(out, prediction);
-    atoll_json_object_end(out);
+    if (!a->embedded || !record->text.data || record->vector)
+        return NULL;
+    return a->embedded->found[row] == ATOLL_EMBEDDING_NONE ? "embedding_refused" : "embedding_unreachable";
 }
 
 /* Ends a row; a line of NDJSON begins without a comma. */
@@ -372,9 +225,16 @@ static void put_refused(answering *w, uint32_t until)
 static void predicted(void *arg, uint32_t record, const atoll_prediction *prediction)
 {
     answering *w = arg;
+    const asking *a = w->asking;
+    const atoll_record *asked = &w->batch->records[record];
     put_refused(w, w->row_of[record]);
-    put_prediction(w->asking, &w->part->out, &w->batch->records[record], w->part->first + w->row_of[record],
-                   prediction);
+    atoll_answer answer = {.service = a->request->service,
+                           .model = a->request->model->name,
+                           .id = asked->id,
+                           .top = (uint32_t)a->question.top,
+                           .explain = a->question.explain,
+                           .degraded = degraded(a, asked, w->part->first + w->row_of[record])};
+    atoll_answer_put(&w->part->out, &answer, prediction);
     end_row(w, false);
 }
 
@@ -454,8 +314,8 @@ static void answer(asking *a, part *p, atoll_worker *worker)
         return;
     if (worker->batch->count)
         p->status = atoll_learner_predict(a->request->model->learner, worker->asker, worker->batch->records,
-                                          worker->batch->count, (uint32_t)a->top, a->explain, predicted, &w,
-                                          &p->version, &p->error);
+                                          worker->batch->count, (uint32_t)a->question.top, a->question.explain,
+                                          predicted, &w, &p->version, &p->error);
     put_refused(&w, p->rows);
 }
 
@@ -587,13 +447,13 @@ static atoll_status wait_for_version(const asking *a, bool *later, atoll_error *
     atoll_request *request = a->request;
     atoll_stats stats;
     *later = false;
-    if (!a->min_version || request->stage++)
+    if (!a->question.min_version || request->stage++)
         return ATOLL_OK;
     atoll_learner_stats(request->model->learner, &stats);
-    if (stats.version >= a->min_version)
+    if (stats.version >= a->question.min_version)
         return ATOLL_OK;
-    atoll_status status = atoll_learner_wait(request->model->learner, a->min_version, (int64_t)a->timeout_ms, waited,
-                                             request, error);
+    atoll_status status = atoll_learner_wait(request->model->learner, a->question.min_version,
+                                             (int64_t)a->question.timeout_ms, waited, request, error);
     *later = !status;
     return status;
 }
@@ -654,14 +514,15 @@ static atoll_status embed(asking *a, atoll_worker *worker, bool *later, atoll_er
     return ATOLL_OK;
 }
 
-atoll_outcome atoll_handle_predict(atoll_request *request, atoll_worker *worker)
+/* A request by itself. */
+static atoll_outcome answer_request(atoll_request *request, atoll_worker *worker)
 {
     atoll_error error = {0};
     bool later = false;
     asking *a = asking_new(request);
     atoll_status status = a ? atoll_request_find_model(request, &error) : ATOLL_NO_MEMORY;
     if (!status)
-        status = read_query(a, &error);
+        status = atoll_question_query(request, &a->question, &error);
     if (!status)
         status = request->ndjson ? read_lines(a, &error) : read_object(a, worker, &error);
     if (!status)
@@ -678,4 +539,10 @@ atoll_outcome atoll_handle_predict(atoll_request *request, atoll_worker *worker)
     if (a)
         release(a);
     return outcome;
+}
+
+atoll_outcome atoll_handle_predict(atoll_request *request, atoll_worker *worker)
+{
+    atoll_outcome outcome;
+    return atoll_together_answer(request, worker, &outcome) ? outcome : answer_request(request, worker);
 }

@@ -32,6 +32,7 @@ struct atoll_request {
     size_t body_bytes;
     int64_t started_ns;       /* monotonic, when its first line was read */
     atoll_model *model;       /* held until the request is finished; NULL where none was looked up */
+    bool apart;               /* was tried with others (together.h) and is answered by itself */
     uint32_t stage;           /* for handlers that wait and come back; 0 at first */
     void *state;              /* a handler's own; freed with free() once the request is finished */
     atoll_reply reply;

@@ -46,6 +46,9 @@ static void the_text_has_zeros_and_cumulative_buckets(void **state)
     atoll_counters_add(counters, 0, 200, 200000);      /* 0.2 ms */
     atoll_counters_add(counters, 0, 200, 2000000);     /* 2 ms */
     atoll_counters_add(counters, 0, 503, 60000000000); /* a minute */
+    atoll_counters_together(counters, 1);
+    atoll_counters_together(counters, 3);
+    atoll_counters_together(counters, 100);
     atoll_writer_init(&out);
     atoll_counters_print(counters, &out);
     assert_true(atoll_writer_terminate(&out));
@@ -61,6 +64,12 @@ static void the_text_has_zeros_and_cumulative_buckets(void **state)
         "_sum{method=\"GET\",path=\"/a\"} 60.0022\n",
         "_count{method=\"GET\",path=\"/a\"} 3\n",
         "_count{method=\"POST\",path=\"/b\"} 0\n",
+        "atoll_predict_together_requests_bucket{le=\"1\"} 1\n",
+        "atoll_predict_together_requests_bucket{le=\"2\"} 1\n",
+        "atoll_predict_together_requests_bucket{le=\"4\"} 2\n",
+        "atoll_predict_together_requests_bucket{le=\"16\"} 2\n",
+        "atoll_predict_together_requests_bucket{le=\"+Inf\"} 3\n",
+        "atoll_predict_together_requests_sum 104\n",
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!strstr(out.data, wanted[i]))
