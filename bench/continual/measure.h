@@ -20,7 +20,7 @@
  *     ECE stream   the same over the records learned, each before it was, of the last 5,000 or so
  *     learned/s    in batches of 1,024, durable, by the clock
  *     asked/s      in batches of 256, one thread, by the clock
- *     one p50      of records asked one by one, by the clock; p99 likewise
+ *     one p50      of records asked one by one, the thread's own time; p99 likewise
  *     params       of experts, gate, counts and analytic half; active: those that one record reads in the mean
  */
 #define MEASURES(X)                                                                                                    \
