@@ -15,7 +15,7 @@ typedef enum kind { U32, U64, REAL, WORD, DURATION, CRON, TEXT } kind;
 
 static const char *const kind_names[] = {"integer", "integer", "number", "word", "duration", "cron", "text"};
 
-enum { WORDS = 3 }; /* most that a setting may choose from */
+enum { WORDS = 4 }; /* most that a setting may choose from */
 
 /*
  * A row of the table. A number lies in least..most, a duration too, in milliseconds. A word is stored as its
@@ -95,8 +95,9 @@ static const spec table[] = {
      U64, false, AT(embedding_cache_bytes), .least = 0x1p20, .most = 0x1p40},
     {"routing.granularity", "record", "record or token", "what the gate routes: records, or their words and vectors",
      WORD, true, AT(granularity), .words = {"record", "token"}},
-    {"routing.gate", "topk", "topk, random or domain", "learned, by lot, or by the domain that a record names",
-     WORD, false, AT(gate), .words = {"topk", "random", "domain"}},
+    {"routing.gate", "topk", "topk, random, domain or soft",
+     "learned, by lot, by the domain that a record names, or learned with every expert answering",
+     WORD, false, AT(gate), .words = {"topk", "random", "domain", "soft"}},
     {"routing.top_k", "2", "1..16", "experts that a record goes to",
      U32, false, AT(top_k), .least = 1, .most = 16},
     {"routing.capacity_factor", "1.2", "1..16", "an expert's places over its even share",

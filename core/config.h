@@ -42,7 +42,7 @@ typedef struct atoll_config {
     int64_t embedding_ask_timeout_ms;   /* embedding.ask_timeout: "2s"; 1s..60s; of a call for a prediction */
     uint64_t embedding_cache_bytes;     /* embedding.cache_bytes: 1073741824; 2^20..2^40; on disk */
     uint32_t granularity;          /* routing.granularity: "record" or "token", as atoll_granularity; fixed */
-    uint32_t gate;                 /* routing.gate: "topk", "random" or "domain", as atoll_gate_kind (core/gate.h) */
+    uint32_t gate;                 /* routing.gate: "topk", "random", "domain" or "soft", as atoll_gate_kind (gate.h) */
     uint32_t top_k;                /* routing.top_k: 2; 1..16 */
     float capacity_factor;         /* routing.capacity_factor: 1.2; 1..16 */
     uint32_t overflow;             /* routing.overflow: "keep", "next" or "drop", as atoll_overflow (core/gate.h) */

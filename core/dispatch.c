@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/soft.h"
 #include "core/tokens.h"
 
 /* The records' routes from those of their tokens. */
@@ -18,12 +19,32 @@ static atoll_status gather(const atoll_model *model, const atoll_gated *gated, u
     return ATOLL_OK;
 }
 
+/* Every open expert answers, for every row. */
+static atoll_status soften(const atoll_model *model, const atoll_gated *gated, uint32_t count, atoll_arena *arena,
+                           atoll_route *routes, atoll_route_counts *counts, atoll_error *error)
+{
+    uint32_t experts = model->experts;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t tokens = gated[i].tokens;
+        float *all = atoll_arena_take(arena, experts * sizeof *all);
+        float *reads = atoll_arena_take(arena, ((size_t)experts * tokens + 1) * sizeof *reads);
+        if (!all || !reads)
+            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for routes");
+        atoll_soft_route(gated[i].gate, tokens, experts, all, reads, &routes[i]);
+        for (uint32_t e = 0; e < experts; e++)
+            counts->routed += all[e] > 0 ? (tokens ? tokens : 1) : 0;
+    }
+    return ATOLL_OK;
+}
+
 atoll_status atoll_dispatch(const atoll_model *model, const atoll_gated *gated, uint32_t count,
                             atoll_overflow overflow, uint32_t *load, atoll_arena *arena, atoll_route *routes,
                             atoll_route_counts *counts, atoll_error *error)
 {
     const atoll_config *config = &model->config;
     uint32_t rows = 0, experts = model->experts;
+    if (config->gate == ATOLL_GATE_SOFT)
+        return soften(model, gated, count, arena, routes, counts, error);
     bool tokens = config->granularity == ATOLL_GRANULARITY_TOKEN;
     for (uint32_t i = 0; i < count; i++)
         rows += tokens ? gated[i].tokens : 1;

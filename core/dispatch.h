@@ -1,7 +1,7 @@
 /*
  * Dispatch: a batch of records, or of all their tokens, to experts. Each row of the gate goes to its top k, and an
  * expert's capacity is its share of the batch's rows [Lepikhin et al. 2021, GShard, section 2.2]: capacity, overflow
- * and drops count tokens where tokens are routed, and records where records are.
+ * and drops count tokens where tokens are routed, and records where records are. A soft gate's batch goes to all.
  */
 #ifndef ATOLL_CORE_DISPATCH_H
 #define ATOLL_CORE_DISPATCH_H
@@ -9,11 +9,17 @@
 #include "core/arena.h"
 #include "core/model.h"
 
-/* What the gate says of one record: a row of model->experts probabilities for each of its tokens, or one in all. */
+/* What the gate says of one record, as atoll_predict_gate left it: of each token, or of the record. */
 typedef struct atoll_gated {
     const float *gate;
     uint32_t tokens; /* 0 where records are routed */
 } atoll_gated;
+
+/* Floats of a record's gate. */
+static inline size_t atoll_gated_floats(uint32_t tokens, uint32_t experts)
+{
+    return tokens ? (size_t)tokens * (experts + 1) : experts;
+}
 
 /*
  * routes[count], whose arrays are the arena's; counts are added to *counts. `load` is scratch, one a place of

@@ -39,8 +39,8 @@ atoll_status atoll_gate_score(const atoll_gate *gate, atoll_net_scratch *scratch
     return gate->net.outputs ? atoll_net_forward(&gate->net, scratch, input, NULL, logit, error) : ATOLL_OK;
 }
 
-/* Softmax over the open ones. */
-static void normalise(const bool *open, uint32_t experts, float *score)
+/* Softmax over the open ones; log sum exp of what there was. */
+static float normalise(const bool *open, uint32_t experts, float *score)
 {
     bool any = false;
     for (uint32_t e = 0; e < experts; e++) {
@@ -48,18 +48,18 @@ static void normalise(const bool *open, uint32_t experts, float *score)
         any |= open[e];
     }
     if (any)
-        atoll_softmax(score, experts);
-    else
-        memset(score, 0, experts * sizeof *score);
+        return atoll_softmax(score, experts);
+    memset(score, 0, experts * sizeof *score);
+    return 0;
 }
 
-void atoll_gate_pool(const atoll_gate *gate, float *const *cue, const bool *open, uint32_t experts,
-                     float *probability)
+float atoll_gate_pool(const atoll_gate *gate, float *const *cue, const bool *open, uint32_t experts,
+                      float *probability)
 {
     memset(probability, 0, experts * sizeof *probability);
     for (int c = 0; c < ATOLL_CUES; c++)
         atoll_axpy(probability, cue[c], gate->weight[c], experts);
-    normalise(open, experts, probability);
+    return normalise(open, experts, probability);
 }
 
 float atoll_gate_probability(const atoll_gate *gate, const bool *open, uint32_t owner, float *logit)
@@ -120,7 +120,7 @@ static void route_one(const float *probability, uint32_t experts, uint32_t k, ui
     uint32_t wanted = 0;
     atoll_route ideal = {0};
     route->count = 0;
-    route->reads = NULL;
+    route->reads = route->all = NULL;
     for (; wanted < k; wanted++) {
         uint32_t e = best(probability, experts, load, UINT32_MAX, &ideal);
         if (e == experts)

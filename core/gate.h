@@ -25,7 +25,8 @@ typedef enum atoll_cue { ATOLL_CUE_NETWORK, ATOLL_CUE_VOTES, ATOLL_CUE_LABELS, A
 typedef enum atoll_gate_kind {
     ATOLL_GATE_TOPK,   /* learned */
     ATOLL_GATE_RANDOM, /* by lot: the baseline that a learned gate has to beat */
-    ATOLL_GATE_DOMAIN  /* the expert of the domain that a record names; learned for records that name none */
+    ATOLL_GATE_DOMAIN, /* the expert of the domain that a record names; learned for records that name none */
+    ATOLL_GATE_SOFT    /* learned as the first, but every expert answers (core/soft.h) */
 } atoll_gate_kind;
 
 /* Plain data: copy it to freeze it. */
@@ -47,10 +48,10 @@ atoll_status atoll_gate_score(const atoll_gate *gate, atoll_net_scratch *scratch
 
 /*
  * probability[e] for e < experts: softmax of the cues' weighted sum over the experts with open[e], 0 for the others;
- * all 0 where none is open.
+ * all 0 where none is open. Returns log sum exp of the sums, 0 where none is open.
  */
-void atoll_gate_pool(const atoll_gate *gate, float *const *cue, const bool *open, uint32_t experts,
-                     float *probability);
+float atoll_gate_pool(const atoll_gate *gate, float *const *cue, const bool *open, uint32_t experts,
+                      float *probability);
 
 /* Turns the network's logits into its own probabilities over the open experts, and returns the owner's. */
 float atoll_gate_probability(const atoll_gate *gate, const bool *open, uint32_t owner, float *logit);
@@ -84,6 +85,7 @@ typedef struct atoll_route {
     uint32_t expert[ATOLL_TOP_K_MAX];
     float weight[ATOLL_TOP_K_MAX]; /* sum to 1 */
     const float *reads; /* by how much each of them reads each token of the record; NULL: it reads the whole record */
+    const float *all;   /* of a soft gate: the weight of every expert; `reads` is by expert then. Else NULL */
 } atoll_route;
 
 typedef struct atoll_route_counts {

@@ -109,6 +109,14 @@ void atoll_predict_open(const atoll_model *model, atoll_workspace *workspace)
                              model->expert[e].state == ATOLL_EXPERT_CANDIDATE;
 }
 
+/* Rows that no scores stand behind. */
+static void clear_divisors(atoll_workspace *workspace, uint32_t experts)
+{
+    uint32_t tokens = workspace->token.count;
+    if (tokens)
+        memset(workspace->token.gate + (size_t)tokens * experts, 0, tokens * sizeof *workspace->token.gate);
+}
+
 /* What an expert gets follows from the record, or token, and its own number alone: the same is always routed alike. */
 static void draw_gate(const atoll_model *model, const bool *open, const atoll_input *input, uint32_t token, float *gate)
 {
@@ -167,7 +175,7 @@ static atoll_status ask_network(const atoll_model *model, atoll_workspace *works
     for (uint32_t t = 0; t < tokens; t++, logit += experts) {
         memcpy(token->row, logit, experts * sizeof *logit);
         memset(logit, 0, experts * sizeof *logit);
-        atoll_gate_pool(gate, cue, workspace->open, known, logit);
+        token->gate[(size_t)tokens * experts + t] = atoll_gate_pool(gate, cue, workspace->open, known, logit);
     }
     return ATOLL_OK;
 }
@@ -197,6 +205,7 @@ atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *works
         draw_gate(model, workspace->open, input, 0, workspace->gate);
         for (uint32_t t = 0; t < workspace->token.count; t++)
             draw_gate(model, workspace->open, input, t, workspace->token.gate + (size_t)t * experts);
+        clear_divisors(workspace, experts);
         return ATOLL_OK;
     }
     memset(cue[ATOLL_CUE_LABELS], 0, experts * sizeof **cue);
@@ -221,6 +230,7 @@ void atoll_predict_only(const atoll_model *model, atoll_workspace *workspace, ui
     for (uint32_t t = 0; t < workspace->token.count; t++)
         memcpy(workspace->token.gate + (size_t)t * model->experts, workspace->gate,
                model->experts * sizeof *workspace->gate);
+    clear_divisors(workspace, model->experts);
 }
 
 /* `h` is the hidden layer where it is known already, or NULL. */
@@ -247,30 +257,40 @@ atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *w
     return predict_with(expert, workspace, input, NULL, scale, probability, error);
 }
 
+/* One expert's part in the experts' voice; `reads` is by how much it reads each token, or NULL. */
+static atoll_status add_expert(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                               const atoll_expert *expert, const float *reads, const float *h, float weight,
+                               atoll_error *error)
+{
+    float *voice = workspace->voice[ATOLL_VOICE_EXPERTS];
+    atoll_input read = *input;
+    atoll_status status = ATOLL_OK;
+    if (expert->state != ATOLL_EXPERT_ACTIVE) {
+        atoll_axpy(voice, workspace->voice[ATOLL_VOICE_SHARED], weight, model->labels);
+        return ATOLL_OK;
+    }
+    if (reads)
+        status = atoll_tokens_read(&workspace->token, model->projection, input, reads, &read, error);
+    return status ? status : predict_with(expert, workspace, &read, h, weight, voice, error);
+}
+
 atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                    const atoll_route *route, atoll_error *error)
 {
     float *voice = workspace->voice[ATOLL_VOICE_EXPERTS];
+    uint32_t tokens = route->reads ? atoll_tokens_count(input) : 0, count = route->all ? model->experts : route->count;
+    atoll_status status = ATOLL_OK;
     memset(voice, 0, model->labels * sizeof *voice);
-    for (uint32_t i = 0; i < route->count; i++) {
-        const atoll_expert *expert = &model->expert[route->expert[i]];
-        float weight = (1 - votes_among_experts) * route->weight[i];
-        atoll_status status = ATOLL_OK;
-        atoll_input read = *input;
-        if (route->reads && expert->state == ATOLL_EXPERT_ACTIVE)
-            status = atoll_tokens_read(&workspace->token, model->projection, input,
-                                       route->reads + (size_t)i * atoll_tokens_count(input), &read, error);
-        if (status)
-            return status;
-        if (expert->state == ATOLL_EXPERT_ACTIVE)
-            status = predict_with(expert, workspace, &read, workspace->given[1 + i], weight, voice, error);
-        else
-            atoll_axpy(voice, workspace->voice[ATOLL_VOICE_SHARED], weight, model->labels);
-        if (status)
-            return status;
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
+        uint32_t e = route->all ? i : route->expert[i];
+        float weight = (1 - votes_among_experts) * (route->all ? route->all[e] : route->weight[i]);
+        const float *reads = route->reads ? route->reads + (size_t)i * tokens : NULL;
+        if (weight > 0)
+            status = add_expert(model, workspace, input, &model->expert[e], reads,
+                                route->all ? NULL : workspace->given[1 + i], weight, error);
     }
     atoll_axpy(voice, workspace->voice[ATOLL_VOICE_VOTES], votes_among_experts, model->labels);
-    return ATOLL_OK;
+    return status;
 }
 
 void atoll_predict_hush(const atoll_model *model, const atoll_route *route, atoll_voices *voices)

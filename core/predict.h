@@ -63,8 +63,8 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
 void atoll_predict_hush(const atoll_model *model, const atoll_route *route, atoll_voices *voices);
 
 /*
- * The voice of the experts on `route`, in workspace->voice[ATOLL_VOICE_EXPERTS]; call after atoll_predict_others. A
- * candidate is not trusted: the shared expert answers in its place.
+ * The voice of the experts on `route` (of a soft gate, of all), in workspace->voice[ATOLL_VOICE_EXPERTS]; call after
+ * atoll_predict_others. A candidate is not trusted: the shared expert answers in its place.
  */
 atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                    const atoll_route *route, atoll_error *error);

@@ -43,8 +43,8 @@ atoll_status atoll_token_scratch_fit(atoll_token_scratch *scratch, uint32_t toke
     if (!scratch->row)
         scratch->row = malloc(2 * (size_t)ATOLL_EXPERTS_MAX * sizeof *scratch->row);
     bool whole = scratch->bucket && scratch->weight && scratch->row;
-    return whole && grow(&scratch->gate, &scratch->gate_floats, (uint64_t)tokens * experts) ? ATOLL_OK
-                                                                                            : no_memory(error);
+    whole = whole && grow(&scratch->gate, &scratch->gate_floats, (uint64_t)tokens * (experts + 1));
+    return whole ? ATOLL_OK : no_memory(error);
 }
 
 /* ---- the gate ---- */
@@ -126,29 +126,36 @@ static uint32_t take_most(float *sum, uint32_t experts, float *weight)
     return *weight > 0 ? most : experts;
 }
 
+void atoll_tokens_choose(float *sum, uint32_t experts, atoll_route *route)
+{
+    float whole = 0;
+    for (; route->count < ATOLL_TOP_K_MAX; route->count++) {
+        uint32_t e = take_most(sum, experts, &route->weight[route->count]);
+        if (e == experts)
+            break;
+        route->expert[route->count] = e;
+        whole += route->weight[route->count];
+    }
+    for (uint32_t i = 0; i < route->count; i++)
+        route->weight[i] /= whole;
+}
+
 void atoll_tokens_gather(const atoll_route *token, uint32_t tokens, uint32_t experts, float *reads,
                          atoll_route *route)
 {
-    float sum[ATOLL_EXPERTS_MAX] = {0}, whole = 0;
+    float sum[ATOLL_EXPERTS_MAX] = {0};
     *route = (atoll_route){.reads = reads};
     for (uint32_t t = 0; t < tokens; t++)
         for (uint32_t i = 0; i < token[t].count; i++)
             sum[token[t].expert[i]] += token[t].weight[i];
-    for (; route->count < ATOLL_TOP_K_MAX; route->count++) {
-        uint32_t i = route->count, e = take_most(sum, experts, &route->weight[i]);
-        if (e == experts)
-            break;
-        route->expert[i] = e;
-        whole += route->weight[i];
+    atoll_tokens_choose(sum, experts, route);
+    for (uint32_t i = 0; i < route->count; i++)
         for (uint32_t t = 0; t < tokens; t++) {
             float *read = &reads[(size_t)i * tokens + t];
             *read = 0;
             for (uint32_t k = 0; k < token[t].count; k++)
-                *read = token[t].expert[k] == e ? token[t].weight[k] : *read;
+                *read = token[t].expert[k] == route->expert[i] ? token[t].weight[k] : *read;
         }
-    }
-    for (uint32_t i = 0; i < route->count; i++)
-        route->weight[i] /= whole;
 }
 
 /* ---- reading ---- */

@@ -37,7 +37,8 @@ typedef struct atoll_token_scratch {
     float *projected;   /* for atoll_projection_run */
     float *row;         /* ATOLL_EXPERTS_MAX, twice */
     uint64_t projected_floats;
-    float *gate;        /* `count` tokens x experts, as atoll_predict_gate leaves it */
+    float *gate;        /* `count` tokens x experts, as atoll_predict_gate leaves it; behind it by token the */
+                        /* logarithm of what its scores were divided by (atoll_gate_pool) */
     uint32_t count;     /* tokens there; 0 where records are routed */
     uint64_t gate_floats;
 } atoll_token_scratch;
@@ -81,6 +82,10 @@ atoll_status atoll_tokens_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_
  */
 void atoll_tokens_gather(const atoll_route *token, uint32_t tokens, uint32_t experts, float *reads,
                          atoll_route *route);
+
+/* The experts with the largest sums, best first, ATOLL_TOP_K_MAX at most, on the route, which is empty before; their
+ * weights sum to 1. `sum` is used up. */
+void atoll_tokens_choose(float *sum, uint32_t experts, atoll_route *route);
 
 /*
  * What an expert reads of a record whose tokens it reads by reads[tokens]: `out`, which views the scratch until the

@@ -140,7 +140,8 @@ static atoll_status ask(atoll_hand *h, const atoll_state *state, atoll_step_item
     it->gate = keep_floats(h, h->workspace.gate, model->experts, NEWBORN);
     it->gated = (atoll_gated){it->gate, h->workspace.token.count};
     if (it->gated.tokens)
-        it->gated.gate = keep_floats(h, h->workspace.token.gate, it->gated.tokens * model->experts, 0);
+        it->gated.gate = keep_floats(h, h->workspace.token.gate,
+                                     (uint32_t)atoll_gated_floats(it->gated.tokens, model->experts), 0);
     it->vote = keep_floats(h, h->workspace.vote, model->experts, NEWBORN);
     bool whole = it->gate && it->vote && it->gated.gate;
     for (int c = 0; c < ATOLL_CUES && whole; c++)

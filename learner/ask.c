@@ -270,7 +270,7 @@ static atoll_status keep_gate(atoll_asker *asker, uint32_t experts, atoll_gated 
 {
     const atoll_workspace *workspace = &asker->workspace;
     uint32_t tokens = workspace->token.count;
-    size_t bytes = (size_t)(tokens ? tokens : 1) * experts * sizeof(float);
+    size_t bytes = atoll_gated_floats(tokens, experts) * sizeof(float);
     float *gate = atoll_arena_take(&asker->arena, bytes);
     if (!gate)
         return no_memory(error);
@@ -328,6 +328,12 @@ static atoll_status find_neighbours(const asking *a, const float *queries, uint3
     return status;
 }
 
+/* Experts whose hidden layers are worked out as one batch; not those of a soft gate, which may be many. */
+static uint32_t grouped(const atoll_route *route)
+{
+    return route->all ? 0 : route->count;
+}
+
 /* What is left once the chunk is routed: the experts' hidden layers as one batch, then record by record. */
 static atoll_status answer_chunk(const asking *a, uint32_t count, uint32_t first, atoll_predicted each, void *arg,
                                  atoll_error *error)
@@ -335,7 +341,7 @@ static atoll_status answer_chunk(const asking *a, uint32_t count, uint32_t first
     atoll_asker *asker = a->asker;
     uint32_t tasks = 0, done = 0;
     for (uint32_t i = 0; i < count; i++)
-        for (uint32_t k = 0; k < asker->route[i].count; k++)
+        for (uint32_t k = 0; k < grouped(&asker->route[i]); k++)
             add_task(a, asker->route[i].expert[k], &asker->encoded[i], &tasks);
     int64_t start = atoll_clock_monotonic_ns();
     atoll_status status = atoll_group_hidden(asker->task, tasks, &asker->arena, error);
@@ -343,7 +349,7 @@ static atoll_status answer_chunk(const asking *a, uint32_t count, uint32_t first
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
         const atoll_route *route = &asker->route[i];
         uint32_t before = done;
-        for (uint32_t k = 0; k < route->count; k++)
+        for (uint32_t k = 0; k < grouped(route); k++)
             asker->workspace.given[1 + k] = task_of(a, route->expert[k], &asker->encoded[i], tasks, &done);
         status = answer(a, &asker->encoded[i], &asker->context[i], route, &asker->voices[i], (done - before) * each_ns,
                         error);

@@ -163,7 +163,7 @@ static const struct {
     {"{\"routing\":{\"overflow\":true}}", ATOLL_INVALID_VALUE, "routing.overflow"},
     {"{\"routing\":{\"overflow\":1}}", ATOLL_INVALID_VALUE, "routing.overflow"},
     {"{\"routing\":{\"overflow\":\"next\\u0000\"}}", ATOLL_INVALID_VALUE, "routing.overflow"},
-    {"{\"routing\":{\"gate\":\"soft\"}}", ATOLL_INVALID_VALUE, "routing.gate"},
+    {"{\"routing\":{\"gate\":\"hard\"}}", ATOLL_INVALID_VALUE, "routing.gate"},
     {"{\"training\":{\"freeze\":\"all\"}}", ATOLL_INVALID_VALUE, "training.freeze"},
     {"{\"memory\":{\"replays\":17}}", ATOLL_OUT_OF_RANGE, "memory.replays"},
     {"{\"retrieval\":{\"neighbours\":17}}", ATOLL_OUT_OF_RANGE, "retrieval.neighbours"},

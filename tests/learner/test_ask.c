@@ -304,6 +304,47 @@ static void a_sentence_of_two_domains_wakes_both(void **state)
     }
 }
 
+/* Every expert answers, and their weights are convex; nothing is dropped. Whatever else is asked with it. */
+static void a_soft_gate_asks_all(void **state)
+{
+    enum { ASKED = 12 };
+    running *r = *state;
+    for (int tokens = 0; tokens < 2; tokens++) {
+        running other = *r;
+        learning_record questions[ASKED];
+        snprintf(other.path + strlen(other.path), 8, "s%d", tokens);
+        other.config.granularity = tokens ? ATOLL_GRANULARITY_TOKEN : ATOLL_GRANULARITY_RECORD;
+        other.config.gate = ATOLL_GATE_DOMAIN;
+        running_open(&other);
+        for (uint32_t i = 0; i < 6; i++)
+            feed_domain(&other, i % 3, tokens);
+        other.config.gate = ATOLL_GATE_SOFT;
+        other.config.top_k = 1;
+        assert_int_equal(running_configure(&other, &other.config), ATOLL_OK);
+        feed_domain(&other, 0, tokens);
+        for (uint32_t i = 0; i < ASKED; i++)
+            mix(&questions[i], &other);
+        answers *all = ask(&other, questions, ASKED, 3, false);
+        for (uint32_t i = 0; i < ASKED; i++) {
+            answers *one = ask(&other, &questions[i], 1, 3, false);
+            float sum = 0;
+            assert_int_equal(all->at[i].experts, running_stats(&other).experts_active);
+            assert_true(all->at[i].experts >= 3);
+            for (uint32_t e = 0; e < all->at[i].experts; e++) {
+                sum += all->at[i].expert[e].weight;
+                assert_true(all->at[i].expert[e].weight > 0);
+                assert_true(all->at[i].expert[e].weight == one->at[0].expert[e].weight);
+            }
+            assert_true(fabsf(sum - 1) < 1e-4f);
+            assert_true(all->at[i].label[0].score == one->at[0].label[0].score);
+            free(one);
+        }
+        free(all);
+        assert_int_equal(running_stats(&other).dropped, 0);
+        running_close(&other);
+    }
+}
+
 /* Changes the settings and waits until they hold. */
 static void configure(running *r, uint32_t gate, uint32_t neighbours)
 {
@@ -408,6 +449,7 @@ int main(void)
         TEST(vectors_are_answered_alone_and_with_text),
         TEST(so_they_are_through_a_hidden_layer),
         TEST(a_sentence_of_two_domains_wakes_both),
+        TEST(a_soft_gate_asks_all),
         TEST(one_asker_serves_models_of_any_size),
         TEST(a_named_domain_is_answered_by_its_expert),
         TEST(neighbours_can_be_fewer_or_none),
