@@ -27,6 +27,9 @@ static void put_expert(atoll_writer *out, const atoll_expert_info *expert)
     atoll_member_uint(out, "records", expert->records);
     atoll_member_uint(out, "exemplars", expert->exemplars);
     atoll_member_double(out, "share", expert->share);
+    atoll_member_double(out, "entropy", expert->entropy);
+    atoll_member_uint(out, "overflowed", expert->overflowed);
+    atoll_member_uint(out, "dropped", expert->dropped);
     atoll_member_time(out, "last_routed", expert->last_routed_ms);
     atoll_member_double(out, "loss", expert->loss);
     atoll_member_double(out, "drift", expert->drift);

@@ -120,6 +120,8 @@ static const series model_series[] = {
     UINT("tokens_routed_total", "counter", "Tokens routed.", "", routed),
     UINT("tokens_overflowed_total", "counter", "Tokens sent on because an expert was full.", "", overflowed),
     UINT("tokens_dropped_total", "counter", "Tokens that no expert took.", "", dropped),
+    UINT("routing_collapses_total", "counter", "Times that routing has collapsed to one expert.", "", collapses),
+    UINT32("routing_collapsed_to", "gauge", "The expert that routing has collapsed to, 0 for none.", "", collapsed),
     REAL("combination_weight", "gauge", "Weight of each voice of the answer.", ",voice=\"shared\"", weight_shared),
     REAL("combination_weight", "gauge", "", ",voice=\"experts\"", weight_experts),
     REAL("combination_weight", "gauge", "", ",voice=\"votes\"", weight_votes),
@@ -200,6 +202,29 @@ static void put_models(atoll_writer *out, const sample *samples, uint32_t count)
 }
 
 /* Total and active, of the experts with the largest shares. */
+/* `at` is in atoll_expert_info. */
+#define EXPERT(name, type, help, kind, field) \
+    {"atoll_expert_" name, type, help, "", kind, offsetof(atoll_expert_info, field)}
+
+static void put_expert_field(atoll_writer *out, const series *row, const sample *samples, uint32_t count)
+{
+    head(out, row->name, row->type, row->help);
+    for (uint32_t m = 0; m < count; m++)
+        for (uint32_t i = 0; i < samples[m].shown; i++) {
+            const char *at = (const char *)&samples[m].experts[i] + row->at;
+            double real;
+            uint64_t whole;
+            memcpy(&real, at, sizeof real);
+            memcpy(&whole, at, sizeof whole);
+            atoll_writer_format(out, "%s{model=\"%s\",expert=\"%u\"} ", row->name, samples[m].name,
+                                samples[m].experts[i].id);
+            if (row->kind == SERIES_REAL)
+                atoll_writer_format(out, "%.9g\n", real);
+            else
+                atoll_writer_format(out, "%llu\n", (unsigned long long)whole);
+        }
+}
+
 static void put_expert_sizes(atoll_writer *out, const char *name, const char *help, const sample *samples,
                              uint32_t count, size_t total, size_t active)
 {
@@ -225,21 +250,19 @@ static void put_embedding(atoll_writer *out, const sample *samples, uint32_t cou
 
 static void put_experts(atoll_writer *out, const sample *samples, uint32_t count)
 {
-    head(out, "atoll_expert_share", "gauge", "Share of the records routed lately, of the experts with most.");
-    for (uint32_t m = 0; m < count; m++)
-        for (uint32_t i = 0; i < samples[m].shown; i++)
-            atoll_writer_format(out, "atoll_expert_share{model=\"%s\",expert=\"%u\"} %.9g\n", samples[m].name,
-                                samples[m].experts[i].id, samples[m].experts[i].share);
-    head(out, "atoll_expert_drift", "gauge", "Errors on familiar records beyond those expected, 0 to 1.");
-    for (uint32_t m = 0; m < count; m++)
-        for (uint32_t i = 0; i < samples[m].shown; i++)
-            atoll_writer_format(out, "atoll_expert_drift{model=\"%s\",expert=\"%u\"} %.9g\n", samples[m].name,
-                                samples[m].experts[i].id, samples[m].experts[i].drift);
-    head(out, "atoll_expert_records_total", "counter", "Records learned, of the experts with the largest shares.");
-    for (uint32_t m = 0; m < count; m++)
-        for (uint32_t i = 0; i < samples[m].shown; i++)
-            atoll_writer_format(out, "atoll_expert_records_total{model=\"%s\",expert=\"%u\"} %llu\n", samples[m].name,
-                                samples[m].experts[i].id, (unsigned long long)samples[m].experts[i].records);
+    static const series fields[] = {
+        EXPERT("share", "gauge", "Share of the records routed lately, of the experts with most.", SERIES_REAL, share),
+        EXPERT("entropy", "gauge", "Entropy of the gate where the expert is its first choice, nats.", SERIES_REAL,
+               entropy),
+        EXPERT("overflowed_total", "counter", "Records, or tokens, that found the expert full.", SERIES_UINT,
+               overflowed),
+        EXPERT("dropped_total", "counter", "Of those, the ones that no other expert took.", SERIES_UINT, dropped),
+        EXPERT("drift", "gauge", "Errors on familiar records beyond those expected, 0 to 1.", SERIES_REAL, drift),
+        EXPERT("records_total", "counter", "Records learned, of the experts with the largest shares.", SERIES_UINT,
+               records),
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        put_expert_field(out, &fields[i], samples, count);
     put_expert_sizes(out, "atoll_expert_parameters", "Parameters, and those that one record reads.", samples, count,
                      offsetof(atoll_expert_info, parameters), offsetof(atoll_expert_info, active_parameters));
     put_expert_sizes(out, "atoll_expert_bytes", "Bytes held, and those that one record reads.", samples, count,

@@ -98,6 +98,7 @@ static const char specification[] =
     ",\"label_count\":" INTEGER ",\"domain\":{\"type\":[\"string\",\"null\"]},\"born\":" INTEGER
     ",\"parameters\":" INTEGER
     ",\"bytes\":" INTEGER ",\"records\":" INTEGER ",\"exemplars\":" INTEGER ",\"share\":" NUMBER
+    ",\"entropy\":" NUMBER ",\"overflowed\":" INTEGER ",\"dropped\":" INTEGER
     ",\"last_routed\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
     ",\"loss\":{\"type\":[\"number\",\"null\"]}"
     ",\"latency\":" NUMBER "}},"

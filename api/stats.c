@@ -48,6 +48,12 @@ static void put_experts(atoll_writer *out, const atoll_stats *s)
     atoll_member_uint(out, "overflowed", s->overflowed);
     atoll_member_uint(out, "dropped", s->dropped);
     atoll_member_double(out, "gate_entropy", s->gate_entropy);
+    atoll_member_uint(out, "collapses", s->collapses);
+    atoll_json_name(out, "collapsed_to");
+    if (s->collapsed)
+        atoll_json_put_uint(out, s->collapsed);
+    else
+        atoll_json_put_null(out);
 }
 
 static void put_storage(atoll_writer *out, const atoll_stats *s)

@@ -46,6 +46,9 @@ typedef struct atoll_config {
     uint32_t top_k;                /* routing.top_k: 2; 1..16 */
     float capacity_factor;         /* routing.capacity_factor: 1.2; 1..16 */
     uint32_t overflow;             /* routing.overflow: "keep", "next" or "drop", as atoll_overflow (core/gate.h) */
+    uint32_t balance;              /* routing.balance: "switch", "importance", "load" or "none", as atoll_balance */
+    float balance_weight;          /* routing.balance_weight: 0.01, Switch's own choice; 0..1 */
+    float z_weight;                /* routing.z_weight: 0.001, that of ST-MoE; 0..1 */
     uint32_t expert_hidden;        /* experts.hidden: 64; 8..1024, a multiple of 8; fixed */
     uint32_t shared_hidden;        /* experts.shared_hidden: 0 for expert_hidden; 0..4096, a multiple of 8; fixed */
     uint32_t dense_hidden;         /* experts.dense_hidden: 0; 0..1024, a multiple of 8; fixed */

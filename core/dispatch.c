@@ -43,6 +43,7 @@ atoll_status atoll_dispatch(const atoll_model *model, const atoll_gated *gated, 
 {
     const atoll_config *config = &model->config;
     uint32_t rows = 0, experts = model->experts;
+    memset(load, 0, (size_t)ATOLL_LOADS * experts * sizeof *load);
     if (config->gate == ATOLL_GATE_SOFT)
         return soften(model, gated, count, arena, routes, counts, error);
     bool tokens = config->granularity == ATOLL_GRANULARITY_TOKEN;

@@ -22,8 +22,8 @@ static inline size_t atoll_gated_floats(uint32_t tokens, uint32_t experts)
 }
 
 /*
- * routes[count], whose arrays are the arena's; counts are added to *counts. `load` is scratch, one a place of
- * model->experts. ATOLL_NO_MEMORY.
+ * routes[count], whose arrays are the arena's; counts are added to *counts. `load` receives those by expert, as
+ * atoll_gate_route tells. ATOLL_NO_MEMORY.
  */
 atoll_status atoll_dispatch(const atoll_model *model, const atoll_gated *gated, uint32_t count,
                             atoll_overflow overflow, uint32_t *load, atoll_arena *arena, atoll_route *routes,

@@ -40,6 +40,10 @@ typedef struct atoll_expert {
     uint64_t records;        /* learned, replays not counted */
     int64_t last_routed_ms;  /* journal time */
     double share;            /* running share of the records routed to it */
+    double importance, load; /* running means: the gate's probability, and that to be among its first (balance.h) */
+    double carried, owned;   /* running shares: the gate's weight, and ownership, of all records */
+    double entropy;          /* running mean of the gate's, over records whose first choice it is, nats */
+    uint64_t overflowed, dropped; /* records or tokens that found it full, and of those whom nobody else took */
     double turn;             /* running share of the records that it was given, of the last hundred or so */
     double loss;             /* running mean of -ln p of the true label, before learning it */
     double drift;            /* how much more often than it said it is wrong where it is at home (learner/drift.h) */

@@ -4,11 +4,9 @@
 #include <string.h>
 
 #include "core/kernels.h"
+#include "core/limits.h"
 
 static const float rate = 0.2f, rate_linear = 0.02f, rate_weight = 0.01f, rate_youth = 0.1f, most_weight = 4;
-
-/* alpha of the load-balancing loss, Switch's own choice. */
-static const float balance = 0.01f;
 
 void atoll_gate_init(atoll_gate *gate, uint32_t embedding_dim, uint64_t seed)
 {
@@ -62,22 +60,24 @@ float atoll_gate_pool(const atoll_gate *gate, float *const *cue, const bool *ope
     return normalise(open, experts, probability);
 }
 
-float atoll_gate_probability(const atoll_gate *gate, const bool *open, uint32_t owner, float *logit)
+float atoll_gate_probability(const atoll_gate *gate, const bool *open, uint32_t owner, float *logit, float *log_sum)
 {
-    normalise(open, gate->net.outputs, logit);
+    *log_sum = normalise(open, gate->net.outputs, logit);
     return logit[owner];
 }
 
 atoll_status atoll_gate_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_scratch *scratch,
-                              const atoll_input *input, const float *share, uint32_t owner, float *probability,
-                              atoll_error *error)
+                              const atoll_input *input, const atoll_gate_losses *losses, uint32_t owner,
+                              float *probability, float log_sum, atoll_error *error)
 {
+    float slope[ATOLL_EXPERTS_MAX];
     uint32_t experts = gate->net.outputs;
-    float mean_share = atoll_dot(share, probability, experts);
-    for (uint32_t e = 0; e < experts; e++) {
-        float p = probability[e];
-        probability[e] = p - (e == owner) + balance * (float)experts * p * (share[e] - mean_share);
-    }
+    for (uint32_t e = 0; e < experts; e++)
+        slope[e] = probability[e] - (e == owner);
+    atoll_balance_slope(losses->kind, probability, losses->running, experts, losses->k, losses->weight, slope);
+    if (losses->z_weight > 0)
+        atoll_balance_z_slope(probability, log_sum, experts, losses->z_weight, slope);
+    memcpy(probability, slope, experts * sizeof *slope);
     return atoll_net_backward(pager, &gate->net, scratch, input, NULL, probability, NULL, error);
 }
 
@@ -128,13 +128,17 @@ static void route_one(const float *probability, uint32_t experts, uint32_t k, ui
         ideal.expert[ideal.count++] = e;
         /* A choice that the route holds already was the next best in place of an earlier one. */
         bool held = holds(route, e), full = !held && load[e] >= capacity;
+        uint32_t first = e;
         counts->overflowed += full;
+        load[ATOLL_LOAD_OVERFLOWED * experts + e] += full;
         if (full && overflow == ATOLL_OVERFLOW_DROP)
-            continue;
-        if (held || (full && overflow == ATOLL_OVERFLOW_NEXT))
+            e = experts;
+        else if (held || (full && overflow == ATOLL_OVERFLOW_NEXT))
             e = best(probability, experts, load, capacity, route);
-        if (e == experts)
+        if (e == experts) {
+            load[ATOLL_LOAD_DROPPED * experts + first] += full;
             continue;
+        }
         load[e]++;
         sum += route->weight[route->count] = probability[e];
         route->expert[route->count++] = e;
@@ -153,7 +157,7 @@ void atoll_gate_route(const float *probability, uint32_t batch, uint32_t experts
         open += probability[e] > 0;
     float room = open ? ceilf(capacity_factor * (float)k * (float)batch / (float)open) : 0;
     uint32_t capacity = room > (float)k ? (uint32_t)room : k;
-    memset(load, 0, experts * sizeof *load);
+    memset(load, 0, (size_t)ATOLL_LOADS * experts * sizeof *load);
     for (uint32_t i = 0; i < batch; i++)
         route_one(probability + (size_t)i * experts, experts, k, capacity, overflow, load, &route[i], counts);
 }

@@ -14,6 +14,7 @@
 #ifndef ATOLL_CORE_GATE_H
 #define ATOLL_CORE_GATE_H
 
+#include "core/balance.h"
 #include "core/context.h"
 #include "core/net.h"
 
@@ -53,17 +54,25 @@ atoll_status atoll_gate_score(const atoll_gate *gate, atoll_net_scratch *scratch
 float atoll_gate_pool(const atoll_gate *gate, float *const *cue, const bool *open, uint32_t experts,
                       float *probability);
 
-/* Turns the network's logits into its own probabilities over the open experts, and returns the owner's. */
-float atoll_gate_probability(const atoll_gate *gate, const bool *open, uint32_t owner, float *logit);
+/* Turns the network's logits into its own probabilities over the open experts, and returns the owner's; *log_sum is
+ * the logarithm of what they were divided by. */
+float atoll_gate_probability(const atoll_gate *gate, const bool *open, uint32_t owner, float *logit, float *log_sum);
+
+/* What is learned beside the owner (core/balance.h). */
+typedef struct atoll_gate_losses {
+    atoll_balance kind;
+    float weight, z_weight;
+    uint32_t k;
+    const float *running; /* by expert, as the kind wants it */
+} atoll_gate_losses;
 
 /*
- * One step of the network's own cross entropy towards the owner, with the load-balancing loss of Switch [Fedus et al.
- * 2022, eq. 4]: alpha E sum_e share_e P_e, share being the running share of records that each expert was routed. Call
- * right after atoll_gate_probability of the same input's scores; *probability is overwritten.
+ * One step of the network's own cross entropy towards the owner, and of `losses`. Call right after
+ * atoll_gate_probability of the same input's scores; *probability becomes the slope of the whole by score.
  */
 atoll_status atoll_gate_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_scratch *scratch,
-                              const atoll_input *input, const float *share, uint32_t owner, float *probability,
-                              atoll_error *error);
+                              const atoll_input *input, const atoll_gate_losses *losses, uint32_t owner,
+                              float *probability, float log_sum, atoll_error *error);
 
 /*
  * One step of the cues' weights for a record whose cues pooled to `probability`, its gradient times `importance`.
@@ -95,9 +104,11 @@ typedef struct atoll_route_counts {
 
 /*
  * Routes `batch` records (probability: batch x experts) to their top k. An expert's capacity in the batch is
- * ceil(capacity_factor * k * batch / open experts) [Lepikhin et al. 2021, GShard], at least k; `load` is scratch for
- * one counter an expert. Counts are added to *counts. Experts of probability 0 are never chosen.
+ * ceil(capacity_factor * k * batch / open experts) [Lepikhin et al. 2021, GShard], at least k. Counts are added to
+ * *counts; load[ATOLL_LOADS x experts] receives those of each expert: `experts` of each kind behind each other. Experts
+ * of probability 0 are never chosen.
  */
+enum { ATOLL_LOAD_TAKEN, ATOLL_LOAD_OVERFLOWED, ATOLL_LOAD_DROPPED, ATOLL_LOADS }; /* dropped: served by nobody */
 void atoll_gate_route(const float *probability, uint32_t batch, uint32_t experts, uint32_t k, float capacity_factor,
                       atoll_overflow overflow, uint32_t *load, atoll_route *route, atoll_route_counts *counts);
 

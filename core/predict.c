@@ -77,7 +77,7 @@ atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *
         whole &= (w->cue[i] = calloc(w->experts, sizeof **w->cue)) != NULL;
     w->vote = calloc(w->experts, sizeof *w->vote);
     w->open = calloc(w->experts, sizeof *w->open);
-    w->load = calloc(w->experts, sizeof *w->load);
+    w->load = calloc((size_t)ATOLL_LOADS * w->experts, sizeof *w->load);
     w->h = calloc(w->hidden, sizeof *w->h);
     if (whole && w->combined && w->lean && w->gate && w->vote && w->open && w->load && w->h)
         return ATOLL_OK;

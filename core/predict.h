@@ -19,7 +19,7 @@ typedef struct atoll_workspace {
     float *gate, *vote;           /* experts */
     float *cue[ATOLL_CUES];       /* experts each */
     bool *open;                   /* experts */
-    uint32_t *load;               /* experts */
+    uint32_t *load;               /* ATOLL_LOADS x experts */
     float *h;                     /* hidden */
     atoll_token_scratch token;
     const float *given[1 + ATOLL_TOP_K_MAX]; /* hidden layers known already: shared, then by route; NULL where not */

@@ -85,7 +85,7 @@ atoll_status atoll_tokens_score(const atoll_gate *gate, atoll_net_scratch *net, 
 
 atoll_status atoll_tokens_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_scratch *net,
                                 atoll_token_scratch *scratch, const atoll_input *input, const bool *open,
-                                const float *share, uint32_t owner, float sure, float *probability,
+                                const atoll_gate_losses *losses, uint32_t owner, float sure, float *probability,
                                 atoll_error *error)
 {
     uint32_t tokens = atoll_tokens_count(input), experts = gate->net.outputs, at = 0, learned = 0;
@@ -98,11 +98,11 @@ atoll_status atoll_tokens_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_
         if ((status = atoll_gate_score(gate, net, &one, logit, error)))
             break;
         atoll_axpy(logit, base, 1, experts);
-        float p = atoll_gate_probability(gate, open, owner, logit);
+        float log_sum, p = atoll_gate_probability(gate, open, owner, logit, &log_sum);
         *probability += p / (float)tokens;
         if (p > sure)
             continue;
-        status = atoll_gate_learn(pager, gate, net, &one, share, owner, logit, error);
+        status = atoll_gate_learn(pager, gate, net, &one, losses, owner, logit, log_sum, error);
         atoll_axpy(slope, logit, 1, experts);
         learned++;
     }

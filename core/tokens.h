@@ -72,7 +72,7 @@ atoll_status atoll_tokens_score(const atoll_gate *gate, atoll_net_scratch *net, 
  */
 atoll_status atoll_tokens_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_scratch *net,
                                 atoll_token_scratch *scratch, const atoll_input *input, const bool *open,
-                                const float *share, uint32_t owner, float sure, float *probability,
+                                const atoll_gate_losses *losses, uint32_t owner, float sure, float *probability,
                                 atoll_error *error);
 
 /*

@@ -210,6 +210,8 @@ static atoll_status route(atoll_trainer *trainer, atoll_state *state, uint32_t c
         gated[i] = trainer->items[i].gated;
     atoll_status status = atoll_dispatch(&state->model, gated, count, (atoll_overflow)state->model.config.overflow,
                                          h->workspace.load, &h->arena, routes, &state->tally.routes, error);
+    if (status == ATOLL_OK)
+        atoll_tally_load(state, h->workspace.load, state->model.experts);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
         trainer->items[i].route = routes[i];
     return status;
@@ -254,6 +256,7 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
         (status = atoll_names_add(&state->labels, name.data, name.bytes, &it->label, error)))
         return status;
     atoll_novelty_learn(&model->novelty, it->context.familiarity);
+    atoll_tally_owner(state, it->owner);
     if (atoll_model_gate_learns(model) && !hinted(model, it) && it->owner && it->owner < it->experts)
         atoll_gate_weigh(&model->gate, it->cue, it->gate, it->experts, it->owner, fresh_importance);
     state->tally.last_label = it->label;

@@ -279,6 +279,18 @@ static atoll_status keep_gate(atoll_asker *asker, uint32_t experts, atoll_gated 
     return ATOLL_OK;
 }
 
+static void count_load(atoll_learner *learner, const uint32_t *load, uint32_t experts)
+{
+    for (uint32_t e = 1; e < experts; e++) {
+        uint32_t overflowed = load[ATOLL_LOAD_OVERFLOWED * experts + e];
+        if (!overflowed)
+            continue;
+        atomic_fetch_add_explicit(&learner->asked_overflowed[e], overflowed, memory_order_relaxed);
+        atomic_fetch_add_explicit(&learner->asked_dropped[e], load[ATOLL_LOAD_DROPPED * experts + e],
+                                  memory_order_relaxed);
+    }
+}
+
 /* Asks all voices but the experts', and routes the chunk's records as one batch. */
 static atoll_status route_chunk(const asking *a, const atoll_record *records, uint32_t count, atoll_error *error)
 {
@@ -306,6 +318,7 @@ static atoll_status route_chunk(const asking *a, const atoll_record *records, ui
     if (status || (status = atoll_dispatch(model, gated, count, (atoll_overflow)model->config.overflow,
                                            asker->workspace.load, &asker->arena, asker->route, &counts, error)))
         return status;
+    count_load(a->learner, asker->workspace.load, model->experts);
     atomic_fetch_add_explicit(&a->learner->routed, counts.routed, memory_order_relaxed);
     atomic_fetch_add_explicit(&a->learner->overflowed, counts.overflowed, memory_order_relaxed);
     atomic_fetch_add_explicit(&a->learner->dropped, counts.dropped, memory_order_relaxed);

@@ -93,6 +93,9 @@ static bool describe(atoll_learner *learner, const atoll_published *p, const cen
                                 .records = expert->records,
                                 .exemplars = c->owned[id],
                                 .share = expert->share,
+                                .entropy = expert->entropy,
+                                .overflowed = expert->overflowed + atomic_load(&learner->asked_overflowed[id]),
+                                .dropped = expert->dropped + atomic_load(&learner->asked_dropped[id]),
                                 .last_routed_ms = expert->last_routed_ms > asked_ms ? expert->last_routed_ms : asked_ms,
                                 .loss = expert->loss,
                                 .drift = fmin(fmax(expert->drift, 0), 1)};
@@ -196,6 +199,8 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .overflowed = p->tally.routes.overflowed,
                          .dropped = p->tally.routes.dropped,
                          .gate_entropy = p->tally.entropy,
+                         .collapsed = p->tally.collapsed,
+                         .collapses = p->tally.collapses,
                          .budget_bytes = model->config.budget_bytes};
     count_parameters(p, out);
 }

@@ -186,21 +186,37 @@ atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_wo
     return fit_all(pager, expert, workspace, left, again, lean, probability, error);
 }
 
+atoll_gate_losses atoll_fit_losses(const atoll_model *model, float *running)
+{
+    const atoll_config *config = &model->config;
+    for (uint32_t e = 0; e < model->experts; e++) {
+        const atoll_expert *expert = &model->expert[e];
+        running[e] = (float)(config->balance == ATOLL_BALANCE_IMPORTANCE ? expert->importance
+                             : config->balance == ATOLL_BALANCE_LOAD     ? expert->load
+                                                                         : expert->share);
+    }
+    return (atoll_gate_losses){.kind = (atoll_balance)config->balance,
+                               .weight = config->balance_weight,
+                               .z_weight = config->z_weight,
+                               .k = config->top_k,
+                               .running = running};
+}
+
 /* The same for the tokens of a sample. */
 static atoll_status fit_tokens(atoll_state *state, atoll_workspace *workspace, const atoll_input *input,
-                               const float *share, uint32_t owner, atoll_error *error)
+                               const atoll_gate_losses *losses, uint32_t owner, atoll_error *error)
 {
     atoll_gate *gate = &state->model.gate;
     float probability = 0;
     atoll_status status = atoll_token_scratch_fit(&workspace->token, 0, 0, error);
     for (int again = 0; again < 2 && status == ATOLL_OK && probability <= hard; again++)
         status = atoll_tokens_learn(&state->pager, gate, &workspace->net, &workspace->token, input, workspace->open,
-                                    share, owner, sure, &probability, error);
+                                    losses, owner, sure, &probability, error);
     return status;
 }
 
 atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, const atoll_sample *sample,
-                            const float *share, atoll_error *error)
+                            const atoll_gate_losses *losses, atoll_error *error)
 {
     atoll_model *model = &state->model;
     if (!atoll_model_gate_learns(model))
@@ -212,14 +228,15 @@ atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, cons
     bool tokens = model->config.granularity == ATOLL_GRANULARITY_TOKEN;
     atoll_status status = atoll_net_admit(&state->pager, &model->gate.net, &workspace->net, &input, error);
     if (tokens && status == ATOLL_OK)
-        return fit_tokens(state, workspace, &input, share, sample->owner, error);
+        return fit_tokens(state, workspace, &input, losses, sample->owner, error);
     for (int again = 0; again < 2 && status == ATOLL_OK; again++) {
         atoll_net_run(&model->gate.net, &workspace->net, &input, NULL, workspace->gate);
-        float p = atoll_gate_probability(&model->gate, workspace->open, sample->owner, workspace->gate);
+        float log_sum;
+        float p = atoll_gate_probability(&model->gate, workspace->open, sample->owner, workspace->gate, &log_sum);
         if (p > sure || (again && p > hard))
             break;
-        status = atoll_gate_learn(&state->pager, &model->gate, &workspace->net, &input, share, sample->owner,
-                                  workspace->gate, error);
+        status = atoll_gate_learn(&state->pager, &model->gate, &workspace->net, &input, losses, sample->owner,
+                                  workspace->gate, log_sum, error);
     }
     return status;
 }

@@ -32,11 +32,14 @@ enum { ATOLL_FIT_SAMPLES = 1088 }; /* most that one fit takes */
 atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
                               atoll_sample *const *samples, uint32_t count, atoll_error *error);
 
+/* What the model's gate learns beside owners; running[model->experts] is filled and viewed. */
+atoll_gate_losses atoll_fit_losses(const atoll_model *model, float *running);
+
 /*
  * A step of the gate's network towards the sample's owner, one more where that was hard, none where it is sure or the
  * gate does not learn.
  */
 atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, const atoll_sample *sample,
-                            const float *share, atoll_error *error);
+                            const atoll_gate_losses *losses, atoll_error *error);
 
 #endif

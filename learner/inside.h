@@ -97,6 +97,7 @@ struct atoll_learner {
     _Atomic int64_t asked_ms[ATOLL_EXPERTS_MAX];     /* when a request was last routed to it */
     _Atomic uint64_t asked_ns[ATOLL_EXPERTS_MAX];    /* spent in it for requests */
     _Atomic uint64_t asked_count[ATOLL_EXPERTS_MAX]; /* requests timed */
+    _Atomic uint64_t asked_overflowed[ATOLL_EXPERTS_MAX], asked_dropped[ATOLL_EXPERTS_MAX]; /* for requests */
 };
 
 /* What is held now, by a published state that was entered. */

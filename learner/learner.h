@@ -118,9 +118,9 @@ typedef struct atoll_expert_info {
     uint32_t labels;         /* how many it knows */
     const char *label[64];   /* the first of them by number of records */
     const char *domain;      /* the hint most of its records carried, or NULL */
-    uint64_t parameters, bytes, records, exemplars;
+    uint64_t parameters, bytes, records, exemplars, overflowed, dropped; /* the last two in tokens, or records */
     uint64_t active_parameters, active_bytes; /* weights that one record reads, by the mean record of late */
-    double share;            /* of the records routed lately, 0..1 */
+    double share, entropy;   /* of the records routed lately, 0..1; of the gate where it is first, nats */
     int64_t last_routed_ms;  /* Unix milliseconds, 0 for never */
     double loss, drift;      /* running mean of its own log loss; core/expert.h, 0..1 */
     double latency_s;        /* running mean, forward, seconds a record */
@@ -145,14 +145,14 @@ typedef struct atoll_stats {
     double calibration_error; /* expected, of scores before learning, over the last 5,000 records or so */
     double no_change;        /* share that repeats the label before it: the baseline to print beside it */
     double weight_shared, weight_analytic, weight_experts, weight_votes, weight_counts, weight_youth; /* combination */
-    uint64_t routed, overflowed, dropped; /* tokens */
+    uint64_t routed, overflowed, dropped, collapses; /* tokens; how often routing has collapsed (learner/tally.h) */
     double gate_entropy;     /* running mean, nats */
     atoll_footprint footprint; /* in memory */
     uint64_t parameter_bytes, parameters; /* of experts, gate and analytic half; the bytes of the encoder too */
     uint64_t active_parameters, active_bytes; /* of them, what one record reads in the mean */
     uint64_t counted_bytes, budget_bytes; /* the footprint's sum, and what bounds it */
     uint64_t journal_bytes, state_bytes;  /* on disk */
-    uint32_t checkpoints;
+    uint32_t checkpoints, collapsed; /* the expert that routing has collapsed to, or 0 */
     double checkpoint_seconds; /* the last one took */
     double learn_seconds;    /* spent learning, in sum */
     char failure[ATOLL_ERROR_DETAIL_BYTES]; /* why learning has stopped, or "" */

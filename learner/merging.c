@@ -274,6 +274,9 @@ static atoll_status inherit(atoll_state *state, atoll_expert *survivor, const at
     survivor->loss += share * (absorbed->loss - survivor->loss);
     survivor->records += absorbed->records;
     survivor->share += absorbed->share;
+    survivor->importance += absorbed->importance;
+    survivor->carried += absorbed->carried;
+    survivor->owned += absorbed->owned;
     survivor->turn += absorbed->turn;
     if (absorbed->born_records < survivor->born_records)
         survivor->born_records = absorbed->born_records;
@@ -307,7 +310,7 @@ static atoll_status rehearse(atoll_hand *h, atoll_state *state, uint32_t survivo
                              const uint32_t *own, const uint32_t *any, uint32_t count, atoll_error *error)
 {
     atoll_sample *sample[2 * PORTION], *shown[2 * PORTION];
-    float share[ATOLL_EXPERTS_MAX];
+    float running[ATOLL_EXPERTS_MAX];
     atoll_model *model = &state->model;
     atoll_arena_reset(&h->arena);
     for (uint32_t i = 0; i < count; i++) {
@@ -317,14 +320,13 @@ static atoll_status rehearse(atoll_hand *h, atoll_state *state, uint32_t survivo
         if (!sample[2 * i] || !sample[2 * i + 1] || !shown[2 * i + 1])
             return atoll_step_no_memory(error);
     }
-    for (uint32_t e = 0; e < model->experts; e++)
-        share[e] = (float)model->expert[e].share;
+    atoll_gate_losses losses = atoll_fit_losses(model, running);
     atoll_status status = atoll_workspace_fit(&h->workspace, model, error);
     if (status == ATOLL_OK)
         status = atoll_fit_expert(&state->pager, &model->expert[survivor], &h->workspace, sample, 2 * count, error);
     for (uint32_t i = 0; i < 2 * count && status == ATOLL_OK; i++)
         if (!shown[i]->held_out && shown[i]->owner != ATOLL_EXPERT_NONE)
-            status = atoll_fit_gate(state, &h->workspace, shown[i], share, error);
+            status = atoll_fit_gate(state, &h->workspace, shown[i], &losses, error);
     return status;
 }
 

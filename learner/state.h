@@ -34,6 +34,8 @@ typedef struct atoll_tally {
     double recent, log_loss, entropy; /* running means: right, -ln p, the gate's entropy */
     double features, common; /* running means: features of a record that experts and the gate read */
     atoll_route_counts routes;
+    uint32_t collapsed;      /* the expert that routing has collapsed to, ATOLL_EXPERT_NONE for none; */
+    uint64_t collapses;      /* how often it has (learner/tally.h) */
 } atoll_tally;
 
 typedef struct atoll_domain_tally {

@@ -4,6 +4,7 @@
 
 #include "core/half.h"
 #include "learner/growth.h"
+#include "learner/tally.h"
 
 static bool hand_init(atoll_hand *h)
 {
@@ -123,11 +124,10 @@ static void fit_routed(void *arg)
     atoll_portion *w = arg;
     atoll_trainer *trainer = w->trainer;
     atoll_model *model = &w->state->model;
-    float share[ATOLL_EXPERTS_MAX];
+    float running[ATOLL_EXPERTS_MAX];
     for (uint32_t e = 0; e < model->experts && w->status == ATOLL_OK; e++) {
         atoll_expert *expert = &model->expert[e];
         uint32_t chosen = 0;
-        share[e] = (float)expert->share;
         for (uint32_t i = 0; i < trainer->samples; i++)
             if (trainer->sample[i]->owner == e)
                 trainer->chosen[chosen++] = trainer->sample[i];
@@ -142,9 +142,10 @@ static void fit_routed(void *arg)
     if (!atoll_model_gate_learns(model))
         return;
     model->gate.version = w->commit;
+    atoll_gate_losses losses = atoll_fit_losses(model, running);
     for (uint32_t i = 0; i < trainer->samples && w->status == ATOLL_OK; i++)
         if (trainer->sample[i]->gated && trainer->sample[i]->owner != ATOLL_EXPERT_NONE)
-            w->status = atoll_fit_gate(w->state, &w->hand->workspace, trainer->sample[i], share, &w->error);
+            w->status = atoll_fit_gate(w->state, &w->hand->workspace, trainer->sample[i], &losses, &w->error);
 }
 
 static atoll_status fit(atoll_trainer *trainer, atoll_state *state, uint64_t commit, atoll_error *error)
@@ -249,6 +250,7 @@ static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t co
     if ((status = atoll_index_flush(state->index, error)))
         return status;
     state->model.records += count;
+    atoll_tally_collapse(state);
     return state->model.config.freeze ? ATOLL_OK : atoll_growth_review(state, commit, error);
 }
 

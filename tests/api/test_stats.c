@@ -15,7 +15,7 @@ static void every_statistic_is_told(void **state)
         "learn_seconds", "failure", "experts_active", "experts_candidate", "experts_archived", "born", "pruned",
         "dropped_candidates", "restored", "merged",
         "concepts_replaced", "concepts_returned", "exemplars_dormant", "exemplars_refuted",
-        "routed", "overflowed", "dropped", "gate_entropy", "checkpoint",
+        "routed", "overflowed", "dropped", "gate_entropy", "collapses", "collapsed_to", "checkpoint",
         "checkpoints",
         "checkpoint_seconds", "budget_bytes", "counted_bytes", "parameters", "active_parameters", "active_bytes",
         "parameter_bytes", "expert_bytes", "gate_bytes",

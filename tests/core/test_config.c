@@ -56,7 +56,8 @@ static const char all_changed[] =
     "\"url\":\"https://embed.example:8443/v1\",\"model\":\"some/model 1\",\"key_env\":\"ATOLL_EMBEDDING_KEY_2\","
     "\"batch\":32,\"timeout\":\"1m\",\"ask_timeout\":\"5s\",\"cache_bytes\":2097152},"
     "\"routing\":{\"granularity\":\"record\",\"gate\":\"domain\",\"top_k\":3,\"capacity_factor\":1.75,"
-    "\"overflow\":\"drop\"},\"experts\":{\"hidden\":32,\"shared_hidden\":96,\"dense_hidden\":24,\"max\":7,"
+    "\"overflow\":\"drop\",\"balance\":\"load\",\"balance_weight\":0.5,\"z_weight\":0.25},"
+    "\"experts\":{\"hidden\":32,\"shared_hidden\":96,\"dense_hidden\":24,\"max\":7,"
     "\"precision\":\"q4\"},"
     "\"memory\":{\"exemplars\":3000,\"replays\":0},\"retrieval\":{\"neighbours\":5},"
     "\"training\":{\"freeze\":\"experts\"},"
@@ -84,6 +85,8 @@ static void merges_every_setting(void **state)
     assert_int_equal(config.top_k, 3);
     assert_true(config.capacity_factor == 1.75f);
     assert_int_equal(config.overflow, 2);
+    assert_int_equal(config.balance, 2);
+    assert_true(config.balance_weight == 0.5f && config.z_weight == 0.25f);
     assert_int_equal(config.expert_hidden, 32);
     assert_int_equal(config.shared_hidden, 96);
     assert_int_equal(config.dense_hidden, 24);

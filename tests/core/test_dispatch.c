@@ -13,7 +13,7 @@ enum { EXPERTS = 3, RECORDS = 3, TOKENS = 4 };
 typedef struct trial {
     atoll_model model;
     atoll_arena arena;
-    uint32_t load[EXPERTS];
+    uint32_t load[ATOLL_LOADS * EXPERTS];
     atoll_route route[RECORDS];
     atoll_route_counts counts;
     atoll_gated gated[RECORDS];

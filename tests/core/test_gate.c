@@ -12,12 +12,16 @@
 
 enum { DIM = 6, EXPERTS = 5, FEATURES = 4 };
 
+/* Of the losses. */
+#define ALPHA 0.02f
+#define Z 0.1f
+
 typedef struct trial {
     atoll_pager pager;
     atoll_gate gate;
     atoll_net_scratch scratch;
     uint32_t bucket[FEATURES];
-    float weight[FEATURES], linear[DIM], share[EXPERTS], probability[EXPERTS];
+    float weight[FEATURES], linear[DIM], share[EXPERTS], probability[EXPERTS], log_sum;
     float said[ATOLL_CUES][EXPERTS], *cue[ATOLL_CUES];
     bool open[EXPERTS];
     atoll_input input;
@@ -67,13 +71,14 @@ static void score(trial *t)
 static float probability(trial *t, uint32_t owner)
 {
     score(t);
-    return atoll_gate_probability(&t->gate, t->open, owner, t->probability);
+    return atoll_gate_probability(&t->gate, t->open, owner, t->probability, &t->log_sum);
 }
 
 static void learn(trial *t, uint32_t owner)
 {
-    assert_int_equal(atoll_gate_learn(&t->pager, &t->gate, &t->scratch, &t->input, t->share, owner, t->probability,
-                                      NULL),
+    atoll_gate_losses losses = {ATOLL_BALANCE_SWITCH, ALPHA, Z, 2, t->share};
+    assert_int_equal(atoll_gate_learn(&t->pager, &t->gate, &t->scratch, &t->input, &losses, owner, t->probability,
+                                      t->log_sum, NULL),
                      ATOLL_OK);
 }
 
@@ -168,47 +173,32 @@ static void a_gate_without_experts_is_silent(void **state)
 
 /* ---- learning ---- */
 
-/* Cross entropy and the balancing loss of given scores; alpha scales the latter. */
-static double plain_loss(const trial *t, const double *net, double alpha, uint32_t owner)
+/* Cross entropy, the balancing loss of Switch and the z-loss of given scores. */
+static double plain_loss(const trial *t, const double *net, uint32_t owner)
 {
-    double p[EXPERTS], balance = 0;
+    double p[EXPERTS], balance = 0, sum = 0;
     plain(t, net, p);
-    for (int e = 0; e < EXPERTS; e++)
+    for (int e = 0; e < EXPERTS; e++) {
         balance += t->share[e] * p[e];
-    return -log(p[owner]) + alpha * EXPERTS * balance;
-}
-
-/* alpha as it is in force, read off the slope of one expert. */
-static double find_alpha(const trial *t, const double *p, uint32_t owner)
-{
-    double mean = 0;
-    for (int e = 0; e < EXPERTS; e++)
-        mean += t->share[e] * p[e];
-    int chosen = 0;
-    for (int e = 1; e < EXPERTS; e++)
-        if (fabs(p[e] * (t->share[e] - mean)) > fabs(p[chosen] * (t->share[chosen] - mean)))
-            chosen = e;
-    double over = t->probability[chosen] - p[chosen] + (chosen == (int)owner);
-    return over / (EXPERTS * p[chosen] * (t->share[chosen] - mean));
+        sum += exp(net[e]);
+    }
+    return -log(p[owner]) + (double)ALPHA * EXPERTS * balance + (double)Z * log(sum) * log(sum);
 }
 
 static void check_slopes(trial *t)
 {
-    double net[EXPERTS], p[EXPERTS], step = 1e-5;
+    double net[EXPERTS], step = 1e-5;
     uint32_t owner = atoll_rng_below(&t->rng, EXPERTS);
     new_record(t);
     net_scores(t, net);
-    plain(t, net, p);
     probability(t, owner);
     learn(t, owner); /* leaves dL/dscore in probability */
-    double alpha = find_alpha(t, p, owner);
-    assert_true(alpha > 0.001 && alpha < 0.1);
     for (int e = 0; e < EXPERTS; e++) {
         double was = net[e];
         net[e] = was + step;
-        double slope = plain_loss(t, net, alpha, owner);
+        double slope = plain_loss(t, net, owner);
         net[e] = was - step;
-        slope = (slope - plain_loss(t, net, alpha, owner)) / (2 * step);
+        slope = (slope - plain_loss(t, net, owner)) / (2 * step);
         net[e] = was;
         assert_near(t->probability[e], slope, 1e-4);
     }
@@ -284,7 +274,7 @@ static void learns_who_owns_what(void **state)
 enum { BATCH_MOST = 64, EXPERTS_MOST = 9 };
 
 typedef struct routing {
-    uint32_t load[EXPERTS_MOST];
+    uint32_t load[ATOLL_LOADS * EXPERTS_MOST];
     atoll_route route[BATCH_MOST];
     atoll_route_counts counts;
 } routing;
@@ -363,6 +353,8 @@ static void overflow_goes_where_it_is_told(void **state)
         expect_route(&r.route[i], 1, kept[i], 1, 0);
     expect_counts(&r, 4, 2, 0);
     assert_int_equal(r.load[0], 4);
+    assert_int_equal(r.load[3 * ATOLL_LOAD_OVERFLOWED], 2);
+    assert_int_equal(r.load[3 * ATOLL_LOAD_DROPPED], 0);
     route(&r, p, 4, 3, 1, 1, ATOLL_OVERFLOW_NEXT);
     for (int i = 0; i < 4; i++)
         expect_route(&r.route[i], 1, next[i], 1, 0);
@@ -371,6 +363,8 @@ static void overflow_goes_where_it_is_told(void **state)
     for (int i = 0; i < 4; i++)
         expect_route(&r.route[i], i < 2, 0, 1, 0);
     expect_counts(&r, 2, 2, 2);
+    assert_int_equal(r.load[3 * ATOLL_LOAD_OVERFLOWED], 2);
+    assert_int_equal(r.load[3 * ATOLL_LOAD_DROPPED], 2);
     route(&r, p, 4, 3, 1, 2, ATOLL_OVERFLOW_DROP); /* ceil(2 * 4 / 3) = 3 */
     expect_counts(&r, 3, 1, 1);
 }

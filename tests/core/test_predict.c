@@ -194,14 +194,16 @@ static void the_gate_reads_common_features(void **state)
     trial_open(&t);
     atoll_input input = input_of(&t), all = input;
     float *gate = t.workspace.gate, *said = t.workspace.cue[ATOLL_CUE_NETWORK], before = 0;
-    float share[EXPERTS] = {0}, logit[EXPERTS];
+    float share[EXPERTS] = {0}, logit[EXPERTS], log_sum;
+    atoll_gate_losses losses = {ATOLL_BALANCE_SWITCH, 0.01f, 0, 2, share};
     all.features = FEATURES;
     assert_int_equal(atoll_net_admit(&t.pager, &t.model.gate.net, &t.workspace.net, &all, NULL), ATOLL_OK);
     atoll_predict_open(&t.model, &t.workspace);
     for (int i = 0; i < 20; i++) { /* all of them come to speak for expert 1 */
         assert_int_equal(atoll_gate_score(&t.model.gate, &t.workspace.net, &all, gate, NULL), ATOLL_OK);
-        atoll_gate_probability(&t.model.gate, t.workspace.open, 1, gate);
-        assert_int_equal(atoll_gate_learn(&t.pager, &t.model.gate, &t.workspace.net, &all, share, 1, gate, NULL),
+        atoll_gate_probability(&t.model.gate, t.workspace.open, 1, gate, &log_sum);
+        assert_int_equal(atoll_gate_learn(&t.pager, &t.model.gate, &t.workspace.net, &all, &losses, 1, gate, log_sum,
+                                          NULL),
                          ATOLL_OK);
     }
     for (uint32_t i = 0; i < 3; i++) {

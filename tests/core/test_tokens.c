@@ -58,7 +58,8 @@ static void trial_close(trial *t)
 static float learn(trial *t, uint32_t owner, float sure)
 {
     float probability;
-    assert_int_equal(atoll_tokens_learn(&t->pager, &t->gate, &t->net, &t->scratch, &t->input, t->open, t->share, owner,
+    atoll_gate_losses losses = {ATOLL_BALANCE_SWITCH, 0.01f, 0, 2, t->share};
+    assert_int_equal(atoll_tokens_learn(&t->pager, &t->gate, &t->net, &t->scratch, &t->input, t->open, &losses, owner,
                                         sure, &probability, NULL),
                      ATOLL_OK);
     return probability;

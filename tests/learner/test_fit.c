@@ -158,7 +158,7 @@ static void the_gate_learns_the_owner(void **state)
 {
     trial t;
     uint32_t id;
-    static const float share[3] = {0, 0.5f, 0.5f};
+    float running[3];
     (void)state;
     trial_open(&t);
     for (int e = 0; e < 2; e++) {
@@ -166,9 +166,14 @@ static void the_gate_learns_the_owner(void **state)
         t.state.model.expert[id].state = ATOLL_EXPERT_ACTIVE;
     }
     assert_int_equal(atoll_workspace_fit(&t.workspace, &t.state.model, NULL), ATOLL_OK);
+    t.state.model.config.balance = ATOLL_BALANCE_IMPORTANCE;
+    t.state.model.expert[1].importance = 0.75;
+    atoll_gate_losses losses = atoll_fit_losses(&t.state.model, running);
+    assert_int_equal(losses.kind, ATOLL_BALANCE_IMPORTANCE);
+    assert_true(losses.k == 2 && losses.running[1] == 0.75f && losses.running[2] == 0);
     t.sample.owner = 2;
     for (int i = 0; i < 60; i++)
-        assert_int_equal(atoll_fit_gate(&t.state, &t.workspace, &t.sample, share, NULL), ATOLL_OK);
+        assert_int_equal(atoll_fit_gate(&t.state, &t.workspace, &t.sample, &losses, NULL), ATOLL_OK);
     atoll_input input = atoll_predict_input(&t.sample.encoded);
     static const atoll_context none;
     static const atoll_voices silent;
@@ -176,7 +181,8 @@ static void the_gate_learns_the_owner(void **state)
     assert_true(t.workspace.gate[2] > 0.9f);
     assert_true(t.workspace.gate[0] == 0);
     atoll_net before = t.state.model.gate.net;
-    assert_int_equal(atoll_fit_gate(&t.state, &t.workspace, &t.sample, share, NULL), ATOLL_OK); /* it is sure by now */
+    /* It is sure by now. */
+    assert_int_equal(atoll_fit_gate(&t.state, &t.workspace, &t.sample, &losses, NULL), ATOLL_OK);
     assert_memory_equal(&before, &t.state.model.gate.net, sizeof before);
     trial_close(&t);
 }

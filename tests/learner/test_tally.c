@@ -88,6 +88,80 @@ static void routes_move_shares_times_and_entropy(void **context)
     assert_true(fabs(state.tally.entropy - log(2)) < 1e-6);
 }
 
+/* Routes go to `routed` alone, records to `owner`, and what a batch leaves is looked at now and then. */
+static void stream(uint32_t routed, uint32_t owner, int records)
+{
+    float gate[3] = {0};
+    atoll_route route = {.count = 1, .expert = {routed}, .weight = {1}};
+    gate[routed] = 1;
+    for (int i = 0; i < records; i++) {
+        atoll_tally_route(&state, gate, &route, i);
+        atoll_tally_owner(&state, owner);
+        state.tally.asked++;
+        if (i % 64 == 0)
+            atoll_tally_collapse(&state);
+    }
+}
+
+/* To one expert, while another owns the records: that is told; not where the stream is of one domain. */
+static void a_collapse_is_told(void **context)
+{
+    (void)context;
+    state.model.expert[1].state = ATOLL_EXPERT_ACTIVE;
+    stream(1, 1, 8000);
+    assert_int_equal(state.tally.collapses, 0); /* there is but one to answer */
+    state.model.expert[2].state = ATOLL_EXPERT_ACTIVE;
+    stream(1, 1, 4000);
+    stream(2, 2, 8000);
+    assert_int_equal(state.tally.collapses, 0); /* one domain after the other */
+    stream(2, 1, 3000);
+    assert_int_equal(state.tally.collapsed, 2);
+    assert_int_equal(state.tally.collapses, 1);
+    stream(1, 1, 500);
+    assert_int_equal(state.tally.collapsed, 0);
+    stream(1, 1, 8000);
+    assert_int_equal(state.tally.collapses, 1);
+}
+
+/* Half to each is no collapse, whoever owns. */
+static void balanced_routes_are_no_collapse(void **context)
+{
+    (void)context;
+    state.model.expert[1].state = state.model.expert[2].state = ATOLL_EXPERT_ACTIVE;
+    for (int i = 0; i < 100; i++) {
+        stream(1, 2, 40);
+        stream(2, 2, 40);
+    }
+    assert_int_equal(state.tally.collapses, 0);
+}
+
+static void loads_are_counted_by_expert(void **context)
+{
+    (void)context;
+    const uint32_t load[ATOLL_LOADS * 3] = {0, 9, 4, /**/ 0, 3, 0, /**/ 0, 1, 0};
+    atoll_tally_load(&state, load, 3);
+    atoll_tally_load(&state, load, 3);
+    assert_int_equal(state.model.expert[1].overflowed, 6);
+    assert_int_equal(state.model.expert[1].dropped, 2);
+    assert_int_equal(state.model.expert[2].overflowed, 0);
+}
+
+static void the_gate_is_averaged_by_expert(void **context)
+{
+    (void)context;
+    const float gate[] = {0, 0.75f, 0.25f};
+    atoll_route route = {.count = 1, .expert = {1}, .weight = {1}};
+    state.model.config.balance = ATOLL_BALANCE_LOAD;
+    state.model.config.top_k = 1;
+    for (int i = 0; i < 10000; i++)
+        atoll_tally_route(&state, gate, &route, i);
+    assert_true(fabs(state.model.expert[1].importance - 0.75) < 1e-3);
+    assert_true(fabs(state.model.expert[1].load + state.model.expert[2].load - 1) < 1e-3);
+    assert_true(state.model.expert[1].load > 0.8);
+    assert_true(fabs(state.model.expert[1].entropy - state.tally.entropy) < 1e-6);
+    assert_true(state.model.expert[2].entropy == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -95,6 +169,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(answers_are_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(a_known_label_counts_as_wrong_where_another_is_likelier, setup, teardown),
         cmocka_unit_test_setup_teardown(routes_move_shares_times_and_entropy, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_collapse_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(balanced_routes_are_no_collapse, setup, teardown),
+        cmocka_unit_test_setup_teardown(loads_are_counted_by_expert, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_gate_is_averaged_by_expert, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
