@@ -107,9 +107,11 @@ static bool enqueue(atoll_pool *pool, atoll_job *job, uint32_t waiting_max)
         *pool->last = job;
         pool->last = &job->next;
         pool->waiting++;
-        pthread_cond_signal(&pool->some);
     }
     pthread_mutex_unlock(&pool->lock);
+    /* Behind the lock, or the woken worker would only wait for that. */
+    if (!stopping && !full)
+        pthread_cond_signal(&pool->some);
     if (stopping)
         job->run(job, NULL);
     return stopping || !full;
