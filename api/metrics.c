@@ -128,6 +128,7 @@ static const series model_series[] = {
     REAL("combination_weight", "gauge", "", ",voice=\"counts\"", weight_counts),
     REAL("combination_weight", "gauge", "", ",voice=\"analytic\"", weight_analytic),
     REAL("combination_weight", "gauge", "", ",voice=\"youth\"", weight_youth),
+    REAL("combination_weight", "gauge", "", ",voice=\"names\"", weight_names),
     UINT("parameters", "gauge", "Parameters, and those that one record reads.", ",kind=\"total\"", parameters),
     UINT("parameters", "gauge", "", ",kind=\"active\"", active_parameters),
     UINT("parameter_bytes", "gauge", "Bytes of parameters, and those that one record reads.", ",kind=\"total\"",

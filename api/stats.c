@@ -26,6 +26,7 @@ static void put_learning(atoll_writer *out, const atoll_stats *s)
     atoll_member_double(out, "weight_counts", s->weight_counts);
     atoll_member_double(out, "weight_analytic", s->weight_analytic);
     atoll_member_double(out, "weight_youth", s->weight_youth);
+    atoll_member_double(out, "weight_names", s->weight_names);
     atoll_member_double(out, "learn_seconds", s->learn_seconds);
     atoll_member_text(out, "failure", s->failure[0] ? s->failure : NULL);
 }

@@ -9,9 +9,9 @@
  * What a voice gives to a label that it does not know. Small enough for a sure voice to decide, large enough that a
  * gate in error does not forbid the right label.
  */
-static const float floor_of[ATOLL_VOICES] = {1e-4f, 1e-4f, 1e-3f, 2e-2f, 1e-4f, 1e-4f};
+static const float floor_of[ATOLL_VOICES] = {1e-4f, 1e-4f, 1e-3f, 2e-2f, 1e-4f, 1e-4f, 1e-4f};
 
-static const float initial_weight[ATOLL_VOICES] = {0.5f, 0.8f, 0.5f, 0.1f, 0.3f, 0.5f};
+static const float initial_weight[ATOLL_VOICES] = {0.5f, 0.8f, 0.5f, 0.1f, 0.3f, 0.5f, 1};
 
 static const float rate = 0.01f, rate_youth = 0.1f, most = 2;
 
@@ -35,7 +35,8 @@ const char *atoll_voice_name(atoll_voice voice)
                                                    [ATOLL_VOICE_EXPERTS] = "experts",
                                                    [ATOLL_VOICE_VOTES] = "votes",
                                                    [ATOLL_VOICE_COUNTS] = "counts",
-                                                   [ATOLL_VOICE_YOUTH] = "youth"};
+                                                   [ATOLL_VOICE_YOUTH] = "youth",
+                                                   [ATOLL_VOICE_NAMES] = "names"};
     return name[voice];
 }
 

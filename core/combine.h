@@ -22,13 +22,14 @@ typedef enum atoll_voice {
     ATOLL_VOICE_VOTES,    /* the neighbours' labels */
     ATOLL_VOICE_COUNTS,   /* the counts of core/counts.h, for text */
     ATOLL_VOICE_YOUTH,    /* odds for labels that few records have taught */
+    ATOLL_VOICE_NAMES,    /* odds for such labels whose names say what the record says (core/naming.h) */
     ATOLL_VOICES
 } atoll_voice;
 
-/* "shared", "analytic", "experts", "votes", "youth". */
+/* "shared", "analytic", "experts", "votes", "counts", "youth", "names". */
 const char *atoll_voice_name(atoll_voice voice);
 
-/* What each voice says of one record: `labels` probabilities (youth: odds), or NULL where it is silent. */
+/* What each voice says of one record: `labels` probabilities (youth, names: odds), or NULL where it is silent. */
 typedef struct atoll_voices {
     uint32_t labels;
     const float *says[ATOLL_VOICES];

@@ -14,6 +14,7 @@
 #include "core/encoder.h"
 #include "core/expert.h"
 #include "core/gate.h"
+#include "core/naming.h"
 #include "core/novelty.h"
 #include "core/ridge.h"
 
@@ -49,6 +50,7 @@ typedef struct atoll_model {
     atoll_expert *expert;
     atoll_gate gate;
     atoll_counts counts; /* of text */
+    atoll_naming naming; /* of labels */
     const atoll_projection *projection;  /* NULL until the first vector; lives as long as the state */
     const atoll_ridge_weights *analytic; /* NULL until a vector was learned */
     atoll_combiner combiner;

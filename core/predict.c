@@ -17,6 +17,11 @@ static const float grown_up = 120;
 /* The same for an expert: 300 and 3,000 measure alike. */
 static const float grown_expert = 1000;
 
+/*
+ * A name speaks for as much as so many records of its label, and e to the so manieth for a record that is its name.
+ */
+static const float name_records = 20, name_odds = 5;
+
 /* Records of an expert below which the counts are silent. */
 enum { YOUNG_EXPERT = 1000 };
 
@@ -324,6 +329,19 @@ static void label_youth(const atoll_model *model, float *odds)
     }
 }
 
+/* Odds for labels whose names are like the record; false where they are 1 for all. */
+static bool label_names(const atoll_model *model, const atoll_input *input, float *odds)
+{
+    const atoll_expert *shared = &model->expert[0];
+    if (!atoll_naming_hear(&model->naming, input->bucket, input->weight, input->features, odds, model->labels))
+        return false;
+    for (uint32_t y = 0; y < model->labels; y++) {
+        float records = y < shared->labels.count ? (float)atoll_expert_label_at(shared, y)->records : 0;
+        odds[y] = odds[y] > 0 ? expf(name_odds * odds[y] * name_records / (name_records + records)) : 1;
+    }
+    return true;
+}
+
 atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                   const atoll_context *context, atoll_voices *voices, atoll_error *error)
 {
@@ -340,6 +358,8 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
         voices->says[ATOLL_VOICE_SHARED] = shared;
         voices->says[ATOLL_VOICE_YOUTH] = workspace->voice[ATOLL_VOICE_YOUTH];
         label_youth(model, workspace->voice[ATOLL_VOICE_YOUTH]);
+        if (label_names(model, input, workspace->voice[ATOLL_VOICE_NAMES]))
+            voices->says[ATOLL_VOICE_NAMES] = workspace->voice[ATOLL_VOICE_NAMES];
         if (input->features && model->counts.labels) {
             atoll_counted counted = {workspace->net.row, input->weight, input->features};
             voices->says[ATOLL_VOICE_COUNTS] = workspace->voice[ATOLL_VOICE_COUNTS];

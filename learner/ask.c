@@ -177,7 +177,7 @@ static void show_neighbours(const asking *a, const atoll_context *context, atoll
 static void show_voices(const asking *a, const atoll_voices *voices, atoll_prediction *out)
 {
     for (int v = 0; v < ATOLL_VOICES; v++) {
-        const float *says = v == ATOLL_VOICE_YOUTH ? NULL : voices->says[v];
+        const float *says = v == ATOLL_VOICE_YOUTH || v == ATOLL_VOICE_NAMES ? NULL : voices->says[v];
         uint32_t best = 0;
         for (uint32_t y = 1; says && y < voices->labels; y++)
             best = says[y] > says[best] ? y : best;

@@ -259,6 +259,7 @@ static atoll_status write_all(const atoll_checkpoint *c, atoll_store_write *writ
         (status = write_array(write, "moments", &c->model->encoder.moments, c->since, error)) ||
         (status = write_array(write, "counts", &c->model->counts.rows, c->since, error)) ||
         (status = write_array(write, "counts-mass", &c->model->counts.mass, c->since, error)) ||
+        (status = write_array(write, "naming", &c->model->naming.table, c->since, error)) ||
         (status = write_array(write, "scale", &c->model->encoder.scale, c->since, error)) ||
         (status = write_net(write, "gate", &c->model->gate.net, c->since, error)))
         return status;
@@ -504,6 +505,11 @@ static atoll_status load_model(atoll_store *store, atoll_state *state, const met
     model->counts.rows.root = model->counts.mass.root = NULL;
     if ((status = load_array(store, &state->pager, "counts", &model->counts.rows, error)) ||
         (status = load_array(store, &state->pager, "counts-mass", &model->counts.mass, error)))
+        return status;
+    atoll_naming_clear(&state->pager, &model->naming);
+    model->naming = saved.naming;
+    model->naming.table.root = NULL;
+    if ((status = load_array(store, &state->pager, "naming", &model->naming.table, error)))
         return status;
     status = load_net(store, &state->pager, "gate", &model->gate.net, error);
     atoll_expert_clear(&state->pager, &model->expert[0]);

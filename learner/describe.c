@@ -195,6 +195,7 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .weight_analytic = weight[ATOLL_VOICE_ANALYTIC],
                          .weight_counts = weight[ATOLL_VOICE_COUNTS],
                          .weight_youth = weight[ATOLL_VOICE_YOUTH],
+                         .weight_names = weight[ATOLL_VOICE_NAMES],
                          .routed = p->tally.routes.routed,
                          .overflowed = p->tally.routes.overflowed,
                          .dropped = p->tally.routes.dropped,

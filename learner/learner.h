@@ -141,12 +141,12 @@ typedef struct atoll_stats {
     uint64_t concepts_replaced, concepts_returned, exemplars_dormant, exemplars_refuted; /* learner/drift.h */
     double prequential;      /* share of all records predicted right before they were learned */
     double prequential_recent; /* the same over the last 1,000 or so */
-    double log_loss;         /* running mean */
+    double log_loss, gate_entropy; /* running means, nats */
     double calibration_error; /* expected, of scores before learning, over the last 5,000 records or so */
     double no_change;        /* share that repeats the label before it: the baseline to print beside it */
-    double weight_shared, weight_analytic, weight_experts, weight_votes, weight_counts, weight_youth; /* combination */
+    double weight_shared, weight_analytic, weight_experts, weight_votes, weight_counts, weight_youth,
+        weight_names; /* combination */
     uint64_t routed, overflowed, dropped, collapses; /* tokens; how often routing has collapsed (learner/tally.h) */
-    double gate_entropy;     /* running mean, nats */
     atoll_footprint footprint; /* in memory */
     uint64_t parameter_bytes, parameters; /* of experts, gate and analytic half; the bytes of the encoder too */
     uint64_t active_parameters, active_bytes; /* of them, what one record reads in the mean */

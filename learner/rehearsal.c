@@ -34,7 +34,7 @@ atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, ato
             (status = atoll_predict_gate(model, workspace, &input, sample->context, &voices, error)))
             return status;
         /* The past has no young labels and experts: their odds would only do harm, and be unlearned. */
-        voices.says[ATOLL_VOICE_YOUTH] = NULL;
+        voices.says[ATOLL_VOICE_YOUTH] = voices.says[ATOLL_VOICE_NAMES] = NULL;
         if (model->config.gate != ATOLL_GATE_RANDOM)
             weigh_gate(model, workspace, sample);
         atoll_gated gated = {workspace->token.count ? workspace->token.gate : workspace->gate, workspace->token.count};

@@ -32,6 +32,7 @@ atoll_status atoll_state_init(atoll_state *state, const atoll_config *config, at
     atoll_gate_init(&state->model.gate, config->embedding_dim, config->seed);
     atoll_combiner_init(&state->model.combiner);
     atoll_counts_init(&state->model.counts);
+    atoll_naming_init(&state->model.naming);
     atoll_encoder_init(&state->model.encoder, config->feature_buckets, config->embedding_dim, config->seed);
     if ((status = atoll_names_init(&state->labels, ATOLL_LABELS_MAX, error)) ||
         (status = atoll_names_init(&state->domains, ATOLL_DOMAINS_MAX, error)) ||
@@ -67,6 +68,7 @@ void atoll_state_free(atoll_state *state)
     if (state->reclaim) {
         atoll_gate_clear(&state->pager, &state->model.gate);
         atoll_counts_clear(&state->pager, &state->model.counts);
+        atoll_naming_clear(&state->pager, &state->model.naming);
         atoll_encoder_clear(&state->pager, &state->model.encoder);
     }
     free((void *)state->model.analytic);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/half.h"
+#include "core/limits.h"
 #include "learner/growth.h"
 #include "learner/tally.h"
 
@@ -219,6 +220,26 @@ static atoll_status remember(atoll_trainer *trainer, atoll_state *state, const a
 
 /* ---- one step, one commit ---- */
 
+/* Labels that few records have taught are known by their names too, with the weights that the words have by now. */
+static atoll_status name_label(atoll_hand *h, atoll_state *state, const atoll_step_item *it, atoll_error *error)
+{
+    enum { KNOWN = 200 };
+    const atoll_expert *shared = &state->model.expert[0];
+    char text[2 * ATOLL_LABEL_MAX_BYTES];
+    uint32_t terms;
+    atoll_encoded encoded;
+    if (!it->terms || (it->label < shared->labels.count && atoll_expert_label_at(shared, it->label)->records >= KNOWN))
+        return ATOLL_OK;
+    atoll_slice spelled = {text, atoll_naming_spell(it->record->label, text)};
+    if (atoll_terms_extract(h->text, spelled, state->model.encoder.buckets, h->term, &terms, NULL) != ATOLL_OK)
+        return ATOLL_OK;
+    if (!atoll_step_take_encoded(h, &state->model, terms, 0, &encoded))
+        return atoll_step_no_memory(error);
+    atoll_encoder_weigh(&state->model.encoder, h->term, terms, &encoded);
+    return atoll_naming_put(&state->pager, &state->model.naming, encoded.bucket, encoded.weight, encoded.known,
+                            it->label, error);
+}
+
 static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t count, uint64_t commit,
                          int64_t time_ms, atoll_rng *rng, atoll_error *error)
 {
@@ -240,6 +261,9 @@ static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t co
                                           it->record->vector, atoll_record_vectors(it->record), error)))
             return status;
     }
+    for (uint32_t i = 0; i < count; i++)
+        if ((status = name_label(&trainer->hand[0], state, &trainer->items[i], error)))
+            return status;
     if (scales != state->model.encoder.scales && (status = atoll_state_rescale(state, error)))
         return status;
     if ((status = atoll_step_gather(trainer, state, count, rng, error)) ||

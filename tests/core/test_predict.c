@@ -57,6 +57,7 @@ static void trial_open(trial *t)
     assert_int_equal(atoll_encoder_set_vector(&t->pager, &t->model.encoder, VECTOR, NULL), ATOLL_OK);
     atoll_gate_init(&t->model.gate, DIM, 1);
     atoll_combiner_init(&t->model.combiner);
+    atoll_naming_init(&t->model.naming);
     t->model.labels = LABELS;
     for (uint32_t e = 0; e < EXPERTS; e++)
         add_expert(t, e);
@@ -504,6 +505,31 @@ static void youth_passes(void **state)
     trial_close(&t);
 }
 
+/* A name that the record holds speaks for its label, the less the more records that has. */
+static void names_speak_for_young_labels(void **state)
+{
+    (void)state;
+    trial t;
+    atoll_voices voices;
+    trial_open(&t);
+    atoll_input input = input_of(&t);
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
+    assert_null(voices.says[ATOLL_VOICE_NAMES]);
+    assert_int_equal(atoll_naming_put(&t.pager, &t.model.naming, input.bucket, input.weight, 1, 2, NULL), ATOLL_OK);
+    float before = INFINITY;
+    for (uint32_t records = 0; records < 1000; records = 2 * records + 1) {
+        teach(&t, 2, records);
+        assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
+        const float *odds = voices.says[ATOLL_VOICE_NAMES];
+        assert_non_null(odds);
+        for (uint32_t y = 0; y < LABELS; y++)
+            assert_true(y == 2 ? odds[y] > 1 && odds[y] < before : odds[y] == 1);
+        before = odds[2];
+    }
+    atoll_naming_clear(&t.pager, &t.model.naming);
+    trial_close(&t);
+}
+
 static void a_workspace_fits_growing_models(void **state)
 {
     (void)state;
@@ -571,6 +597,7 @@ int main(void)
         cmocka_unit_test(the_route_mixes_its_experts),
         cmocka_unit_test(the_shared_expert_answers_for_candidates),
         cmocka_unit_test(youth_passes),
+        cmocka_unit_test(names_speak_for_young_labels),
         cmocka_unit_test(a_workspace_fits_growing_models),
         cmocka_unit_test(assurance_comes_from_neighbours_and_score),
         cmocka_unit_test(abstains_when_unsure_of_the_new),

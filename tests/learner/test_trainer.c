@@ -208,6 +208,43 @@ static void what_was_told_once_can_be_answered(void **state)
     learning_close(&l);
 }
 
+/* Labels with one record each, whose texts share no word: their names tell the rest apart. */
+static void names_are_learned_with_labels(void **state)
+{
+    static const char *const name[2] = {"green_apple", "redCherry"}, *const text[2] = {"i bought one", "she ate two"};
+    learning l;
+    learning_record records[20];
+    atoll_term term[ATOLL_FEATURES_MAX];
+    uint32_t terms, bucket[256];
+    float weight[256], embedding[ATOLL_EMBEDDING_MAX_DIM], likeness[LEARNING_LABELS_A_DOMAIN + 2];
+    atoll_text_scratch *scratch = atoll_text_scratch_new();
+    (void)state;
+    learning_open(&l, NULL, 9);
+    for (uint32_t i = 0; i < 20; i++) {
+        learning_draw_text(&records[i], &l.rng, 0, i % LEARNING_LABELS_A_DOMAIN);
+        if (i >= 2)
+            continue;
+        records[i].record.label = (atoll_slice){name[i], strlen(name[i])};
+        records[i].record.text = (atoll_slice){text[i], strlen(text[i])};
+    }
+    records[2].record.text = records[3].record.text = (atoll_slice){"apple cherry", 12}; /* so they are known words */
+    learning_commit(&l, records, 2);
+    learning_commit(&l, records + 2, 18);
+    learning_commit(&l, records, 2);
+    const atoll_model *model = &l.state.model;
+    for (uint32_t y = 0; y < 2; y++) {
+        atoll_slice asked = y ? (atoll_slice){"cherry", 6} : (atoll_slice){"apple", 5};
+        atoll_encoded encoded = {.bucket = bucket, .weight = weight, .embedding = embedding};
+        assert_int_equal(atoll_terms_extract(scratch, asked, model->encoder.buckets, term, &terms, NULL), ATOLL_OK);
+        atoll_encoder_weigh(&model->encoder, term, terms, &encoded);
+        assert_true(atoll_naming_hear(&model->naming, bucket, weight, encoded.known, likeness, model->labels));
+        for (uint32_t k = 0; k < model->labels; k++)
+            assert_true(k == y ? likeness[k] > 0.3f : likeness[k] < 0.1f);
+    }
+    atoll_text_scratch_free(scratch);
+    learning_close(&l);
+}
+
 static void what_follows_one_commit_of_another_size_is_the_same_in_kind(void **state)
 {
     learning l;
@@ -272,6 +309,7 @@ int main(void)
         cmocka_unit_test(a_frozen_part_is_not_changed_by_a_bit),
         cmocka_unit_test(vectors_alone_are_learned),
         cmocka_unit_test(what_was_told_once_can_be_answered),
+        cmocka_unit_test(names_are_learned_with_labels),
         cmocka_unit_test(what_follows_one_commit_of_another_size_is_the_same_in_kind),
         cmocka_unit_test(the_memory_stays_under_its_cap_and_fits_the_index),
         cmocka_unit_test(domains_are_counted_apart),

@@ -247,6 +247,7 @@ static void add_model(uint64_t *hash, const atoll_model *model)
         add_expert(hash, &model->expert[e]);
     add_array(hash, &model->counts.rows);
     add_array(hash, &model->counts.mass);
+    add_array(hash, &model->naming.table);
     add_net(hash, &model->gate.net);
     ADD(hash, model->gate.weight);
     ADD(hash, model->gate.squares);
