@@ -9,10 +9,11 @@
 #include "core/rng.h"
 
 /*
- * The initial scale of W1 and W2. Their product starts a class's logits; much smaller and the low-rank path sleeps for
- * hundreds of records, since each factor's gradient is scaled by the other.
+ * The initial scale of W1 and W2. Their product starts a class's logits: at .3 that noise costs .003 of accuracy over
+ * CLINC150, where labels have few records and features few texts. AdaGrad's steps do not shrink with the gradients, so
+ * that the path wakes at .05 as well.
  */
-static const float initial_scale = 0.3f;
+static const float initial_scale = 0.1f;
 
 enum { GRADIENT_BYTES = 4 * ATOLL_PAGE_BYTES }; /* at least a page of D1, of which half are weights */
 
