@@ -3,13 +3,21 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { CHUNK_LEAST = 64 * 1024, ALIGN = 16 };
+enum { CHUNK_LEAST = 64 * 1024, GROWTH = 4 /* a fresh chunk is at least this part of the others */, ALIGN = 16 };
 
 typedef struct atoll_arena_chunk {
     struct atoll_arena_chunk *next;
     size_t used, capacity;
     _Alignas(ALIGN) unsigned char bytes[];
 } atoll_arena_chunk;
+
+static atoll_arena_chunk *new_chunk(size_t capacity)
+{
+    atoll_arena_chunk *fresh = malloc(sizeof *fresh + capacity);
+    if (fresh)
+        *fresh = (atoll_arena_chunk){.capacity = capacity};
+    return fresh;
+}
 
 void atoll_arena_init(atoll_arena *arena)
 {
@@ -35,12 +43,10 @@ void *atoll_arena_take(atoll_arena *arena, size_t bytes)
         arena->current = arena->current->next;
     atoll_arena_chunk *chunk = arena->current;
     if (!chunk || chunk->capacity - chunk->used < bytes) {
-        size_t capacity = chunk ? 2 * chunk->capacity : CHUNK_LEAST;
-        capacity = capacity < bytes ? bytes : capacity;
-        atoll_arena_chunk *fresh = malloc(sizeof *fresh + capacity);
+        size_t part = atoll_arena_bytes(arena) / GROWTH, capacity = part < CHUNK_LEAST ? CHUNK_LEAST : part;
+        atoll_arena_chunk *fresh = new_chunk(capacity < bytes ? bytes : capacity);
         if (!fresh)
             return NULL;
-        *fresh = (atoll_arena_chunk){.capacity = capacity};
         if (chunk)
             chunk->next = fresh;
         else
@@ -62,7 +68,14 @@ size_t atoll_arena_bytes(const atoll_arena *arena)
 
 void atoll_arena_reset(atoll_arena *arena)
 {
-    for (atoll_arena_chunk *chunk = arena->first; chunk; chunk = chunk->next)
+    size_t used = 0;
+    for (atoll_arena_chunk *chunk = arena->first; chunk; chunk = chunk->next) {
+        used += chunk->used;
         chunk->used = 0;
+    }
     arena->current = arena->first;
+    if (!arena->first || !arena->first->next)
+        return;
+    atoll_arena_free(arena);
+    arena->first = arena->current = new_chunk(used);
 }

@@ -1,4 +1,7 @@
-/* An arena: memory handed out piece by piece and taken back all at once. Keeps its chunks for the next round. */
+/*
+ * An arena: memory handed out piece by piece and taken back all at once. Keeps for the next round, in one piece, what
+ * the round before took: the most that any round has taken, and little more.
+ */
 #ifndef ATOLL_CORE_ARENA_H
 #define ATOLL_CORE_ARENA_H
 

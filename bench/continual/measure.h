@@ -22,6 +22,7 @@
  *     asked/s      in batches of 256, one thread, by the clock
  *     one p50      of records asked one by one, the thread's own time; p99 likewise
  *     params       of experts, gate, counts and analytic half; active: those that one record reads in the mean
+ *     MiB          all that the model holds in memory; state MiB: without scratch and what waits (learner/footprint.h)
  */
 #define MEASURES(X)                                                                                                    \
     X(ACC, "ACC", "acc", 4)                                                                                            \
@@ -33,6 +34,7 @@
     X(ECE, "ECE", "ece", 4)                                                                                            \
     X(ECE_STREAM, "ECE stream", "ece_stream", 4)                                                                       \
     X(BYTES, "MiB", "mib", 1)                                                                                          \
+    X(STATE, "state MiB", "state_mib", 1)                                                                              \
     X(LEARN_US, "us to learn", "learn_us", 0)                                                                          \
     X(ASK_US, "us to ask", "ask_us", 0)                                                                                \
     X(LEARN_RATE, "learned/s", "learn_rate", 0)                                                                        \

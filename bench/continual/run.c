@@ -312,6 +312,7 @@ static void sum_up(run *r)
     at[MEASURE_ECE] = atoll_calibration_error(&f->calibration);
     at[MEASURE_ECE_STREAM] = stats.calibration_error;
     at[MEASURE_BYTES] = (double)atoll_learner_bytes(r->learner) / 0x1p20;
+    at[MEASURE_STATE] = (double)atoll_footprint_state(&stats.footprint) / 0x1p20;
     at[MEASURE_LEARN_US] = r->learn_s * 1e6 / (double)r->learned;
     at[MEASURE_ASK_US] = r->ask_s * 1e6 / (double)r->asked;
     at[MEASURE_BORN] = (double)stats.born;

@@ -56,6 +56,11 @@ static void memory_comes_back_after_a_reset(void **state)
     atoll_arena_init(&arena);
     for (int i = 0; i < PIECES; i++)
         assert_non_null(piece[i] = atoll_arena_take(&arena, 1000));
+    assert_true(atoll_arena_bytes(&arena) < PIECES * 1008 * 5 / 4 + 65536);
+    atoll_arena_reset(&arena);
+    assert_true(atoll_arena_bytes(&arena) < PIECES * 1008 + 100);
+    for (int i = 0; i < PIECES; i++)
+        assert_non_null(piece[i] = atoll_arena_take(&arena, 1000));
     for (int round = 0; round < 3; round++) {
         atoll_arena_reset(&arena);
         for (int i = 0; i < PIECES; i++)
