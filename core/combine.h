@@ -44,6 +44,10 @@ void atoll_combiner_init(atoll_combiner *combiner);
 /* p[labels]; all zero where every voice is silent. */
 void atoll_combine(const atoll_combiner *combiner, const atoll_voices *voices, float *p);
 
+/* Where the analytic half speaks, each weight but the youth's is also drawn home: by so much times its distance. */
+#define ATOLL_COMBINER_HOMING 0.5f
+float atoll_combiner_home(atoll_voice voice);
+
 /* One step for a record whose combination was `p` and whose label is `label`, its gradient times `importance`. Silent
  * voices keep their weights. */
 void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, const float *p, uint32_t label,

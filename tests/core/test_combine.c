@@ -107,6 +107,8 @@ static void learns_down_the_gradient(void **state)
             weight[v] = was;
             if (v == ATOLL_VOICE_YOUTH)
                 slope *= p[label]; /* it climbs the probability itself */
+            else if (voices.says[ATOLL_VOICE_ANALYTIC])
+                slope += ATOLL_COMBINER_HOMING * (was - atoll_combiner_home((atoll_voice)v));
             expect_near(sqrt(fmax(combiner.squares[v] - 0.01, 0)), fabs(slope), 2e-3 * fmax(1, fabs(slope)));
             if (fabs(slope) > 0.01)
                 assert_true((combiner.weight[v] < was) == (slope > 0));
@@ -144,6 +146,23 @@ static void every_voice_is_heard_at_first(void **state)
         voices.says[v] = says;
         atoll_combine(&combiner, &voices, p);
         assert_true(p[1] > p[0] && p[0] > p[2]);
+    }
+}
+
+static void weights_go_home_where_voices_tell_nothing(void **state)
+{
+    (void)state;
+    static const float says[2] = {0.5f, 0.5f};
+    for (int other = 0; other < ATOLL_VOICE_YOUTH; other++) {
+        atoll_combiner combiner;
+        atoll_combiner_init(&combiner);
+        atoll_voices voices = {.labels = 2};
+        voices.says[other] = says;
+        voices.says[ATOLL_VOICE_ANALYTIC] = says;
+        combiner.weight[other] = 1.5f;
+        for (int i = 0; i < 40000; i++)
+            atoll_combiner_learn(&combiner, &voices, says, i % 2, 1);
+        expect_near(combiner.weight[other], atoll_combiner_home((atoll_voice)other), 0.02);
     }
 }
 
@@ -194,6 +213,7 @@ int main(void)
         cmocka_unit_test(learns_down_the_gradient),
         cmocka_unit_test(silence_is_zeros),
         cmocka_unit_test(every_voice_is_heard_at_first),
+        cmocka_unit_test(weights_go_home_where_voices_tell_nothing),
         cmocka_unit_test(learns_whom_to_trust),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
