@@ -1,7 +1,7 @@
 /*
  * Hidden layers of dense experts for a batch, grouped by expert, against the lesser of what this machine's own matrix
  * product and its reading of memory allow; on one thread. 768 inputs, 1,024 hidden, a batch of 256, each routed to 2
- * of 64 experts.
+ * of 64 experts. Exits with 1 where less than 0.80 of it is reached.
  *
  * usage: dense
  */
@@ -18,8 +18,10 @@ enum {
     TOP_K = 2,
     SIDE = 1024,
     STREAM_FLOATS = 16 << 20,
-    ROUNDS = 5
+    ROUNDS = 15
 };
+
+static const double share_bar = 0.80;
 
 typedef struct trial {
     atoll_pager pager;
@@ -74,18 +76,6 @@ static void drop(trial *t)
     free(t->c);
 }
 
-/* The most of several, since whatever else runs can only take away from what the machine can do. */
-static double best(double (*measure)(trial *t), trial *t)
-{
-    double most = 0;
-    measure(t);
-    for (int round = 0; round < ROUNDS; round++) {
-        double rate = measure(t);
-        most = rate > most ? rate : most;
-    }
-    return most;
-}
-
 static double product_flops(trial *t)
 {
     double start = bench_thread_s();
@@ -120,6 +110,19 @@ static double single_flops(trial *t)
     return flops / (bench_thread_s() - start);
 }
 
+/*
+ * The most of several of each, since whatever else runs can only take away from what the machine can do; in turns, so
+ * that all meet the same neighbours.
+ */
+static void measure(trial *t, double (*const *what)(trial *t), double *most, int count)
+{
+    for (int round = -1; round < ROUNDS; round++)
+        for (int i = 0; i < count; i++) {
+            double rate = what[i](t);
+            most[i] = round < 0 || rate < most[i] ? most[i] : rate;
+        }
+}
+
 int main(void)
 {
     static trial t;
@@ -136,14 +139,17 @@ int main(void)
             used |= t.task[i].net == &t.net[e];
         touched += used;
     }
-    double peak = best(product_flops, &t), bandwidth = best(read_bytes, &t);
-    double single = best(single_flops, &t), grouped = best(grouped_flops, &t);
+    enum { PEAK, BANDWIDTH, GROUPED, SINGLE, MEASURES };
+    double (*const what[MEASURES])(trial *t) = {product_flops, read_bytes, grouped_flops, single_flops};
+    double most[MEASURES] = {0};
+    measure(&t, what, most, MEASURES);
+    double peak = most[PEAK], bandwidth = most[BANDWIDTH], grouped = most[GROUPED], single = most[SINGLE];
     double by_memory = flops / ((double)touched * IN * HIDDEN * sizeof(float) / bandwidth);
     double limit = peak < by_memory ? peak : by_memory;
-    printf("dense_sgemm_gflops %.1f\ndense_read_gb_s %.1f\ndense_limit_gflops %.1f\n", peak * 1e-9, bandwidth * 1e-9,
-           limit * 1e-9);
-    printf("dense_gflops %.1f\ndense_single_gflops %.1f\ndense_share %.3f\n", grouped * 1e-9, single * 1e-9,
-           grouped / limit);
+    printf("{\"dense_sgemm_gflops\":%.1f,\"dense_read_gb_s\":%.1f,\"dense_limit_gflops\":%.1f", peak * 1e-9,
+           bandwidth * 1e-9, limit * 1e-9);
+    printf(",\"dense_gflops\":%.1f,\"dense_single_gflops\":%.1f,\"dense_share\":%.3f}\n", grouped * 1e-9,
+           single * 1e-9, grouped / limit);
     drop(&t);
-    return 0;
+    return grouped / limit < share_bar;
 }

@@ -35,6 +35,12 @@ void atoll_net_scratch_free(atoll_net_scratch *scratch)
     *scratch = (atoll_net_scratch){0};
 }
 
+/* V x, W1 x, up to whole eights: what stands behind them in a row is summed along, and not read. */
+static uint32_t sum_width(const atoll_net *net)
+{
+    return (net->capacity + net->rank + 7) / 8 * 8;
+}
+
 static bool scratch_fit(atoll_net_scratch *scratch, const atoll_net *net, uint32_t features)
 {
     if (features > scratch->features) {
@@ -51,7 +57,7 @@ static bool scratch_fit(atoll_net_scratch *scratch, const atoll_net *net, uint32
         scratch->dlow = dlow;
         scratch->rank = net->rank;
     }
-    uint32_t sums = net->capacity + net->rank;
+    uint32_t sums = sum_width(net);
     if (sums > scratch->sums) {
         float *sum = realloc(scratch->sum, sums * sizeof *sum);
         if (!sum)
@@ -365,21 +371,48 @@ atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch,
     return ATOLL_OK;
 }
 
+/* Rows of which a weighted sum is taken, as they are gathered. */
+typedef struct weighted {
+    const float *row[2 * ATOLL_PRODUCT_ROWS];
+    float weight[2 * ATOLL_PRODUCT_ROWS];
+    uint32_t count;
+} weighted;
+
+/* Adds the first ATOLL_PRODUCT_ROWS of those gathered, or all where there are fewer, while the others are sent for. */
+static void add_weighted(weighted *w, float *sum, uint32_t width)
+{
+    enum { ROWS = ATOLL_PRODUCT_ROWS };
+    uint32_t now = w->count < ROWS ? w->count : ROWS;
+    atoll_product_rows(1, width, now, w->row, w->count == 2 * ROWS ? w->row + ROWS : NULL, w->weight, ROWS, sum, width);
+    w->count -= now;
+    memcpy(w->row, w->row + now, w->count * sizeof *w->row);
+    memcpy(w->weight, w->weight + now, w->count * sizeof *w->weight);
+}
+
+static void gather(weighted *w, const float *row, float weight, float *sum, uint32_t width)
+{
+    if (w->count == 2 * ATOLL_PRODUCT_ROWS)
+        add_weighted(w, sum, width);
+    w->row[w->count] = row;
+    w->weight[w->count++] = weight;
+}
+
 void atoll_net_run(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input, const float *h,
                    float *logits)
 {
-    enum { AHEAD = 6 };
-    uint32_t width = net->capacity + net->rank;
+    uint32_t width = sum_width(net);
     float *sum = scratch->sum;
+    weighted w = {.count = 0};
     memset(sum, 0, width * sizeof *sum);
-    for (uint32_t i = 0; i < input->features; i++) {
-        if (i + AHEAD < input->features && scratch->row[i + AHEAD] != ATOLL_ROW_NONE)
-            prefetch(atoll_rows_at(&net->sparse, scratch->row[i + AHEAD]), width);
+    for (uint32_t i = 0; i < input->features; i++)
         if (scratch->row[i] != ATOLL_ROW_NONE)
-            atoll_axpy(sum, atoll_rows_at(&net->sparse, scratch->row[i]), input->weight[i], width);
-    }
+            gather(&w, atoll_rows_at(&net->sparse, scratch->row[i]), input->weight[i], sum, width);
+    while (w.count)
+        add_weighted(&w, sum, width);
     for (uint32_t i = 0; input->linear && i < net->linear_dim; i++)
-        atoll_axpy(sum, atoll_array_at(&net->linear, i), input->linear[i], net->capacity);
+        gather(&w, atoll_array_at(&net->linear, i), input->linear[i], sum, net->capacity);
+    while (w.count)
+        add_weighted(&w, sum, net->capacity);
     for (uint32_t o = 0; o < net->outputs; o++) {
         const float *head = atoll_array_at(&net->head, o);
         logits[o] = sum[o] + head[0] + atoll_dot(head + 1, sum + net->capacity, net->rank);

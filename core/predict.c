@@ -14,9 +14,6 @@ static const float votes_among_experts = 0.1f;
 /* Records after which a label is no longer young: half of it costs .002 of CLINC150's prequential, twice gains none. */
 static const float grown_up = 120;
 
-/* The same for an expert: 300 and 3,000 measure alike. */
-static const float grown_expert = 1000;
-
 /*
  * A name speaks for as much as so many records of its label, and e to the so manieth for a record that is its name.
  */
@@ -50,6 +47,7 @@ static void drop_buffers(atoll_workspace *w)
 void atoll_workspace_free(atoll_workspace *workspace)
 {
     drop_buffers(workspace);
+    free(workspace->room);
     atoll_net_scratch_free(&workspace->net);
     atoll_token_scratch_free(&workspace->token);
     atoll_workspace_init(workspace);
@@ -137,22 +135,51 @@ static void draw_gate(const atoll_model *model, const bool *open, const atoll_in
         gate[e] /= sum;
 }
 
-/* share[e]: sum_y p(y) P(e | y), P(e | y) by the records of y that each open expert has learned. */
-static void label_owners(const atoll_model *model, atoll_workspace *workspace, const float *p, float *share)
+/* How the model's experts stand: given with a frozen one, found anew for one that learns. */
+static atoll_status standing_of(const atoll_model *model, atoll_workspace *workspace, atoll_standing *out,
+                                atoll_error *error)
 {
-    float *total = workspace->combined;
-    memset(total, 0, model->labels * sizeof *total);
-    memset(share, 0, model->experts * sizeof *share);
-    for (uint32_t e = 1; e < model->experts; e++)
-        for (uint32_t o = 0; workspace->open[e] && o < model->expert[e].labels.count; o++) {
-            const atoll_expert_label *known = atoll_expert_label_at(&model->expert[e], o);
-            total[known->label] += (float)known->records;
-        }
-    for (uint32_t e = 1; e < model->experts; e++)
-        for (uint32_t o = 0; workspace->open[e] && o < model->expert[e].labels.count; o++) {
-            const atoll_expert_label *known = atoll_expert_label_at(&model->expert[e], o);
-            share[e] += known->records ? p[known->label] * (float)known->records / total[known->label] : 0;
-        }
+    if (workspace->standing) {
+        *out = *workspace->standing;
+        return ATOLL_OK;
+    }
+    size_t bytes = atoll_standing_bytes(model);
+    if (bytes >= workspace->room_bytes) {
+        free(workspace->room);
+        workspace->room_bytes = 2 * bytes + 1;
+        workspace->room = malloc(workspace->room_bytes);
+    }
+    if (!workspace->room) {
+        workspace->room_bytes = 0;
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to route with");
+    }
+    atoll_standing_fill(model, workspace->room, out);
+    return ATOLL_OK;
+}
+
+/* ln(x + floor), of numbers of which most are 0. */
+static void log_above(float floor, float *x, uint32_t count)
+{
+    float none = logf(floor);
+    for (uint32_t i = 0; i < count; i++)
+        x[i] = x[i] > 0 ? logf(x[i] + floor) : none;
+}
+
+/* Every cue but the network's. The labels' is ln(0.01 + sum_y p(y) P(e | y)). */
+static void gather_cues(const atoll_standing *standing, const atoll_workspace *workspace, const float *p,
+                        float *const *cue)
+{
+    uint32_t experts = standing->experts;
+    memset(cue[ATOLL_CUE_NETWORK], 0, experts * sizeof **cue);
+    memset(cue[ATOLL_CUE_LABELS], 0, experts * sizeof **cue);
+    memcpy(cue[ATOLL_CUE_VOTES], workspace->vote, experts * sizeof **cue);
+    memcpy(cue[ATOLL_CUE_YOUTH], standing->youth, experts * sizeof **cue);
+    for (uint32_t i = 0; p && i < standing->ownerships; i++) {
+        const atoll_ownership *own = &standing->ownership[i];
+        cue[ATOLL_CUE_LABELS][own->expert] += p[own->label] * own->share;
+    }
+    log_above(ATOLL_GATE_VOTE_FLOOR, cue[ATOLL_CUE_VOTES], experts);
+    log_above(ATOLL_GATE_LABEL_FLOOR, cue[ATOLL_CUE_LABELS], experts);
 }
 
 /*
@@ -200,11 +227,14 @@ atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *works
 {
     uint32_t experts = model->experts, known = experts < model->gate.net.outputs ? experts : model->gate.net.outputs;
     float *const *cue = workspace->cue;
+    atoll_standing standing;
     atoll_status status = fit_tokens(model, workspace, input, error);
+    if (status == ATOLL_OK)
+        status = standing_of(model, workspace, &standing, error);
     if (status)
         return status;
     memset(workspace->gate, 0, experts * sizeof *workspace->gate);
-    atoll_predict_open(model, workspace);
+    memcpy(workspace->open, standing.open, experts * sizeof *workspace->open);
     atoll_gate_votes(context, experts, workspace->vote);
     if (model->config.gate == ATOLL_GATE_RANDOM) {
         draw_gate(model, workspace->open, input, 0, workspace->gate);
@@ -213,15 +243,7 @@ atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *works
         clear_divisors(workspace, experts);
         return ATOLL_OK;
     }
-    memset(cue[ATOLL_CUE_LABELS], 0, experts * sizeof **cue);
-    if (voices->says[ATOLL_VOICE_SHARED])
-        label_owners(model, workspace, voices->says[ATOLL_VOICE_SHARED], cue[ATOLL_CUE_LABELS]);
-    for (uint32_t e = 0; e < experts; e++) {
-        cue[ATOLL_CUE_NETWORK][e] = 0;
-        cue[ATOLL_CUE_VOTES][e] = logf(workspace->vote[e] + ATOLL_GATE_VOTE_FLOOR);
-        cue[ATOLL_CUE_LABELS][e] = logf(cue[ATOLL_CUE_LABELS][e] + ATOLL_GATE_LABEL_FLOOR);
-        cue[ATOLL_CUE_YOUTH][e] = logf(fmaxf(grown_expert / ((float)model->expert[e].records + 1), 1));
-    }
+    gather_cues(&standing, workspace, voices->says[ATOLL_VOICE_SHARED], cue);
     if ((status = ask_network(model, workspace, input, known, error)) == ATOLL_OK)
         atoll_gate_pool(&model->gate, cue, workspace->open, known, workspace->gate);
     return status;

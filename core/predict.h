@@ -7,6 +7,7 @@
 
 #include "core/context.h"
 #include "core/model.h"
+#include "core/standing.h"
 #include "core/tokens.h"
 
 /* Room for one thread's answers; grows to the largest model asked. */
@@ -22,6 +23,9 @@ typedef struct atoll_workspace {
     uint32_t *load;               /* ATOLL_LOADS x experts */
     float *h;                     /* hidden */
     atoll_token_scratch token;
+    const atoll_standing *standing; /* how the experts of the model stand, where it is known already, or NULL; */
+    void *room;                     /* otherwise its arrays */
+    size_t room_bytes;
     const float *given[1 + ATOLL_TOP_K_MAX]; /* hidden layers known already: shared, then by route; NULL where not */
 } atoll_workspace;
 

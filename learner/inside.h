@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "core/journal.h"
+#include "core/standing.h"
 #include "core/store.h"
 #include "learner/checkpoint.h"
 #include "learner/embedder.h"
@@ -29,6 +30,8 @@
 /* What requests read; immutable. */
 typedef struct atoll_published {
     atoll_model *model;
+    atoll_standing standing;      /* of its experts; the arrays are in standing_room */
+    void *standing_room;
     atoll_memory_view memory;
     atoll_growth growth;
     atoll_drift_state drift;

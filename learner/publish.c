@@ -10,6 +10,7 @@ void atoll_published_free(void *published)
 {
     atoll_published *p = published;
     free(p->model);
+    free(p->standing_room);
     free(p->domain);
     free(p);
 }
@@ -106,10 +107,12 @@ static atoll_published *published_new(const atoll_learner *learner)
                            .footprint = measure(learner)};
     p->model = atoll_model_freeze(&state->model);
     p->domain = malloc((p->domains + 1) * sizeof *p->domain);
-    if (!p->model || !p->domain) {
+    p->standing_room = malloc(atoll_standing_bytes(&state->model) + 1);
+    if (!p->model || !p->domain || !p->standing_room) {
         atoll_published_free(p);
         return NULL;
     }
+    atoll_standing_fill(p->model, p->standing_room, &p->standing);
     for (uint32_t e = 0; e < p->model->experts; e++)
         p->model->expert[e].serving = true;
     memcpy(p->domain, state->domain, p->domains * sizeof *p->domain);

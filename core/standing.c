@@ -1,0 +1,54 @@
+#include "core/standing.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Records after which an expert is no longer young: 300 and 3,000 measure alike. */
+static const float grown_up = 1000;
+
+static bool is_open(const atoll_expert *expert)
+{
+    return expert->state == ATOLL_EXPERT_ACTIVE || expert->state == ATOLL_EXPERT_CANDIDATE;
+}
+
+static uint32_t ownerships_of(const atoll_model *model)
+{
+    uint32_t count = 0;
+    for (uint32_t e = 1; e < model->experts; e++)
+        count += is_open(&model->expert[e]) ? model->expert[e].labels.count : 0;
+    return count;
+}
+
+size_t atoll_standing_bytes(const atoll_model *model)
+{
+    return ownerships_of(model) * sizeof(atoll_ownership) + (model->experts + model->labels) * sizeof(float) +
+           model->experts * sizeof(bool);
+}
+
+/* By the records of each label that each open expert has learned. */
+static void fill_ownerships(const atoll_model *model, atoll_standing *out)
+{
+    memset(out->total, 0, model->labels * sizeof *out->total);
+    for (uint32_t e = 1; e < model->experts; e++)
+        for (uint32_t o = 0; out->open[e] && o < model->expert[e].labels.count; o++) {
+            const atoll_expert_label *known = atoll_expert_label_at(&model->expert[e], o);
+            out->ownership[out->ownerships++] = (atoll_ownership){e, known->label, (float)known->records};
+            out->total[known->label] += (float)known->records;
+        }
+    for (uint32_t i = 0; i < out->ownerships; i++)
+        if (out->ownership[i].share > 0)
+            out->ownership[i].share /= out->total[out->ownership[i].label];
+}
+
+void atoll_standing_fill(const atoll_model *model, void *room, atoll_standing *out)
+{
+    *out = (atoll_standing){.experts = model->experts, .ownership = room};
+    out->youth = (float *)(void *)(out->ownership + ownerships_of(model));
+    out->total = out->youth + model->experts;
+    out->open = (bool *)(out->total + model->labels);
+    for (uint32_t e = 0; e < model->experts; e++) {
+        out->open[e] = is_open(&model->expert[e]);
+        out->youth[e] = logf(fmaxf(grown_up / ((float)model->expert[e].records + 1), 1));
+    }
+    fill_ownerships(model, out);
+}
