@@ -24,7 +24,7 @@ enum {
 
 typedef struct scale_stream {
     uint32_t domains;
-    uint32_t labels; /* that all domains share between them; 0: each has its own */
+    uint32_t labels; /* that all domains share between them */
 } scale_stream;
 
 typedef struct scale_record {
@@ -65,8 +65,8 @@ static inline void scale_make(const scale_stream *stream, uint32_t domain, uint6
         out->text[at++] = ' ';
     }
     out->text[at - 1] = '\0';
-    uint32_t label = domain * SCALE_LABELS_EACH + concept;
-    snprintf(out->label, sizeof out->label, "label %u", stream->labels ? label % stream->labels : label);
+    uint32_t label = (domain * SCALE_LABELS_EACH + concept) % stream->labels;
+    snprintf(out->label, sizeof out->label, "label %u", label);
     snprintf(out->domain, sizeof out->domain, "domain %u", domain);
 }
 

@@ -31,10 +31,14 @@ void atoll_gate_votes(const atoll_context *context, uint32_t experts, float *vot
             vote[context->voter[i].owner] += context->voter[i].vote;
 }
 
-atoll_status atoll_gate_score(const atoll_gate *gate, atoll_net_scratch *scratch, const atoll_input *input,
-                              float *logit, atoll_error *error)
+atoll_status atoll_gate_score(const atoll_gate *gate, const atoll_served *rounded, atoll_net_scratch *scratch,
+                              const atoll_input *input, float *logit, atoll_error *error)
 {
-    return gate->net.outputs ? atoll_net_forward(&gate->net, scratch, input, NULL, logit, error) : ATOLL_OK;
+    if (!gate->net.outputs)
+        return ATOLL_OK;
+    if (rounded && rounded->precision != ATOLL_PRECISION_F32)
+        return atoll_served_forward(&gate->net, rounded, scratch, input, NULL, logit, error);
+    return atoll_net_forward(&gate->net, scratch, input, NULL, logit, error);
 }
 
 /* Softmax over the open ones; log sum exp of what there was. */
@@ -106,10 +110,12 @@ static uint32_t best(const float *probability, uint32_t experts, const uint32_t 
                      const atoll_route *route)
 {
     uint32_t chosen = experts;
+    float most = 0;
     for (uint32_t e = 0; e < experts; e++)
-        if (probability[e] > 0 && load[e] < capacity && !holds(route, e) &&
-            (chosen == experts || probability[e] > probability[chosen]))
+        if (probability[e] > most && load[e] < capacity && !holds(route, e)) {
             chosen = e;
+            most = probability[e];
+        }
     return chosen;
 }
 

@@ -17,6 +17,7 @@
 #include "core/balance.h"
 #include "core/context.h"
 #include "core/net.h"
+#include "core/served.h"
 
 typedef enum atoll_cue { ATOLL_CUE_NETWORK, ATOLL_CUE_VOTES, ATOLL_CUE_LABELS, ATOLL_CUE_YOUTH, ATOLL_CUES } atoll_cue;
 
@@ -43,9 +44,18 @@ void atoll_gate_clear(atoll_pager *pager, atoll_gate *gate);
 /* vote[e] for e < experts: the sum of the votes of neighbours that e owns. */
 void atoll_gate_votes(const atoll_context *context, uint32_t experts, float *vote);
 
-/* logit[e] for e < gate->net.outputs. input->linear is the embedding; the features are the common ones alone. */
-atoll_status atoll_gate_score(const atoll_gate *gate, atoll_net_scratch *scratch, const atoll_input *input,
-                              float *logit, atoll_error *error);
+/*
+ * With more experts than this, answers read the network's rows rounded to 8 bits (core/served.h): hundreds of rows of
+ * as many weights as there are experts are most of what routing fetches from memory.
+ */
+enum { ATOLL_GATE_FLOATS_MAX = 64 };
+
+/*
+ * logit[e] for e < gate->net.outputs. input->linear is the embedding; the features are the common ones alone.
+ * `rounded` is the network's weights as answers read them, or NULL.
+ */
+atoll_status atoll_gate_score(const atoll_gate *gate, const atoll_served *rounded, atoll_net_scratch *scratch,
+                              const atoll_input *input, float *logit, atoll_error *error);
 
 /*
  * probability[e] for e < experts: softmax of the cues' weighted sum over the experts with open[e], 0 for the others;

@@ -397,6 +397,15 @@ static void gather(weighted *w, const float *row, float weight, float *sum, uint
     w->weight[w->count++] = weight;
 }
 
+void atoll_net_linear(const atoll_net *net, const atoll_input *input, float *sum)
+{
+    weighted w = {.count = 0};
+    for (uint32_t i = 0; input->linear && i < net->linear_dim; i++)
+        gather(&w, atoll_array_at(&net->linear, i), input->linear[i], sum, net->capacity);
+    while (w.count)
+        add_weighted(&w, sum, net->capacity);
+}
+
 void atoll_net_run(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input, const float *h,
                    float *logits)
 {
@@ -409,10 +418,7 @@ void atoll_net_run(const atoll_net *net, atoll_net_scratch *scratch, const atoll
             gather(&w, atoll_rows_at(&net->sparse, scratch->row[i]), input->weight[i], sum, width);
     while (w.count)
         add_weighted(&w, sum, width);
-    for (uint32_t i = 0; input->linear && i < net->linear_dim; i++)
-        gather(&w, atoll_array_at(&net->linear, i), input->linear[i], sum, net->capacity);
-    while (w.count)
-        add_weighted(&w, sum, net->capacity);
+    atoll_net_linear(net, input, sum);
     for (uint32_t o = 0; o < net->outputs; o++) {
         const float *head = atoll_array_at(&net->head, o);
         logits[o] = sum[o] + head[0] + atoll_dot(head + 1, sum + net->capacity, net->rank);

@@ -196,7 +196,7 @@ static atoll_status ask_network(const atoll_model *model, atoll_workspace *works
     atoll_input common = *input;
     common.features = input->common;
     if (!tokens)
-        return atoll_gate_score(gate, &workspace->net, &common, network, error);
+        return atoll_gate_score(gate, workspace->rounded, &workspace->net, &common, network, error);
     float *logit = token->gate; /* a token's row is read before it is overwritten by its probabilities */
     atoll_status status = atoll_tokens_score(gate, &workspace->net, token, &common, logit, experts, error);
     if (status)

@@ -24,6 +24,7 @@ typedef struct atoll_workspace {
     float *h;                     /* hidden */
     atoll_token_scratch token;
     const atoll_standing *standing; /* how the experts of the model stand, where it is known already, or NULL; */
+    const atoll_served *rounded;    /* the gate's weights, of a model that is frozen, or NULL */
     void *room;                     /* otherwise its arrays */
     size_t room_bytes;
     const float *given[1 + ATOLL_TOP_K_MAX]; /* hidden layers known already: shared, then by route; NULL where not */

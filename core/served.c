@@ -268,6 +268,7 @@ atoll_status atoll_served_forward(const atoll_net *net, const atoll_served *serv
     const atoll_quant_kernels *kernels = atoll_quant_best();
     uint32_t rows = find_rows(net, served, scratch->row, input, &s);
     atoll_quant_gather(kernels, &served->row, s.row, s.weight, rows, s.factors, s.sum);
+    atoll_net_linear(net, input, s.sum);
     float low_scale = atoll_quant_input(s.sum + (size_t)ATOLL_QUANT_BLOCK * served->row.blocks[0], net->rank, s.low);
     float hidden_scale = h ? atoll_quant_input(h, net->hidden, s.hidden) : 0;
     for (uint32_t o = 0; o < net->outputs; o++) {

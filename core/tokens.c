@@ -74,10 +74,10 @@ atoll_status atoll_tokens_score(const atoll_gate *gate, atoll_net_scratch *net, 
                                 const atoll_input *input, float *logit, uint32_t stride, atoll_error *error)
 {
     uint32_t tokens = atoll_tokens_count(input), experts = gate->net.outputs, at = 0;
-    atoll_status status = atoll_gate_score(gate, net, input, scratch->row, error);
+    atoll_status status = atoll_gate_score(gate, NULL, net, input, scratch->row, error);
     for (uint32_t t = 0; t < tokens && status == ATOLL_OK; t++) {
         atoll_input one = token_of(input, scratch, gate->net.linear_dim, t, &at);
-        status = atoll_gate_score(gate, net, &one, logit + (size_t)t * stride, error);
+        status = atoll_gate_score(gate, NULL, net, &one, logit + (size_t)t * stride, error);
         atoll_axpy(logit + (size_t)t * stride, scratch->row, 1, experts);
     }
     return status;
@@ -90,12 +90,12 @@ atoll_status atoll_tokens_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_
 {
     uint32_t tokens = atoll_tokens_count(input), experts = gate->net.outputs, at = 0, learned = 0;
     float *base = scratch->row, *slope = base + ATOLL_EXPERTS_MAX, logit[ATOLL_EXPERTS_MAX];
-    atoll_status status = atoll_gate_score(gate, net, input, base, error);
+    atoll_status status = atoll_gate_score(gate, NULL, net, input, base, error);
     memset(slope, 0, experts * sizeof *slope);
     *probability = 0;
     for (uint32_t t = 0; t < tokens && status == ATOLL_OK; t++) {
         atoll_input one = token_of(input, scratch, gate->net.linear_dim, t, &at);
-        if ((status = atoll_gate_score(gate, net, &one, logit, error)))
+        if ((status = atoll_gate_score(gate, NULL, net, &one, logit, error)))
             break;
         atoll_axpy(logit, base, 1, experts);
         float log_sum, p = atoll_gate_probability(gate, open, owner, logit, &log_sum);
@@ -109,7 +109,7 @@ atoll_status atoll_tokens_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_
     if (status || !learned)
         return status;
     atoll_scale(slope, 1 / (float)learned, experts);
-    status = atoll_gate_score(gate, net, input, logit, error);
+    status = atoll_gate_score(gate, NULL, net, input, logit, error);
     return status ? status : atoll_net_backward(pager, &gate->net, net, input, NULL, slope, NULL, error);
 }
 

@@ -403,6 +403,7 @@ atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, c
     asking a = {learner, asker, atoll_learner_enter(learner, &ticket), top, explain, atoll_clock_wall_ms()};
     *version = a.published->model->version;
     asker->workspace.standing = &a.published->standing;
+    asker->workspace.rounded = &a.published->gate;
     for (uint32_t at = 0; at < count && status == ATOLL_OK; at += CHUNK)
         status = ask_chunk(&a, records + at, count - at < CHUNK ? count - at : CHUNK, at, each, arg, error);
     atoll_learner_leave(learner, ticket);

@@ -32,6 +32,7 @@ typedef struct atoll_published {
     atoll_model *model;
     atoll_standing standing;      /* of its experts; the arrays are in standing_room */
     void *standing_room;
+    atoll_served gate;            /* its weights rounded, where experts are many */
     atoll_memory_view memory;
     atoll_growth growth;
     atoll_drift_state drift;

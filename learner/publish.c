@@ -21,7 +21,7 @@ static atoll_footprint measure(const atoll_learner *learner)
 {
     const atoll_state *state = &learner->state;
     const atoll_model *model = &state->model;
-    atoll_footprint f = {.gate = atoll_net_bytes(&model->gate.net),
+    atoll_footprint f = {.gate = atoll_net_bytes(&model->gate.net) + atoll_served_bytes(&state->gate),
                          .encoder = atoll_array_bytes(&model->encoder.frequency) +
                                     atoll_array_bytes(&model->encoder.moments) +
                                     atoll_array_bytes(&model->encoder.scale),
@@ -79,10 +79,12 @@ static void unload(atoll_learner *learner)
     }
 }
 
-/* Rounds what has changed of the experts that answer. */
+/* Rounds what has changed of the gate, where it knows many experts, and of the experts that answer. */
 static atoll_status round_weights(atoll_state *state, atoll_error *error)
 {
-    atoll_status status = ATOLL_OK;
+    const atoll_net *gate = &state->model.gate.net;
+    atoll_precision of_gate = gate->outputs > ATOLL_GATE_FLOATS_MAX ? ATOLL_PRECISION_Q8 : ATOLL_PRECISION_F32;
+    atoll_status status = atoll_served_refresh(&state->pager, &state->gate, gate, of_gate, error);
     for (uint32_t e = 0; e < state->model.experts && status == ATOLL_OK; e++) {
         atoll_expert *expert = &state->model.expert[e];
         bool answers = expert->state == ATOLL_EXPERT_SHARED || expert->state == ATOLL_EXPERT_ACTIVE;
@@ -98,7 +100,8 @@ static atoll_published *published_new(const atoll_learner *learner)
     atoll_published *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    *p = (atoll_published){.memory = atoll_memory_freeze(state->memory),
+    *p = (atoll_published){.gate = state->gate,
+                           .memory = atoll_memory_freeze(state->memory),
                            .growth = state->growth,
                            .drift = state->drift.now,
                            .tally = state->tally,

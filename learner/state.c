@@ -30,6 +30,7 @@ atoll_status atoll_state_init(atoll_state *state, const atoll_config *config, at
     state->pager.reclaim = state->reclaim;
     state->model.config = *config;
     atoll_gate_init(&state->model.gate, config->embedding_dim, config->seed);
+    atoll_served_init(&state->gate);
     atoll_combiner_init(&state->model.combiner);
     atoll_counts_init(&state->model.counts);
     atoll_naming_init(&state->model.naming);
@@ -67,6 +68,7 @@ void atoll_state_free(atoll_state *state)
     free(state->domain);
     if (state->reclaim) {
         atoll_gate_clear(&state->pager, &state->model.gate);
+        atoll_served_clear(&state->pager, &state->gate);
         atoll_counts_clear(&state->pager, &state->model.counts);
         atoll_naming_clear(&state->pager, &state->model.naming);
         atoll_encoder_clear(&state->pager, &state->model.encoder);

@@ -46,6 +46,7 @@ typedef struct atoll_state {
     atoll_reclaim *reclaim;
     atoll_pager pager;
     atoll_model model;         /* model.names views `labels` */
+    atoll_served gate;         /* the gate's weights rounded for answers, where experts are many; not saved */
     atoll_names labels, domains;
     atoll_ridge *ridge;        /* NULL until the first vector, and so is */
     atoll_projection *projection;

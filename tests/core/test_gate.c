@@ -65,7 +65,7 @@ static void new_record(trial *t)
 
 static void score(trial *t)
 {
-    assert_int_equal(atoll_gate_score(&t->gate, &t->scratch, &t->input, t->probability, NULL), ATOLL_OK);
+    assert_int_equal(atoll_gate_score(&t->gate, NULL, &t->scratch, &t->input, t->probability, NULL), ATOLL_OK);
 }
 
 static float probability(trial *t, uint32_t owner)
@@ -482,6 +482,41 @@ static void every_batch_keeps_the_rules(void **state)
     assert_true(overflowed > 1000 && dropped > 100);
 }
 
+/* Of many experts, rows rounded for answers score as the network does, but for little. */
+static void rounded_rows_score_alike(void **state)
+{
+    (void)state;
+    enum { MANY = ATOLL_GATE_FLOATS_MAX + 9 };
+    trial t;
+    float share[MANY] = {0}, plain[MANY], rounded[MANY], log_sum;
+    atoll_gate_losses losses = {ATOLL_BALANCE_SWITCH, ALPHA, Z, 2, share};
+    bool open[MANY];
+    atoll_served served;
+    trial_open(&t, MANY);
+    memset(open, true, sizeof open);
+    for (int i = 0; i < 200; i++) {
+        for (int f = 0; f < FEATURES; f++)
+            t.weight[f] = atoll_rng_uniform(&t.rng);
+        fill_normal(&t.rng, t.linear, DIM);
+        assert_int_equal(atoll_gate_score(&t.gate, NULL, &t.scratch, &t.input, plain, NULL), ATOLL_OK);
+        atoll_gate_probability(&t.gate, open, (uint32_t)i % MANY, plain, &log_sum);
+        assert_int_equal(atoll_gate_learn(&t.pager, &t.gate, &t.scratch, &t.input, &losses, (uint32_t)i % MANY, plain,
+                                          log_sum, NULL), ATOLL_OK);
+    }
+    atoll_served_init(&served);
+    assert_int_equal(atoll_served_refresh(&t.pager, &served, &t.gate.net, ATOLL_PRECISION_Q8, NULL), ATOLL_OK);
+    assert_int_equal(atoll_gate_score(&t.gate, NULL, &t.scratch, &t.input, plain, NULL), ATOLL_OK);
+    assert_int_equal(atoll_gate_score(&t.gate, &served, &t.scratch, &t.input, rounded, NULL), ATOLL_OK);
+    double off = 0, all = 0;
+    for (uint32_t e = 0; e < MANY; e++) {
+        off += (double)(plain[e] - rounded[e]) * (double)(plain[e] - rounded[e]);
+        all += (double)plain[e] * (double)plain[e];
+    }
+    assert_true(off > 0 && sqrt(off / all) < 0.02);
+    atoll_served_clear(&t.pager, &served);
+    trial_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,6 +531,7 @@ int main(void)
         cmocka_unit_test(both_choices_may_overflow),
         cmocka_unit_test(the_next_best_is_not_the_next_choice),
         cmocka_unit_test(every_batch_keeps_the_rules),
+        cmocka_unit_test(rounded_rows_score_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -201,7 +201,7 @@ static void the_gate_reads_common_features(void **state)
     assert_int_equal(atoll_net_admit(&t.pager, &t.model.gate.net, &t.workspace.net, &all, NULL), ATOLL_OK);
     atoll_predict_open(&t.model, &t.workspace);
     for (int i = 0; i < 20; i++) { /* all of them come to speak for expert 1 */
-        assert_int_equal(atoll_gate_score(&t.model.gate, &t.workspace.net, &all, gate, NULL), ATOLL_OK);
+        assert_int_equal(atoll_gate_score(&t.model.gate, NULL, &t.workspace.net, &all, gate, NULL), ATOLL_OK);
         atoll_gate_probability(&t.model.gate, t.workspace.open, 1, gate, &log_sum);
         assert_int_equal(atoll_gate_learn(&t.pager, &t.model.gate, &t.workspace.net, &all, &losses, 1, gate, log_sum,
                                           NULL),
@@ -212,7 +212,7 @@ static void the_gate_reads_common_features(void **state)
         assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &silent, NULL), ATOLL_OK);
         assert_int_equal(input.features, KNOWN);
         all.features = 2 * i;
-        assert_int_equal(atoll_gate_score(&t.model.gate, &t.workspace.net, &all, logit, NULL), ATOLL_OK);
+        assert_int_equal(atoll_gate_score(&t.model.gate, NULL, &t.workspace.net, &all, logit, NULL), ATOLL_OK);
         assert_memory_equal(said, logit, sizeof logit);
         assert_true(i == 0 || gate[1] > before);
         before = gate[1];

@@ -88,7 +88,7 @@ static void a_token_is_scored_with_its_record(void **state)
     for (uint32_t i = 0; i < 20; i++)
         learn(&t, 1 + i % 3, 1);
     score(&t, &t.input, t.logit);
-    assert_int_equal(atoll_gate_score(&t.gate, &t.net, &t.input, record, NULL), ATOLL_OK);
+    assert_int_equal(atoll_gate_score(&t.gate, NULL, &t.net, &t.input, record, NULL), ATOLL_OK);
     memcpy(unit, t.weight, sizeof unit);
     atoll_normalise(unit, 2);
     atoll_normalise(unit + 2, 3);
@@ -98,7 +98,7 @@ static void a_token_is_scored_with_its_record(void **state)
                                  {.linear = t.each},
                                  {.linear = t.each + DIM}};
     for (uint32_t i = 0; i < TOKENS; i++) {
-        assert_int_equal(atoll_gate_score(&t.gate, &t.net, &alone[i], one, NULL), ATOLL_OK);
+        assert_int_equal(atoll_gate_score(&t.gate, NULL, &t.net, &alone[i], one, NULL), ATOLL_OK);
         for (int e = 0; e < EXPERTS; e++)
             assert_near(t.logit[i * EXPERTS + (uint32_t)e], one[e] + record[e], 1e-5);
     }
