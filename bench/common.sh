@@ -8,11 +8,11 @@ die() { say "bench: $*"; exit 1; }
 bin=$PWD/build/bench
 cores=$(nproc)
 folder=$(mktemp -d)
-server='' feeder='' bare='' rival=''
+server='' feeder='' bare=''
 
 end() {
     local pid
-    for pid in $feeder $bare $rival $server; do
+    for pid in $feeder $bare $server; do
         kill -KILL "$pid" 2> /dev/null || true
     done
     rm -rf "$folder"
