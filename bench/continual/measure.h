@@ -15,7 +15,7 @@
  *     forgetting   mean over the same of max over p < P of A[p][d], less A[P][d]        [Chaudhry et al. 2018]
  *     anytime      mean over p of the mean over d with b(d) <= p of A[p][d]
  *     accuracy     over all records held out, at the end
- *     prequential  over all records learned, each before it was
+ *     prequential  over all records learned, each batch asked before it is learned
  *     ECE          expected calibration error of 15 bins on the records held out        [Guo et al. 2017]
  *     ECE stream   the same over the records learned, each before it was, of the last 5,000 or so
  *     learned/s    in batches of 1,024, durable, by the clock

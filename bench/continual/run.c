@@ -74,7 +74,7 @@ typedef struct run {
     double accuracy[STREAM_DOMAINS_MAX][STREAM_DOMAINS_MAX]; /* by phase and domain */
     double learn_s, ask_s;  /* of all processors */
     double learn_wall_s, ask_wall_s;
-    uint64_t learned, asked;
+    uint64_t learned, asked, foreseen;
     /* of the records under question */
     const stream_list *list;
     const uint32_t *number; /* their places in it */
@@ -122,6 +122,10 @@ static void note(void *arg, uint32_t index, const atoll_prediction *p)
     uint32_t number = r->number[index];
     const stream_record *asked = &r->list->at[number];
     last_answers *f = r->final;
+    if (r->list == &s->learned) {
+        r->foreseen += p->labels && is_named(p->label[0].label, asked->record.label);
+        return;
+    }
     if (r->list == &s->outside) {
         f->outside[number] = p->novelty;
         f->outside_abstained += p->abstain;
@@ -173,24 +177,42 @@ static atoll_status ask(run *r, const stream_list *list, uint32_t phase, atoll_e
     return status;
 }
 
-static atoll_status learn(run *r, uint32_t from, uint32_t to, atoll_error *error)
+/* Asks about records as a client would who then sends them with their labels. */
+static atoll_status foresee(run *r, uint32_t from, uint32_t count, atoll_error *error)
 {
-    const stream *s = r->request->stream;
-    atoll_record *records = malloc(LEARNED_AT_ONCE_MAX * sizeof *records);
-    if (!records)
-        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a batch");
-    atoll_status status = ATOLL_OK;
-    double start = processor_seconds(), wall = wall_seconds();
-    for (uint32_t at = from; at < to && status == ATOLL_OK;) {
-        uint32_t count = 0;
-        while (count < r->batch && at < to)
-            records[count++] = prepare(r, &s->learned.at[at++], true);
-        status = ingest(r->learner, records, count, error);
-        r->learned += count;
+    atoll_record records[LEARNED_AT_ONCE_MAX];
+    uint32_t number[LEARNED_AT_ONCE_MAX];
+    uint64_t version;
+    for (uint32_t i = 0; i < count; i++) {
+        number[i] = from + i;
+        records[i] = prepare(r, &r->request->stream->learned.at[from + i], false);
     }
+    r->list = &r->request->stream->learned;
+    r->number = number;
+    return atoll_learner_predict(r->learner, r->asker, records, count, 1, false, note, r, &version, error);
+}
+
+static atoll_status learn_batch(run *r, uint32_t from, uint32_t count, atoll_error *error)
+{
+    atoll_record records[LEARNED_AT_ONCE_MAX];
+    double start = processor_seconds(), wall = wall_seconds();
+    for (uint32_t i = 0; i < count; i++)
+        records[i] = prepare(r, &r->request->stream->learned.at[from + i], true);
+    atoll_status status = ingest(r->learner, records, count, error);
+    r->learned += count;
     r->learn_s += processor_seconds() - start;
     r->learn_wall_s += wall_seconds() - wall;
-    free(records);
+    return status;
+}
+
+static atoll_status learn(run *r, uint32_t from, uint32_t to, atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    for (uint32_t at = from, count; at < to && status == ATOLL_OK; at += count) {
+        count = to - at < r->batch ? to - at : r->batch;
+        if ((status = foresee(r, at, count, error)) == ATOLL_OK)
+            status = learn_batch(r, at, count, error);
+    }
     return status;
 }
 
@@ -308,7 +330,7 @@ static void sum_up(run *r)
     atoll_learner_stats(r->learner, &stats);
     sum_up_accuracy(r);
     at[MEASURE_ACCURACY] = share(f->right, s->asked.count);
-    at[MEASURE_PREQUENTIAL] = stats.prequential;
+    at[MEASURE_PREQUENTIAL] = (double)r->foreseen / (double)r->learned;
     at[MEASURE_ECE] = atoll_calibration_error(&f->calibration);
     at[MEASURE_ECE_STREAM] = stats.calibration_error;
     at[MEASURE_BYTES] = (double)atoll_learner_bytes(r->learner) / 0x1p20;
