@@ -223,11 +223,6 @@ atoll_status atoll_step_ask(atoll_trainer *trainer, atoll_state *state, uint32_t
     return status ? status : route(trainer, state, count, error);
 }
 
-static uint64_t records_of(const atoll_expert *shared, uint32_t label)
-{
-    return label < shared->labels.count ? atoll_expert_label_at(shared, label)->records : 0;
-}
-
 atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_step_item *it, uint64_t commit,
                               int64_t time_ms, atoll_error *error)
 {
@@ -255,8 +250,7 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
     atoll_drift_observe(state, &(atoll_drift_seen){&it->context, workspace->combined, it->voices.labels, label, novelty,
                                                    it->seq});
     state->tally.repeated += label == state->tally.last_label;
-    bool settled = known && records_of(&model->expert[0], label) >= ATOLL_GROWTH_LABEL_RECORDS;
-    atoll_judged judged = {&input, &it->context, settled ? label : UINT32_MAX, novelty, settled ? it->probability : 0};
+    atoll_judged judged = {&input, &it->context, label, novelty, it->probability};
     if ((status = hinted(model, it) ? atoll_hint_assign(state, it->domain, commit, &it->owner, error)
                                     : atoll_growth_assign(state, workspace, &judged, commit, &it->owner, error)) ||
         (status = atoll_names_add(&state->labels, name.data, name.bytes, &it->label, error)))

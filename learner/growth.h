@@ -14,8 +14,7 @@
  * explained by an expert that was there: what returns is answered badly at first, but is not new. To the youngest goes
  * what is new, until it has ATOLL_GROWTH_YOUTH_RECORDS: where the log odds of the record's novelty (and 1 while the
  * stream is novel on the whole, less 1, less ln L unless its label is new too) are more than the above of any expert,
- * turns left out. To all of this a label is new until it has ATOLL_GROWTH_LABEL_RECORDS: else the expert that happened
- * to get the first of a new domain would explain the next, before the alarm rings.
+ * turns left out.
  *
  * A candidate learns but answers nothing until it has ATOLL_GROWTH_PROOF_RECORDS of its own. If it does not get them
  * within ATOLL_GROWTH_TRIAL_RECORDS of the stream it is given up, and its exemplars go to the expert with the largest
@@ -28,7 +27,6 @@
 #include "learner/state.h"
 
 enum {
-    ATOLL_GROWTH_LABEL_RECORDS = 3,     /* of a label, from which on it is not new */
     ATOLL_GROWTH_YOUTH_RECORDS = 1000,  /* to its age, an expert takes what is new */
     ATOLL_GROWTH_SETTLED_RECORDS = 400, /* to its age, alarms are about itself */
     ATOLL_GROWTH_PROOF_RECORDS = 64,    /* of its own, to promote a candidate */
@@ -39,7 +37,7 @@ enum {
 typedef struct atoll_judged {
     const atoll_input *input;
     const atoll_context *context;
-    uint32_t label;   /* UINT32_MAX where it is new */
+    uint32_t label;   /* UINT32_MAX where it is new to the model */
     float novelty, probability; /* the latter was given to its label; 0 where that is new */
 } atoll_judged;
 

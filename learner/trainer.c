@@ -1,7 +1,6 @@
 #include "learner/step.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/half.h"
 #include "core/limits.h"
@@ -294,27 +293,6 @@ static atoll_status solve(atoll_state *state, atoll_error *error)
     return ATOLL_OK;
 }
 
-/*
- * How many records the next step takes: it ends before a second record of a label that the model has not met. All of a
- * step are answered before any is learned, and what has been told once can be answered.
- */
-static uint32_t step_records(const atoll_state *state, const atoll_record *records, uint32_t count)
-{
-    uint32_t most = count < ATOLL_STEP_RECORDS ? count : ATOLL_STEP_RECORDS, fresh[ATOLL_STEP_RECORDS], met = 0;
-    for (uint32_t i = 0; i < most; i++) {
-        atoll_slice label = records[i].label;
-        if (atoll_names_find(&state->labels, label.data, label.bytes) != UINT32_MAX)
-            continue;
-        for (uint32_t k = 0; k < met; k++) {
-            atoll_slice other = records[fresh[k]].label;
-            if (other.bytes == label.bytes && memcmp(other.data, label.data, label.bytes) == 0)
-                return i;
-        }
-        fresh[met++] = i;
-    }
-    return most;
-}
-
 atoll_status atoll_trainer_learn(atoll_trainer *trainer, atoll_state *state, const atoll_record *records,
                                  uint32_t count, uint64_t commit, uint64_t first_seq, int64_t time_ms,
                                  atoll_error *error)
@@ -322,8 +300,8 @@ atoll_status atoll_trainer_learn(atoll_trainer *trainer, atoll_state *state, con
     atoll_rng rng;
     atoll_status status = ATOLL_OK;
     atoll_rng_seed(&rng, state->model.config.seed, commit);
-    for (uint32_t at = 0, batch; at < count && status == ATOLL_OK; at += batch) {
-        batch = step_records(state, records + at, count - at);
+    for (uint32_t at = 0; at < count && status == ATOLL_OK; at += ATOLL_STEP_RECORDS) {
+        uint32_t batch = count - at < ATOLL_STEP_RECORDS ? count - at : ATOLL_STEP_RECORDS;
         atoll_arena_reset(&trainer->hand[0].arena);
         atoll_arena_reset(&trainer->hand[1].arena);
         for (uint32_t i = 0; i < batch; i++) {

@@ -1,7 +1,6 @@
 /*
  * The trainer: learns one commit. A commit is learned in steps of at most ATOLL_STEP_RECORDS records, so that what is
- * learned hardly depends on how a stream was cut into requests. A step holds one record at most of a label that was not
- * there before it, so labels add no more steps than there are of them:
+ * learned hardly depends on how a stream was cut into requests:
  *
  *     encode -> find neighbours -> answer first (prequential) -> assign owners -> learn frequencies and scale
  *     -> draw replays -> rehearse (the combination) -> fit shared expert, experts, gate -> remember

@@ -193,21 +193,6 @@ static void vectors_alone_are_learned(void **state)
     learning_close(&l);
 }
 
-/* Of one commit: what the first record of a label told is known to the second. */
-static void what_was_told_once_can_be_answered(void **state)
-{
-    learning l;
-    learning_record records[60];
-    (void)state;
-    learning_open(&l, NULL, 8);
-    for (uint32_t i = 0; i < 60; i++)
-        learning_draw_text(&records[i], &l.rng, 0, i % LEARNING_LABELS_A_DOMAIN);
-    learning_commit(&l, records, 60);
-    assert_int_equal(l.state.tally.asked, 60);
-    assert_true(l.state.tally.right > 20);
-    learning_close(&l);
-}
-
 /* Labels with one record each, whose texts share no word: their names tell the rest apart. */
 static void names_are_learned_with_labels(void **state)
 {
@@ -308,7 +293,6 @@ int main(void)
         cmocka_unit_test(growth_that_is_off_grows_nothing),
         cmocka_unit_test(a_frozen_part_is_not_changed_by_a_bit),
         cmocka_unit_test(vectors_alone_are_learned),
-        cmocka_unit_test(what_was_told_once_can_be_answered),
         cmocka_unit_test(names_are_learned_with_labels),
         cmocka_unit_test(what_follows_one_commit_of_another_size_is_the_same_in_kind),
         cmocka_unit_test(the_memory_stays_under_its_cap_and_fits_the_index),
