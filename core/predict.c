@@ -34,7 +34,6 @@ static void drop_buffers(atoll_workspace *w)
     for (int v = 0; v < ATOLL_VOICES; v++)
         free(w->voice[v]);
     free(w->combined);
-    free(w->lean);
     free(w->gate);
     for (int i = 0; i < ATOLL_CUES; i++)
         free(w->cue[i]);
@@ -74,7 +73,6 @@ atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *
     for (int v = 0; v < ATOLL_VOICES; v++)
         whole &= (w->voice[v] = calloc(w->labels, sizeof **w->voice)) != NULL;
     w->combined = calloc(w->labels, sizeof *w->combined);
-    w->lean = calloc(w->labels, sizeof *w->lean);
     w->gate = calloc(w->experts, sizeof *w->gate);
     for (int i = 0; i < ATOLL_CUES; i++)
         whole &= (w->cue[i] = calloc(w->experts, sizeof **w->cue)) != NULL;
@@ -82,7 +80,7 @@ atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *
     w->open = calloc(w->experts, sizeof *w->open);
     w->load = calloc((size_t)ATOLL_LOADS * w->experts, sizeof *w->load);
     w->h = calloc(w->hidden, sizeof *w->h);
-    if (whole && w->combined && w->lean && w->gate && w->vote && w->open && w->load && w->h)
+    if (whole && w->combined && w->gate && w->vote && w->open && w->load && w->h)
         return ATOLL_OK;
     w->labels = w->experts = w->hidden = 0;
     return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to answer with");

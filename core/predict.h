@@ -16,7 +16,7 @@ typedef struct atoll_workspace {
     uint32_t labels, experts, hidden;
     float *logits;                /* labels, or experts if more */
     float *voice[ATOLL_VOICES];   /* labels each */
-    float *combined, *lean;       /* labels */
+    float *combined;              /* labels */
     float *gate, *vote;           /* experts */
     float *cue[ATOLL_CUES];       /* experts each */
     bool *open;                   /* experts */

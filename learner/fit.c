@@ -1,6 +1,5 @@
 #include "learner/fit.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,51 +45,6 @@ static atoll_status count_fresh(atoll_pager *pager, atoll_expert *expert, atoll_
         label->records++;
         expert->records++;
     }
-    return ATOLL_OK;
-}
-
-/*
- * lean[output]: by how much the samples' labels are likelier among them than over the whole stream, in log odds. Logits
- * that have it added while they are fitted do not learn it [Menon et al. 2021]: what the domain of the moment
- * has little of keeps its share. Without, the shared expert forgets vectors faster than replay reminds it: on
- * split Fashion-MNIST (4,000 records a pair) it has .845 instead of .855, and the mixture .857 instead of .861.
- */
-static void weigh_labels(const atoll_expert *expert, atoll_sample *const *samples, uint32_t count, float *lean)
-{
-    float fresh = 0;
-    uint32_t outputs = expert->net.outputs;
-    memset(lean, 0, outputs * sizeof *lean);
-    for (uint32_t i = 0; i < count; i++) {
-        lean[samples[i]->label]++;
-        fresh += samples[i]->fresh;
-    }
-    float records = (float)expert->records + fresh;
-    for (uint32_t o = 0; o < outputs; o++) {
-        float own = (float)atoll_expert_label_at(expert, o)->records;
-        for (uint32_t i = 0; own == 0 && i < count; i++)
-            own += samples[i]->fresh && samples[i]->label == o;
-        lean[o] = own > 0 ? logf((lean[o] * records / own + 1) / (float)(count + 1)) : 0;
-    }
-}
-
-/* What the labels' shares are to be corrected by, NULL where they are not: see weigh_labels. */
-static atoll_status find_lean(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
-                              atoll_sample *const *samples, uint32_t count, const float **lean, atoll_error *error)
-{
-    bool dense = false;
-    *lean = NULL;
-    for (uint32_t i = 0; i < count; i++)
-        dense |= samples[i]->encoded.z != NULL;
-    if (!dense || expert->state != ATOLL_EXPERT_SHARED)
-        return ATOLL_OK;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t output;
-        atoll_status status = output_for(pager, expert, samples[i], &output, error);
-        if (status)
-            return status;
-    }
-    weigh_labels(expert, samples, count, workspace->lean);
-    *lean = workspace->lean;
     return ATOLL_OK;
 }
 
@@ -167,7 +121,8 @@ static atoll_status fit_all(atoll_pager *pager, atoll_expert *expert, atoll_work
 }
 
 atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
-                              atoll_sample *const *samples, uint32_t count, atoll_error *error)
+                              atoll_sample *const *samples, uint32_t count, const float *lean,
+                              atoll_error *error)
 {
     atoll_sample *left[ATOLL_FIT_SAMPLES] = {NULL};
     float probability[ATOLL_FIT_SAMPLES];
@@ -175,9 +130,8 @@ atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_wo
     for (uint32_t i = 0; i < count; i++)
         if (!samples[i]->held_out)
             left[first++] = samples[i];
-    const float *lean;
-    atoll_status status = find_lean(pager, expert, workspace, left, first, &lean, error);
-    if (status || (status = fit_all(pager, expert, workspace, left, first, lean, probability, error)) ||
+    atoll_status status;
+    if ((status = fit_all(pager, expert, workspace, left, first, lean, probability, error)) ||
         (status = count_fresh(pager, expert, samples, count, error)))
         return status;
     for (uint32_t i = 0; i < first; i++)

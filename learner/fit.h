@@ -28,9 +28,11 @@ enum { ATOLL_FIT_SAMPLES = 1088 }; /* most that one fit takes */
 
 /*
  * Cross entropy steps on `count` samples in order, then once again on those that were hard; none on those held out.
+ * lean[output], or NULL, is added to logits while they are fitted (learner/lean.h).
  */
 atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
-                              atoll_sample *const *samples, uint32_t count, atoll_error *error);
+                              atoll_sample *const *samples, uint32_t count, const float *lean,
+                              atoll_error *error);
 
 /* What the model's gate learns beside owners; running[model->experts] is filled and viewed. */
 atoll_gate_losses atoll_fit_losses(const atoll_model *model, float *running);

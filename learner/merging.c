@@ -323,7 +323,8 @@ static atoll_status rehearse(atoll_hand *h, atoll_state *state, uint32_t survivo
     atoll_gate_losses losses = atoll_fit_losses(model, running);
     atoll_status status = atoll_workspace_fit(&h->workspace, model, error);
     if (status == ATOLL_OK)
-        status = atoll_fit_expert(&state->pager, &model->expert[survivor], &h->workspace, sample, 2 * count, error);
+        status = atoll_fit_expert(&state->pager, &model->expert[survivor], &h->workspace, sample, 2 * count, NULL,
+                                  error);
     for (uint32_t i = 0; i < 2 * count && status == ATOLL_OK; i++)
         if (!shown[i]->held_out && shown[i]->owner != ATOLL_EXPERT_NONE)
             status = atoll_fit_gate(state, &h->workspace, shown[i], &losses, error);

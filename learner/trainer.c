@@ -5,6 +5,7 @@
 #include "core/half.h"
 #include "core/limits.h"
 #include "learner/growth.h"
+#include "learner/lean.h"
 #include "learner/tally.h"
 
 static bool hand_init(atoll_hand *h)
@@ -99,9 +100,12 @@ static void fit_shared(void *arg)
     atoll_expert *shared = &w->state->model.expert[0];
     if (w->state->model.config.freeze == ATOLL_FREEZE_EXPERTS)
         return;
+    const float *lean = atoll_lean_find(&w->hand->arena, w->state->memory, w->state->model.labels, w->trainer->sample,
+                                        w->trainer->samples);
     shared->version = w->commit;
-    w->status = atoll_fit_expert(&w->state->pager, shared, &w->hand->workspace, w->trainer->sample,
-                                 w->trainer->samples, &w->error);
+    w->status = lean ? atoll_fit_expert(&w->state->pager, shared, &w->hand->workspace, w->trainer->sample,
+                                        w->trainer->samples, lean, &w->error)
+                     : atoll_step_no_memory(&w->error);
     if (w->status == ATOLL_OK)
         w->status = count(w);
 }
@@ -136,7 +140,8 @@ static void fit_routed(void *arg)
             (expert->state != ATOLL_EXPERT_ACTIVE && expert->state != ATOLL_EXPERT_CANDIDATE))
             continue;
         expert->version = w->commit;
-        w->status = atoll_fit_expert(&w->state->pager, expert, &w->hand->workspace, trainer->chosen, chosen, &w->error);
+        w->status = atoll_fit_expert(&w->state->pager, expert, &w->hand->workspace, trainer->chosen, chosen, NULL,
+                                     &w->error);
     }
     if (w->status == ATOLL_OK)
         w->status = fit_analytic(trainer, w->state, &w->error);

@@ -273,6 +273,12 @@ const atoll_cell *atoll_cells_largest(const atoll_cells *cells)
     return cells->count ? &cells->cell[cells->heap[0]] : NULL;
 }
 
+const atoll_cell *atoll_cells_all(const atoll_cells *cells, uint32_t *count)
+{
+    *count = cells->count;
+    return cells->cell;
+}
+
 /* Reserved before. */
 static atoll_cell *cell_new(atoll_cells *cells, uint32_t owner_number, uint32_t label)
 {

@@ -30,6 +30,8 @@ void atoll_cells_free(atoll_cells *cells);
 const atoll_cell *atoll_cells_find(const atoll_cells *cells, uint32_t owner, uint32_t label);
 /* The cell with most members, of equals the one with the smallest owner, then label; NULL where there is none. */
 const atoll_cell *atoll_cells_largest(const atoll_cells *cells);
+/* All of them, in no order that means anything. Valid until the next change. */
+const atoll_cell *atoll_cells_all(const atoll_cells *cells, uint32_t *count);
 
 /* Makes sure that one add of this cell and slot will find its room, whatever is removed before it. ATOLL_NO_MEMORY. */
 atoll_status atoll_cells_reserve(atoll_cells *cells, uint32_t owner, uint32_t label, uint32_t slot,

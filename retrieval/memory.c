@@ -287,6 +287,18 @@ float atoll_memory_stands_for(const atoll_memory *memory, uint32_t slot)
     return (float)cell->seen / (float)cell->count;
 }
 
+void atoll_memory_shares(const atoll_memory *memory, uint32_t labels, atoll_shares *share)
+{
+    uint32_t cells;
+    const atoll_cell *cell = atoll_cells_all(memory->cells, &cells);
+    memset(share, 0, labels * sizeof *share);
+    for (uint32_t i = 0; i < cells; i++)
+        if (!atoll_owner_dormant(cell[i].owner) && cell[i].label < labels) {
+            share[cell[i].label].held += cell[i].count;
+            share[cell[i].label].seen += (double)cell[i].seen;
+        }
+}
+
 uint32_t atoll_memory_count(const atoll_memory *memory)
 {
     return memory->count;

@@ -108,6 +108,14 @@ uint32_t atoll_memory_draw(const atoll_memory *memory, atoll_rng *rng, uint32_t 
 /* How many records of the past an exemplar stands for: what its cell has seen over what it holds. */
 float atoll_memory_stands_for(const atoll_memory *memory, uint32_t slot);
 
+/* Exemplars, and the records of the past that they stand for. */
+typedef struct atoll_shares {
+    double held, seen;
+} atoll_shares;
+
+/* share[labels] of all owners but those of dormant exemplars. A walk over all cells. */
+void atoll_memory_shares(const atoll_memory *memory, uint32_t labels, atoll_shares *share);
+
 uint32_t atoll_memory_count(const atoll_memory *memory);
 uint32_t atoll_memory_cell(const atoll_memory *memory, uint32_t owner, uint32_t label); /* of one cell */
 uint32_t atoll_memory_owned(const atoll_memory *memory, uint32_t owner); /* exemplars of one owner */

@@ -59,7 +59,7 @@ static void fit(trial *t, uint32_t expert, uint32_t label, int times)
         t->sample.label = label;
         assert_int_equal(atoll_workspace_fit(&t->workspace, &t->state.model, NULL), ATOLL_OK);
         assert_int_equal(atoll_fit_expert(&t->state.pager, &t->state.model.expert[expert], &t->workspace, list, 1,
-                                          NULL), ATOLL_OK);
+                                          NULL, NULL), ATOLL_OK);
     }
 }
 
@@ -141,8 +141,8 @@ static void vectors_and_text_mix_in_one_call(void **state)
             list[i] = &samples[i];
         }
         assert_int_equal(atoll_workspace_fit(&t.workspace, &t.state.model, NULL), ATOLL_OK);
-        assert_int_equal(atoll_fit_expert(&t.state.pager, &t.state.model.expert[0], &t.workspace, list, COUNT, NULL),
-                         ATOLL_OK);
+        assert_int_equal(atoll_fit_expert(&t.state.pager, &t.state.model.expert[0], &t.workspace, list, COUNT, NULL,
+                                          NULL), ATOLL_OK);
     }
     assert_int_equal(t.state.model.expert[0].records, 20 * COUNT);
     t.sample.encoded.z = z[1];

@@ -218,6 +218,31 @@ static void every_record_of_the_past_is_equally_likely(void **state)
     }
 }
 
+static void shares_are_of_what_is_held_and_what_was_seen(void **state)
+{
+    (void)state;
+    fixture f;
+    atoll_shares share[3];
+    open_memory(&f, 30);
+    for (int i = 0; i < 100; i++)
+        offer(&f, 1, 0);
+    for (int i = 0; i < 40; i++)
+        offer(&f, 2, 0);
+    for (int i = 0; i < 5; i++)
+        offer(&f, 2, 2);
+    for (int i = 0; i < 20; i++)
+        offer(&f, 2 | ATOLL_OWNER_DORMANT, 1);
+    atoll_memory_shares(f.memory, 3, share);
+    assert_float_equal(share[0].held, atoll_memory_cell(f.memory, 1, 0) + atoll_memory_cell(f.memory, 2, 0), 0);
+    assert_float_equal(share[0].seen, 140, 0);
+    assert_float_equal(share[1].held + share[1].seen, 0, 0); /* dormant */
+    assert_float_equal(share[2].held, 5, 0);
+    assert_float_equal(share[2].seen, 5, 0);
+    atoll_memory_shares(f.memory, 1, share); /* of the labels asked for alone */
+    assert_float_equal(share[0].seen, 140, 0);
+    close_memory(&f);
+}
+
 static void draws_exemplars_uniformly(void **state)
 {
     (void)state;
@@ -492,6 +517,7 @@ int main(void)
         cmocka_unit_test(vectors_may_be_coded),
         cmocka_unit_test(balances_cells_under_the_cap),
         cmocka_unit_test(every_record_of_the_past_is_equally_likely),
+        cmocka_unit_test(shares_are_of_what_is_held_and_what_was_seen),
         cmocka_unit_test(draws_exemplars_uniformly),
         cmocka_unit_test(dropped_slots_are_used_again),
         cmocka_unit_test(reassigning_moves_the_past),
