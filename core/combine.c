@@ -75,7 +75,7 @@ void atoll_combine(const atoll_combiner *combiner, const atoll_voices *voices, f
 }
 
 void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, const float *p, uint32_t label,
-                          float importance)
+                          float importance, float youth)
 {
     bool analytic = voices->says[ATOLL_VOICE_ANALYTIC] != NULL;
     float pace = analytic ? calm : 1;
@@ -86,12 +86,13 @@ void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, 
             continue;
         for (uint32_t y = 0; y < voices->labels; y++)
             slope += (p[y] - (y == label)) * logf(says[y] + floor_of[v]);
-        bool youth = v == ATOLL_VOICE_YOUTH;
-        if (analytic && !youth)
+        bool of_youth = v == ATOLL_VOICE_YOUTH;
+        if (analytic && !of_youth)
             slope += ATOLL_COMBINER_HOMING * (combiner->weight[v] - home[v]);
-        slope *= importance * (youth ? p[label] : 1);
+        slope *= of_youth ? youth * p[label] : importance;
         combiner->squares[v] = fmaxf(kept * combiner->squares[v], least);
-        atoll_adagrad(&combiner->weight[v], &combiner->squares[v], &slope, 1, pace * (youth ? rate_youth : rate), 1);
+        atoll_adagrad(&combiner->weight[v], &combiner->squares[v], &slope, 1, pace * (of_youth ? rate_youth : rate),
+                      1);
         combiner->weight[v] = fminf(fmaxf(combiner->weight[v], 0), most);
     }
 }

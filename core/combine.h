@@ -48,9 +48,11 @@ void atoll_combine(const atoll_combiner *combiner, const atoll_voices *voices, f
 #define ATOLL_COMBINER_HOMING 0.5f
 float atoll_combiner_home(atoll_voice voice);
 
-/* One step for a record whose combination was `p` and whose label is `label`, its gradient times `importance`. Silent
- * voices keep their weights. */
+/*
+ * One step for a record whose combination was `p` and whose label is `label`, its gradient times `importance`, that of
+ * the youth's weight times `youth`. Silent voices keep their weights.
+ */
 void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, const float *p, uint32_t label,
-                          float importance);
+                          float importance, float youth);
 
 #endif

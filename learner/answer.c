@@ -11,8 +11,7 @@
 
 enum { NEWBORN = ATOLL_STEP_RECORDS }; /* most experts that are born in a step */
 
-/* Calm where the analytic half speaks, for the reason that core/combine.c gives. */
-static const float fresh_importance = 1, calm_importance = 0.1f;
+static const float fresh_importance = 1;
 
 /* ---- encode ---- */
 
@@ -243,9 +242,9 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
     atoll_tally_features(state, it->encoded.known, it->encoded.common);
     float score = atoll_tally_answer(state, &it->voices, workspace->combined, label, it->domain);
     atoll_novelty_learn(&model->assured, atoll_predict_assurance(it->context.familiarity, score));
+    float importance = it->voices.says[ATOLL_VOICE_ANALYTIC] ? ATOLL_STEP_CALM : fresh_importance;
     if (known)
-        atoll_combiner_learn(&model->combiner, &it->voices, workspace->combined, label,
-                             it->voices.says[ATOLL_VOICE_ANALYTIC] ? calm_importance : fresh_importance);
+        atoll_combiner_learn(&model->combiner, &it->voices, workspace->combined, label, importance, importance);
     it->probability = known ? workspace->combined[label] : 0;
     atoll_drift_observe(state, &(atoll_drift_seen){&it->context, workspace->combined, it->voices.labels, label, novelty,
                                                    it->seq});

@@ -35,7 +35,7 @@ const float *atoll_lean_find(atoll_arena *arena, const atoll_memory *memory, uin
     for (uint32_t y = 0; y < labels; y++) {
         double records = share[y].seen + lean[y], shown = (lean[y] + per_held * share[y].held) / count;
         double wanted = fmax(records, grown_up) / (all.seen + fresh);
-        if (fresh > 0)
+        if (fresh > 0 && records >= grown_up)
             wanted += present * (lean[y] / fresh - wanted);
         lean[y] = shown > 0 ? (float)log(shown / wanted) : 0;
         if (records < grown_up)

@@ -11,7 +11,8 @@
  *
  * held_y: exemplars of y; seen_y: records of the past that these stand for. So a label's prior is its share in what is
  * remembered and not dormant, but for a twentieth, the present's, of which questions are likelier than of any other
- * time. Labels of less than 120 records count as that many, and never lean down: nobody knows yet how rare they are.
+ * time. Labels of less than 120 records count as that many, of the past alone, and never lean down: nobody knows yet
+ * how rare they are, and the odds of young labels (core/combine.h) speak for the present.
  *
  * For the shared expert. Routed experts need none: what is new to one is of its own domain, as what is old.
  */

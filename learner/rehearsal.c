@@ -9,6 +9,16 @@
  */
 static const float importance = 16;
 
+/*
+ * The past has no young labels, whose odds therefore do only harm there: for them past and present have an equal say.
+ * Without any, package sections one by one, the last of them of 16 records, ended at .751 where the shared expert had
+ * .847; with it at .835. CLINC150 pays .001 of prequential accuracy; with the say of the other weights .003, for .015.
+ */
+static float youth_importance(const atoll_voices *voices)
+{
+    return ATOLL_REHEARSE_EVERY * (voices->says[ATOLL_VOICE_ANALYTIC] ? ATOLL_STEP_CALM : 1);
+}
+
 /* The cues' weights learn whose the exemplar is; workspace->gate is left without the youth of experts. */
 static void weigh_gate(atoll_model *model, atoll_workspace *workspace, const atoll_sample *sample)
 {
@@ -33,8 +43,8 @@ atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, ato
         if ((status = atoll_predict_others(model, workspace, &input, sample->context, &voices, error)) ||
             (status = atoll_predict_gate(model, workspace, &input, sample->context, &voices, error)))
             return status;
-        /* The past has no young labels and experts: their odds would only do harm, and be unlearned. */
-        voices.says[ATOLL_VOICE_YOUTH] = voices.says[ATOLL_VOICE_NAMES] = NULL;
+        /* The past has no young labels for names to speak for: they would only do harm, and be unlearned. */
+        voices.says[ATOLL_VOICE_NAMES] = NULL;
         if (model->config.gate != ATOLL_GATE_RANDOM)
             weigh_gate(model, workspace, sample);
         atoll_gated gated = {workspace->token.count ? workspace->token.gate : workspace->gate, workspace->token.count};
@@ -43,7 +53,7 @@ atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, ato
             return status;
         if ((status = atoll_step_combine(model, workspace, &input, &route, &voices, error)) == ATOLL_OK)
             atoll_combiner_learn(&model->combiner, &voices, workspace->combined, sample->label,
-                                 importance * sample->importance);
+                                 importance * sample->importance, youth_importance(&voices) * sample->importance);
     }
     return status;
 }

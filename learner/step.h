@@ -15,6 +15,9 @@
 /* Every ATOLL_REHEARSE_EVERY records one exemplar that is held out is asked for, for the combination. */
 enum { ATOLL_REHEARSE_EVERY = 4, ATOLL_REHEARSALS = ATOLL_STEP_RECORDS / ATOLL_REHEARSE_EVERY };
 
+/* A new record's say in the combination where the analytic half speaks, for the reason that core/combine.c gives. */
+#define ATOLL_STEP_CALM 0.1f
+
 enum { ATOLL_STEP_SAMPLES = ATOLL_STEP_RECORDS * (1 + ATOLL_REPLAYS_MAX) };
 
 _Static_assert((int)ATOLL_STEP_SAMPLES <= (int)ATOLL_FIT_SAMPLES, "one fit takes a step's samples");

@@ -93,7 +93,7 @@ static void learns_down_the_gradient(void **state)
             total += p[y];
         }
         expect_near(total, round % 16 ? 1 : 0, 1e-5);
-        atoll_combiner_learn(&combiner, &voices, p, label, 1);
+        atoll_combiner_learn(&combiner, &voices, p, label, 1, 1);
         for (int v = 0; v < ATOLL_VOICES; v++) {
             if (!voices.says[v]) {
                 assert_true(combiner.weight[v] == (float)weight[v] && combiner.squares[v] == 0);
@@ -127,7 +127,7 @@ static void silence_is_zeros(void **state)
     atoll_combine(&combiner, &voices, p);
     for (int y = 0; y < LABELS; y++)
         assert_true(p[y] == 0);
-    atoll_combiner_learn(&combiner, &voices, p, 2, 1);
+    atoll_combiner_learn(&combiner, &voices, p, 2, 1, 1);
     assert_memory_equal(&combiner, &before, sizeof combiner);
     voices.labels = 0; /* a model that knows no label yet */
     voices.says[0] = p;
@@ -161,7 +161,7 @@ static void weights_go_home_where_voices_tell_nothing(void **state)
         voices.says[ATOLL_VOICE_ANALYTIC] = says;
         combiner.weight[other] = 1.5f;
         for (int i = 0; i < 40000; i++)
-            atoll_combiner_learn(&combiner, &voices, says, i % 2, 1);
+            atoll_combiner_learn(&combiner, &voices, says, i % 2, 1, 1);
         expect_near(combiner.weight[other], atoll_combiner_home((atoll_voice)other), 0.02);
     }
 }
@@ -196,7 +196,7 @@ static void learns_whom_to_trust(void **state)
             early += i < 500 ? -log(p[label]) / 500 : 0;
             late += i >= records - 500 ? -log(p[label]) / 500 : 0;
             alone += i >= records - 500 ? -log(a[label]) / 500 : 0;
-            atoll_combiner_learn(&combiner, &voices, p, label, 1);
+            atoll_combiner_learn(&combiner, &voices, p, label, 1, 1);
             for (int v = 0; v < ATOLL_VOICES; v++)
                 assert_true(combiner.weight[v] >= 0 && combiner.weight[v] <= 2);
         }

@@ -28,7 +28,6 @@ static void rehearsing_changes_the_combination_alone(void **state)
     assert_true(after->weight[ATOLL_VOICE_SHARED] != before.weight[ATOLL_VOICE_SHARED]);
     assert_true(after->weight[ATOLL_VOICE_VOTES] != before.weight[ATOLL_VOICE_VOTES]);
     assert_true(after->weight[ATOLL_VOICE_ANALYTIC] == before.weight[ATOLL_VOICE_ANALYTIC]); /* silent */
-    assert_true(after->weight[ATOLL_VOICE_YOUTH] == before.weight[ATOLL_VOICE_YOUTH]);
     assert_true(after->weight[ATOLL_VOICE_NAMES] == before.weight[ATOLL_VOICE_NAMES]);
     *after = before;
     assert_int_equal(learning_digest(&l.state), digest);
