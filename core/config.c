@@ -128,7 +128,7 @@ static const spec table[] = {
      U32, false, AT(neighbours), .least = 0, .most = 16},
     {"training.freeze", "none", "none, gate or experts", "what learning leaves as it is",
      WORD, false, AT(freeze), .words = {"none", "gate", "experts"}},
-    {"growth.mode", "auto", "auto or off", "whether experts are born by themselves",
+    {"growth.mode", "auto", "auto or off", "whether experts are born and split by themselves",
      WORD, false, AT(growth_off), .words = {"auto", "off"}},
     {"growth.merge", "auto", "auto or off", "whether pruning merges experts that serve one domain",
      WORD, false, AT(merge_off), .words = {"auto", "off"}},

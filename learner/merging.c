@@ -6,54 +6,9 @@
 
 #include "core/half.h"
 #include "core/log.h"
-#include "learner/dense.h"
+#include "learner/exemplars.h"
 #include "learner/step.h"
 #include "retrieval/context.h"
-
-/* ---- samples of an expert's exemplars ---- */
-
-/* Up to `most` slots that `owner` has, evenly over the table. */
-static uint32_t pick(const atoll_state *state, uint32_t owner, uint32_t most, uint32_t *slot)
-{
-    atoll_memory_view view = atoll_memory_freeze(state->memory);
-    uint32_t owned = atoll_memory_owned(state->memory, owner), met = 0, picked = 0;
-    for (uint32_t s = 0; s < view.slots.count && met < owned && picked < most; s++) {
-        const atoll_slot *held = atoll_memory_at(&view, s);
-        if (!held->exemplar || held->owner != owner)
-            continue;
-        if ((uint64_t)met * most >= (uint64_t)picked * owned)
-            slot[picked++] = s;
-        met++;
-    }
-    return picked;
-}
-
-/* An exemplar as a sample that is replayed; its arrays are the hand's arena's. NULL where memory is short. */
-static atoll_sample *encode(atoll_hand *h, const atoll_state *state, uint32_t slot)
-{
-    const atoll_encoder *encoder = &state->model.encoder;
-    atoll_memory_view view = atoll_memory_freeze(state->memory);
-    const atoll_slot *held = atoll_memory_at(&view, slot);
-    const atoll_exemplar *exemplar = held->exemplar;
-    atoll_sample *sample = atoll_arena_take(&h->arena, sizeof *sample);
-    if (!sample)
-        return NULL;
-    *sample = (atoll_sample){.label = exemplar->label,
-                             .owner = held->owner,
-                             .slot = slot,
-                             .held_out = held->lot != 0,
-                             .term = exemplar->term,
-                             .terms = exemplar->terms,
-                             .vector = exemplar->vector,
-                             .code = exemplar->code,
-                             .numbers = exemplar->vector_dim,
-                             .gated = true};
-    atoll_encoded *encoded = &sample->encoded;
-    if (!atoll_step_encode(h, &state->model, sample))
-        return NULL;
-    atoll_half_to_float(exemplar->embedding, encoded->embedding, encoder->embedding_dim);
-    return atoll_dense_read(&h->arena, &state->model, &encoded, 1, NULL) ? NULL : sample;
-}
 
 /* ---- whether two serve one domain ---- */
 
@@ -152,7 +107,7 @@ static atoll_status poll_some(atoll_hand *h, atoll_state *state, survey *s, uint
 
 static atoll_status poll_expert(atoll_hand *h, atoll_state *state, survey *s, uint32_t place, atoll_error *error)
 {
-    uint32_t slot[ATOLL_MERGING_SAMPLE], count = pick(state, s->id[place], ATOLL_MERGING_SAMPLE, slot);
+    uint32_t slot[ATOLL_MERGING_SAMPLE], count = atoll_exemplars_pick(state, s->id[place], ATOLL_MERGING_SAMPLE, slot);
     atoll_status status = ATOLL_OK;
     for (uint32_t at = 0; at < count && status == ATOLL_OK; at += ATOLL_STEP_RECORDS)
         status = poll_some(h, state, s, place, slot + at,
@@ -194,12 +149,12 @@ static atoll_status know(atoll_hand *h, const atoll_state *state, const survey *
                          float *knowledge, atoll_error *error)
 {
     uint32_t slot[ATOLL_MERGING_SAMPLE], known = 0;
-    uint32_t count = pick(state, s->id[i], ATOLL_MERGING_SAMPLE, slot);
+    uint32_t count = atoll_exemplars_pick(state, s->id[i], ATOLL_MERGING_SAMPLE, slot);
     atoll_status status = atoll_workspace_fit(&h->workspace, &state->model, error);
     for (uint32_t k = 0; k < count && status == ATOLL_OK; k++) {
         bool right = false;
         atoll_arena_reset(&h->arena);
-        const atoll_sample *sample = encode(h, state, slot[k]);
+        const atoll_sample *sample = atoll_exemplars_encode(h, state, slot[k]);
         status = sample ? names(&state->model, &state->model.expert[s->id[j]], &h->workspace, sample, &right, error)
                         : atoll_step_no_memory(error);
         known += right;
@@ -314,9 +269,9 @@ static atoll_status rehearse(atoll_hand *h, atoll_state *state, uint32_t survivo
     atoll_model *model = &state->model;
     atoll_arena_reset(&h->arena);
     for (uint32_t i = 0; i < count; i++) {
-        sample[2 * i] = shown[2 * i] = encode(h, state, slot[i]);
-        sample[2 * i + 1] = encode(h, state, own[i]);
-        shown[2 * i + 1] = encode(h, state, any[i]);
+        sample[2 * i] = shown[2 * i] = atoll_exemplars_encode(h, state, slot[i]);
+        sample[2 * i + 1] = atoll_exemplars_encode(h, state, own[i]);
+        shown[2 * i + 1] = atoll_exemplars_encode(h, state, any[i]);
         if (!sample[2 * i] || !sample[2 * i + 1] || !shown[2 * i + 1])
             return atoll_step_no_memory(error);
     }
@@ -331,15 +286,6 @@ static atoll_status rehearse(atoll_hand *h, atoll_state *state, uint32_t survivo
     return status;
 }
 
-static void shuffle(atoll_rng *rng, uint32_t *slot, uint32_t count)
-{
-    for (uint32_t i = count; i > 1; i--) {
-        uint32_t j = atoll_rng_below(rng, i), swapped = slot[j];
-        slot[j] = slot[i - 1];
-        slot[i - 1] = swapped;
-    }
-}
-
 static atoll_status rehearse_all(atoll_hand *h, atoll_state *state, uint32_t survivor, uint32_t *slot,
                                  uint32_t inherited, uint32_t *own, uint32_t owned, uint64_t commit,
                                  atoll_error *error)
@@ -348,7 +294,7 @@ static atoll_status rehearse_all(atoll_hand *h, atoll_state *state, uint32_t sur
     atoll_status status = ATOLL_OK;
     atoll_rng_seed(&rng, state->model.config.seed, commit);
     for (int round = 0; round < ROUNDS && inherited && owned; round++) {
-        shuffle(&rng, slot, inherited);
+        atoll_exemplars_shuffle(&rng, slot, inherited);
         for (uint32_t at = 0; at < inherited && status == ATOLL_OK; at += PORTION) {
             uint32_t count = inherited - at < PORTION ? inherited - at : PORTION, mine[PORTION], any[PORTION];
             for (uint32_t i = 0; i < count; i++)
@@ -367,8 +313,8 @@ atoll_status atoll_merging_absorb(atoll_trainer *trainer, atoll_state *state, ui
     uint32_t *slot = malloc(2 * REHEARSED * sizeof *slot);
     if (!slot)
         return atoll_step_no_memory(error);
-    uint32_t *own = slot + REHEARSED, inherited = pick(state, absorbed, REHEARSED, slot);
-    uint32_t owned = pick(state, survivor, REHEARSED, own);
+    uint32_t *own = slot + REHEARSED, inherited = atoll_exemplars_pick(state, absorbed, REHEARSED, slot);
+    uint32_t owned = atoll_exemplars_pick(state, survivor, REHEARSED, own);
     atoll_status status = inherit(state, to, from, error);
     if (status || (status = hand_over(state, survivor, absorbed, error)))
         goto done;

@@ -23,6 +23,7 @@ typedef struct atoll_growth {
     float surprise;         /* running mean of novelty */
     float strange;          /* running share of records that no expert explains, of the last few */
     uint64_t born, promoted, given_up, pruned, restored, merged;
+    uint64_t examined;      /* birth (commit) of the last expert that was looked at for two domains */
 } atoll_growth;
 
 /* What has been counted. Plain data. */

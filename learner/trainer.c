@@ -6,6 +6,7 @@
 #include "core/limits.h"
 #include "learner/growth.h"
 #include "learner/lean.h"
+#include "learner/splitting.h"
 #include "learner/tally.h"
 
 static bool hand_init(atoll_hand *h)
@@ -280,7 +281,10 @@ static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t co
         return status;
     state->model.records += count;
     atoll_tally_collapse(state);
-    return state->model.config.freeze ? ATOLL_OK : atoll_growth_review(state, commit, error);
+    if (state->model.config.freeze)
+        return ATOLL_OK;
+    status = atoll_growth_review(state, commit, error);
+    return status ? status : atoll_splitting_review(trainer, state, commit, error);
 }
 
 /* A new analytic solution, once one is due. */

@@ -4,7 +4,7 @@
  *
  *     encode -> find neighbours -> answer first (prequential) -> assign owners -> learn frequencies and scale
  *     -> draw replays -> rehearse (the combination) -> fit shared expert, experts, gate -> remember
- *     -> review the candidate
+ *     -> review the candidate -> split what is over its capacity
  *
  * All randomness is seeded by the commit's number: the same journal gives the same weights. Where two threads work,
  * they touch different networks or different records, so that it does not matter which is first.
