@@ -38,6 +38,7 @@ typedef struct atoll_expert {
     bool serving;            /* of a frozen expert: `served`, if it holds something, is read instead of `net` */
     atoll_array labels;      /* of atoll_expert_label, as many as net.outputs */
     uint64_t records;        /* learned, replays not counted */
+    uint32_t exemplars;      /* remembered of its own, as of the last step */
     int64_t last_routed_ms;  /* journal time */
     double share;            /* running share of the records routed to it */
     double importance, load; /* running means: the gate's probability, and that to be among its first (balance.h) */

@@ -3,7 +3,7 @@
  * every expert, are pooled with learned weights as the voices of an answer are (core/combine.h):
  *
  *     network   b + V x + U embedding, with an output for each expert; output e belongs to place e of the model's table
- *     votes     ln(0.05 + the share of the neighbours' votes that e owns)
+ *     votes     ln(0.05 + the share of the neighbours' votes that e owns, each owner's divided by its exemplars + 10)
  *     labels    ln(0.01 + sum_y p(y) P(e | y)): what the shared expert says of the label, and who has learned it
  *     youth     ln(1000 / (records of e + 1)), at least 0: the network answers for the past as much as for the present,
  *               and the present of a new domain is rare in it for long

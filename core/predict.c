@@ -19,6 +19,9 @@ static const float grown_up = 120;
  */
 static const float name_records = 20, name_odds = 5;
 
+/* So many exemplars more are counted for each expert: the first of a new one do not outvote everybody. */
+static const float few_exemplars = 10;
+
 /* Records of an expert below which the counts are silent. */
 enum { YOUNG_EXPERT = 1000 };
 
@@ -163,14 +166,27 @@ static void log_above(float floor, float *x, uint32_t count)
         x[i] = x[i] > 0 ? logf(x[i] + floor) : none;
 }
 
+/*
+ * The share of the votes for each expert if all had as many exemplars: the density of its exemplars about the record.
+ * So a new domain is found by few exemplars among many of others.
+ */
+static void weigh_votes(const atoll_model *model, const float *vote, uint32_t experts, float *share)
+{
+    float sum = 0;
+    for (uint32_t e = 0; e < experts; e++)
+        sum += share[e] = vote[e] > 0 ? vote[e] / ((float)model->expert[e].exemplars + few_exemplars) : 0;
+    for (uint32_t e = 0; e < experts && sum > 0; e++)
+        share[e] /= sum;
+}
+
 /* Every cue but the network's. The labels' is ln(0.01 + sum_y p(y) P(e | y)). */
-static void gather_cues(const atoll_standing *standing, const atoll_workspace *workspace, const float *p,
-                        float *const *cue)
+static void gather_cues(const atoll_model *model, const atoll_standing *standing, const atoll_workspace *workspace,
+                        const float *p, float *const *cue)
 {
     uint32_t experts = standing->experts;
     memset(cue[ATOLL_CUE_NETWORK], 0, experts * sizeof **cue);
     memset(cue[ATOLL_CUE_LABELS], 0, experts * sizeof **cue);
-    memcpy(cue[ATOLL_CUE_VOTES], workspace->vote, experts * sizeof **cue);
+    weigh_votes(model, workspace->vote, experts, cue[ATOLL_CUE_VOTES]);
     memcpy(cue[ATOLL_CUE_YOUTH], standing->youth, experts * sizeof **cue);
     for (uint32_t i = 0; p && i < standing->ownerships; i++) {
         const atoll_ownership *own = &standing->ownership[i];
@@ -241,7 +257,7 @@ atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *works
         clear_divisors(workspace, experts);
         return ATOLL_OK;
     }
-    gather_cues(&standing, workspace, voices->says[ATOLL_VOICE_SHARED], cue);
+    gather_cues(model, &standing, workspace, voices->says[ATOLL_VOICE_SHARED], cue);
     if ((status = ask_network(model, workspace, input, known, error)) == ATOLL_OK)
         atoll_gate_pool(&model->gate, cue, workspace->open, known, workspace->gate);
     return status;

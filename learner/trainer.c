@@ -281,10 +281,12 @@ static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t co
         return status;
     state->model.records += count;
     atoll_tally_collapse(state);
-    if (state->model.config.freeze)
-        return ATOLL_OK;
-    status = atoll_growth_review(state, commit, error);
-    return status ? status : atoll_splitting_review(trainer, state, commit, error);
+    if (!state->model.config.freeze && ((status = atoll_growth_review(state, commit, error)) ||
+                                        (status = atoll_splitting_review(trainer, state, commit, error))))
+        return status;
+    for (uint32_t e = 1; e < state->model.experts; e++)
+        state->model.expert[e].exemplars = atoll_memory_owned(state->memory, e);
+    return ATOLL_OK;
 }
 
 /* A new analytic solution, once one is due. */

@@ -66,8 +66,9 @@ void report_print(FILE *out, const report_row *rows, uint32_t count)
     fprintf(out, "%s, %u exemplars, %u order%s: mean%s\n\n", rows->of_case, rows->memory, rows->orders,
             rows->orders > 1 ? "s" : "", rows->orders > 1 ? " and standard deviation" : "");
     for (int m = 0; m < MEASURE_COUNT; m++) {
-        /* A table of accuracy, one of cost and structure, one of what each voice would be alone. */
-        if (columns && (columns == COLUMNS || m == MEASURE_BYTES || m == MEASURE_OUTSIDE_RECALL)) {
+        /* A table of accuracy, one of cost and size, one of routing, one of what each voice would be alone. */
+        bool next = m == MEASURE_BYTES || m == MEASURE_PURITY || m == MEASURE_OUTSIDE_RECALL;
+        if (columns && (columns == COLUMNS || next)) {
             print_table(out, rows, count, column, columns);
             columns = 0;
         }

@@ -54,13 +54,21 @@ static atoll_status ingest(atoll_learner *learner, const atoll_record *records, 
 
 /* ---- a run ---- */
 
+/* Answers by domain and first expert. */
+typedef uint32_t routing[STREAM_DOMAINS_MAX][ATOLL_EXPERTS_MAX];
+
+/* Records of a phase after which routing is looked at: its gate is stale. */
+enum { EARLY = 3 };
+static const uint32_t early_at[EARLY] = {50, 100, 200};
+
 /* What the answers to the records held out come to, at the end. */
 typedef struct last_answers {
     atoll_calibration calibration;
     uint32_t right, voice_right[ATOLL_VOICES], voice_spoke[ATOLL_VOICES];
     uint32_t inside_right, outside_abstained;
-    uint32_t routed[STREAM_DOMAINS_MAX][ATOLL_EXPERTS_MAX]; /* by domain and first expert */
-    float *inside, *outside;                                /* novelty */
+    routing routed;
+    routing early[EARLY];    /* of the same records while a domain has just begun, all phases but the first together */
+    float *inside, *outside; /* novelty */
 } last_answers;
 
 typedef struct run {
@@ -79,6 +87,7 @@ typedef struct run {
     const stream_list *list;
     const uint32_t *number; /* their places in it */
     uint32_t right[STREAM_DOMAINS_MAX], of[STREAM_DOMAINS_MAX];
+    routing *routed;        /* where they are counted, or NULL */
     last_answers *final;    /* NULL before the end */
 } run;
 
@@ -134,6 +143,8 @@ static void note(void *arg, uint32_t index, const atoll_prediction *p)
     bool right = p->labels && is_named(p->label[0].label, asked->record.label);
     r->right[asked->domain] += right;
     r->of[asked->domain]++;
+    if (r->routed && p->experts)
+        (*r->routed)[asked->domain][p->expert[0].id]++;
     if (!f)
         return;
     f->right += right;
@@ -145,8 +156,6 @@ static void note(void *arg, uint32_t index, const atoll_prediction *p)
         f->voice_spoke[v] += p->voice[v] != NULL;
         f->voice_right[v] += is_named(p->voice[v], asked->record.label);
     }
-    if (p->experts)
-        f->routed[asked->domain][p->expert[0].id]++;
 }
 
 /* Asks about those of the list whose domain has begun by phase `phase`. */
@@ -166,8 +175,8 @@ static atoll_status ask(run *r, const stream_list *list, uint32_t phase, atoll_e
         }
         if (count == ASKED_AT_ONCE || (count && i + 1 == list->count)) {
             uint64_t version;
-            status = atoll_learner_predict(r->learner, r->asker, records, count, 1, r->final != NULL, note, r, &version,
-                                           error);
+            status = atoll_learner_predict(r->learner, r->asker, records, count, 1, r->routed != NULL, note, r,
+                                           &version, error);
             r->asked += count;
             count = 0;
         }
@@ -271,17 +280,17 @@ static double share(uint32_t part, uint32_t whole)
     return whole ? (double)part / whole : NAN;
 }
 
-/* Records of each domain that went first to the expert that gets most of them. */
-static double gate_right(const run *r)
+/* Records of each domain that went first to the expert that gets most of them at the end. */
+static double gate_right(const run *r, const routing *routed)
 {
     double right = 0, all = 0;
     for (uint32_t d = 0; d < r->request->stream->domains; d++) {
-        uint32_t most = 0;
+        uint32_t main = 1;
         for (uint32_t e = 0; e < ATOLL_EXPERTS_MAX; e++) {
-            all += r->final->routed[d][e];
-            most = e && r->final->routed[d][e] > most ? r->final->routed[d][e] : most;
+            all += (*routed)[d][e];
+            main = e && r->final->routed[d][e] > r->final->routed[d][main] ? e : main;
         }
-        right += most;
+        right += (*routed)[d][main];
     }
     return all > 0 ? right / all : NAN;
 }
@@ -340,7 +349,9 @@ static void sum_up(run *r)
     at[MEASURE_BORN] = (double)stats.born;
     at[MEASURE_ACTIVE] = stats.experts_active;
     at[MEASURE_PURITY] = purity(r);
-    at[MEASURE_GATE_RIGHT] = stats.experts_active ? gate_right(r) : NAN;
+    at[MEASURE_GATE_RIGHT] = stats.experts_active ? gate_right(r, &f->routed) : NAN;
+    for (int i = 0; i < EARLY && stats.experts_active; i++)
+        at[MEASURE_GATE_EARLY + i] = gate_right(r, &f->early[i]);
     if (s->outside.count) {
         at[MEASURE_OUTSIDE_RECALL] = share(f->outside_abstained, s->outside.count);
         at[MEASURE_INSIDE_ACCURACY] = share(f->inside_right, s->asked.count);
@@ -450,16 +461,41 @@ static void measure_sizes(const run *r, run_sizes *sizes)
 
 /* ---- the whole ---- */
 
+/*
+ * Learns the first records of a phase, and looks at routing in between; *from is where the rest begins. Not where
+ * batches are larger, and not while times are taken.
+ */
+static atoll_status learn_early(run *r, uint32_t phase, uint32_t *from, atoll_error *error)
+{
+    const stream *s = r->request->stream;
+    uint32_t begin = *from;
+    atoll_status status = ATOLL_OK;
+    if (phase == 0 || r->request->timed || early_at[0] % r->batch)
+        return ATOLL_OK;
+    for (int i = 0; i < EARLY && begin + early_at[i] < s->end[phase] && status == ATOLL_OK; i++) {
+        if ((status = learn(r, *from, begin + early_at[i], error)))
+            break;
+        *from = begin + early_at[i];
+        r->routed = &r->last->early[i];
+        status = ask(r, &s->asked, phase, error);
+        r->routed = NULL;
+    }
+    return status;
+}
+
 static atoll_status go(run *r, atoll_error *error)
 {
     const stream *s = r->request->stream;
     atoll_status status = ATOLL_OK;
     for (uint32_t phase = 0; phase < s->phases && status == ATOLL_OK; phase++) {
-        status = learn(r, phase ? s->end[phase - 1] : 0, s->end[phase], error);
+        uint32_t from = phase ? s->end[phase - 1] : 0;
+        if ((status = learn_early(r, phase, &from, error)) || (status = learn(r, from, s->end[phase], error)))
+            break;
         r->final = phase + 1 == s->phases ? r->last : NULL;
-        if (status == ATOLL_OK)
-            status = ask_after(r, phase, error);
+        r->routed = r->final ? &r->final->routed : NULL;
+        status = ask_after(r, phase, error);
     }
+    r->routed = NULL;
     if (status == ATOLL_OK && s->outside.count)
         status = ask(r, &s->outside, s->phases, error);
     if (status)
