@@ -419,5 +419,5 @@ float atoll_predict_assurance(float familiarity, float score)
 
 bool atoll_predict_abstains(float score, float novelty)
 {
-    return score < 0.5f && novelty > 0.8f;
+    return score < 0.6f && novelty > 0.8f;
 }

@@ -18,7 +18,7 @@ uint32_t atoll_exemplars_pick(const atoll_state *state, uint32_t owner, uint32_t
     return picked;
 }
 
-atoll_sample *atoll_exemplars_encode(atoll_hand *h, const atoll_state *state, uint32_t slot)
+atoll_sample *atoll_exemplars_words(atoll_hand *h, const atoll_state *state, uint32_t slot)
 {
     const atoll_encoder *encoder = &state->model.encoder;
     atoll_memory_view view = atoll_memory_freeze(state->memory);
@@ -37,11 +37,17 @@ atoll_sample *atoll_exemplars_encode(atoll_hand *h, const atoll_state *state, ui
                              .code = exemplar->code,
                              .numbers = exemplar->vector_dim,
                              .gated = true};
-    atoll_encoded *encoded = &sample->encoded;
     if (!atoll_step_encode(h, &state->model, sample))
         return NULL;
-    atoll_half_to_float(exemplar->embedding, encoded->embedding, encoder->embedding_dim);
-    return atoll_dense_read(&h->arena, &state->model, &encoded, 1, NULL) ? NULL : sample;
+    atoll_half_to_float(exemplar->embedding, sample->encoded.embedding, encoder->embedding_dim);
+    return sample;
+}
+
+atoll_sample *atoll_exemplars_encode(atoll_hand *h, const atoll_state *state, uint32_t slot)
+{
+    atoll_sample *sample = atoll_exemplars_words(h, state, slot);
+    atoll_encoded *encoded = sample ? &sample->encoded : NULL;
+    return sample && atoll_dense_read(&h->arena, &state->model, &encoded, 1, NULL) == ATOLL_OK ? sample : NULL;
 }
 
 void atoll_exemplars_shuffle(atoll_rng *rng, uint32_t *slot, uint32_t count)

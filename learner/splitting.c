@@ -46,7 +46,7 @@ static atoll_status find_parts(atoll_hand *h, const atoll_state *state, const at
     s->count = atoll_exemplars_pick(state, expert->id, owned, s->slot);
     atoll_arena_reset(&h->arena);
     for (uint32_t i = 0; i < s->count; i++)
-        if (!(sample[i] = atoll_exemplars_encode(h, state, s->slot[i])))
+        if (!(sample[i] = atoll_exemplars_words(h, state, s->slot[i])))
             return atoll_step_no_memory(error);
     return atoll_parting_find(sample, s->count, state->model.encoder.embedding_dim, expert->net.rank, s->side, found,
                               error);
@@ -213,6 +213,7 @@ atoll_status atoll_splitting_review(atoll_trainer *trainer, atoll_state *state, 
               ATOLL_UINT(commit), "labels", ATOLL_UINT(found.labels), "meanings", ATOLL_UINT(found.meanings), NULL);
     status = divide(&trainer->hand[0], state, &s, commit, error);
 done:
+    atoll_arena_free(&trainer->hand[0].arena); /* a step takes much less */
     split_free(&s);
     return status;
 }

@@ -54,7 +54,7 @@ static void trial_open(trial *t, uint32_t domains, bool folded, bool blurred)
     assert_true(t->count > RECORDS / 2);
     atoll_arena_reset(&h->arena);
     for (uint32_t i = 0; i < t->count; i++) {
-        t->sample[i] = atoll_exemplars_encode(h, &t->l.state, slot[i]);
+        t->sample[i] = atoll_exemplars_words(h, &t->l.state, slot[i]);
         assert_non_null(t->sample[i]);
         t->domain[i] = domain[atoll_memory_at(&view, slot[i])->exemplar->seq - 1];
     }
