@@ -131,7 +131,10 @@ static atoll_status assign(atoll_state *state, atoll_workspace *workspace, const
     if (status)
         return status;
     bool strange = *owner == ATOLL_EXPERT_NONE || best < novelty_score(state, record);
-    growth->strange += strange_rate * ((float)strange - growth->strange);
+    /* Novelty does not see a domain that calls known inputs otherwise: there the owner is no surer than chance. */
+    bool guessed = record->label != UINT32_MAX && p * (float)model->labels < 1;
+    growth->strange += strange_rate * ((float)(strange || guessed) - growth->strange);
+    strange |= guessed && growth->strange > most_strange;
     if (!off && strange && younger(state, ATOLL_GROWTH_YOUTH_RECORDS)) {
         *owner = growth->youngest;
     } else if (*owner) {

@@ -152,6 +152,34 @@ static void an_alarm_about_what_an_expert_explains_bears_none(void **unused)
     trial_close(&t);
 }
 
+/* Inputs as of old under labels that are known, but that their owner gives less than chance. */
+static void known_inputs_called_otherwise_are_strange(void **unused)
+{
+    static const atoll_input nothing;
+    trial t;
+    uint32_t output;
+    (void)unused;
+    trial_open(&t, 8);
+    t.state.model.labels = 4;
+    uint32_t old = add_active(&t, 5000);
+    atoll_expert *expert = &t.state.model.expert[old];
+    for (uint32_t label = 1; label < 4; label++)
+        assert_int_equal(atoll_expert_add_label(&t.state.pager, expert, label, &output, NULL), ATOLL_OK);
+    assert_int_equal(atoll_workspace_fit(&t.workspace, &t.state.model, NULL), ATOLL_OK);
+    assert_int_equal(atoll_net_admit(&t.state.pager, &expert->net, &t.workspace.net, &nothing, NULL), ATOLL_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(atoll_net_backward(&t.state.pager, &expert->net, &t.workspace.net, &nothing, NULL,
+                                            (float[]){-1, 0, 0, 1}, NULL, NULL), ATOLL_OK);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(assign(&t, old, 0, 0.3f), old);
+    assert_true(t.state.growth.strange < 0.5f);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(assign(&t, old, 3, 0.3f), old);
+    assert_true(t.state.growth.strange > 0.5f);
+    assert_int_equal(assign_alarmed(&t, old, 3, 0.3f), old + 1);
+    trial_close(&t);
+}
+
 /* Between two that explain it alike, a record is whose turn it is. */
 static void experts_take_turns(void **unused)
 {
@@ -271,6 +299,7 @@ int main(void)
         cmocka_unit_test(growth_ends_at_the_limit_or_by_the_setting),
         cmocka_unit_test(an_alarm_is_about_the_youngest_until_it_has_settled),
         cmocka_unit_test(an_alarm_about_what_an_expert_explains_bears_none),
+        cmocka_unit_test(known_inputs_called_otherwise_are_strange),
         cmocka_unit_test(experts_take_turns),
         cmocka_unit_test(a_candidate_is_promoted_by_its_records),
         cmocka_unit_test(one_that_gathers_few_is_given_up_and_its_exemplars_kept),
