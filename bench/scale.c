@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "bench/learning.h"
 #include "bench/scale_stream.h"
 #include "core/gate.h"
 #include "core/kernels.h"
 #include "core/log.h"
-#include "learner/learner.h"
 
 enum {
     FEW_EXPERTS = 8,
@@ -33,55 +33,9 @@ static const double experts_bar = 1.25;
 
 /* ---- learning ---- */
 
-typedef struct call {
-    pthread_mutex_t mutex;
-    pthread_cond_t done;
-    bool over;
-    atoll_status status;
-} call;
-
-static void finish(call *c, atoll_status status)
-{
-    pthread_mutex_lock(&c->mutex);
-    c->status = status;
-    c->over = true;
-    pthread_cond_signal(&c->done);
-    pthread_mutex_unlock(&c->mutex);
-}
-
-static void ingested(void *arg, atoll_status status, const atoll_ingested *result, const atoll_error *error)
-{
-    (void)result;
-    (void)error;
-    finish(arg, status);
-}
-
 static void configured(void *arg, atoll_status status, const atoll_error *error)
 {
-    (void)error;
-    finish(arg, status);
-}
-
-static atoll_status await(call *c)
-{
-    pthread_mutex_lock(&c->mutex);
-    while (!c->over)
-        pthread_cond_wait(&c->done, &c->mutex);
-    pthread_mutex_unlock(&c->mutex);
-    return c->status;
-}
-
-static atoll_status learn_batch(atoll_learner *learner, const atoll_record *records, uint32_t count,
-                                atoll_error *error)
-{
-    call c = {.mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
-    for (uint32_t i = 0; i < count; i++) {
-        atoll_status status = atoll_learner_check(learner, &records[i], true, error);
-        if (status)
-            return status;
-    }
-    atoll_status status = atoll_learner_ingest(learner, records, count, true, ingested, &c, error);
-    return status ? status : await(&c);
+    bench_finish(arg, status, error);
 }
 
 /* One domain after another, `each` records of each, from where an earlier run has ended. */
@@ -101,7 +55,7 @@ static atoll_status learn(atoll_learner *learner, const scale_stream *stream, ui
         records[count] = scale_view(&made[count]);
         if (++count < BATCH && i + 1 < (uint64_t)each * stream->domains)
             continue;
-        status = learn_batch(learner, records, count, error);
+        status = bench_learn(learner, records, count, error);
         count = 0;
     }
     free(made);
@@ -136,10 +90,10 @@ static atoll_status make(trial *t, const char *folder, atoll_error *error)
     if (status || (status = learn(t->learner, &t->stream, t->each, error)))
         return status;
     /* Hints have said which expert is whose; from here on the gate decides. */
-    call c = {.mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+    bench_call call = BENCH_CALL;
     config.gate = ATOLL_GATE_TOPK;
-    status = atoll_learner_configure(t->learner, &config, configured, &c, error);
-    return status ? status : await(&c);
+    status = atoll_learner_configure(t->learner, &config, configured, &call, error);
+    return status ? status : bench_await(&call, error);
 }
 
 /* ---- asking ---- */

@@ -1,56 +1,16 @@
 #include "bench/continual/run.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/learning.h"
 #include "learner/inside.h"
 
 enum { ASKED_ONE_BY_ONE = 3000, ASKED_AT_ONCE = 256, MAP_GIB = 16, LEARNED_AT_ONCE_MAX = 1024 };
-
-/* ---- a call that is waited for ---- */
-
-typedef struct call {
-    pthread_mutex_t mutex;
-    pthread_cond_t done;
-    bool over;
-    atoll_error error;
-} call;
-
-static void ingested(void *arg, atoll_status status, const atoll_ingested *result, const atoll_error *error)
-{
-    call *c = arg;
-    pthread_mutex_lock(&c->mutex);
-    c->error = status ? *error : (atoll_error){.status = ATOLL_OK};
-    (void)result;
-    c->over = true;
-    pthread_cond_signal(&c->done);
-    pthread_mutex_unlock(&c->mutex);
-}
-
-static atoll_status ingest(atoll_learner *learner, const atoll_record *records, uint32_t count, atoll_error *error)
-{
-    call c = {.mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
-    for (uint32_t i = 0; i < count; i++) {
-        atoll_status status = atoll_learner_check(learner, &records[i], true, error);
-        if (status)
-            return status;
-    }
-    atoll_status status = atoll_learner_ingest(learner, records, count, true, ingested, &c, error);
-    if (status)
-        return status;
-    pthread_mutex_lock(&c.mutex);
-    while (!c.over)
-        pthread_cond_wait(&c.done, &c.mutex);
-    pthread_mutex_unlock(&c.mutex);
-    if (c.error.status)
-        *error = c.error;
-    return c.error.status;
-}
 
 /* ---- a run ---- */
 
@@ -207,7 +167,7 @@ static atoll_status learn_batch(run *r, uint32_t from, uint32_t count, atoll_err
     double start = processor_seconds(), wall = wall_seconds();
     for (uint32_t i = 0; i < count; i++)
         records[i] = prepare(r, &r->request->stream->learned.at[from + i], true);
-    atoll_status status = ingest(r->learner, records, count, error);
+    atoll_status status = bench_learn(r->learner, records, count, error);
     r->learned += count;
     r->learn_s += processor_seconds() - start;
     r->learn_wall_s += wall_seconds() - wall;
