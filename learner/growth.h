@@ -14,7 +14,8 @@
  * explained by an expert that was there: what returns is answered badly at first, but is not new. To the youngest goes
  * what is new, until it has ATOLL_GROWTH_YOUTH_RECORDS: where the log odds of the record's novelty (and 1 while the
  * stream is novel on the whole, less 1, less ln L unless its label is new too) are more than the above of any expert,
- * turns left out.
+ * turns left out. New as well, while most of the last few records are, is a record whose label is known and has less
+ * than 1 / L from its owner: of a domain that calls known inputs otherwise novelty sees nothing.
  *
  * A candidate learns but answers nothing until it has ATOLL_GROWTH_PROOF_RECORDS of its own. If it does not get them
  * within ATOLL_GROWTH_TRIAL_RECORDS of the stream it is given up, and its exemplars go to the expert with the largest
