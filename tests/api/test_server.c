@@ -274,11 +274,15 @@ static void a_draining_server_answers_probes_only(void **state)
 static void requests_that_wait_are_told_of_the_end(void **state)
 {
     static const char waits[] = "{\"records\":[{\"text\":\"x\"}],\"min_version\":1000000,\"timeout_ms\":60000}";
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    _Atomic int entered = 0;
+    gated job = {{NULL, hold}, &gate, &entered};
     harness h;
     http_reply reply;
     char request[512];
     (void)state;
     harness_prepare(&h);
+    h.options.workers = 1;
     harness_start(&h);
     reply = expect(&h, "PUT", "/v1/models/m", JSON, "{}", 201);
     http_free(&reply);
@@ -286,10 +290,15 @@ static void requests_that_wait_are_told_of_the_end(void **state)
                          "POST /v1/models/m/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
                          strlen(waits), waits);
     int fd = http_connect(h.port);
-    while (atomic_load(&h.service.busy)) /* with the end of the request before */
+    pthread_mutex_lock(&gate);
+    atoll_pool_push(h.service.pool, &job.job);
+    while (!atomic_load(&entered))
         sched_yield();
     assert_true(http_send(fd, request, (size_t)bytes));
-    while (!atomic_load(&h.service.busy))
+    while (!atoll_pool_waiting(h.service.pool)) /* until the request has been let in */
+        sched_yield();
+    pthread_mutex_unlock(&gate);
+    while (atoll_pool_waiting(h.service.pool)) /* until it runs, and finds that it has to wait */
         sched_yield();
     atomic_store(&h.service.phase, ATOLL_PHASE_DRAINING);
     assert_false(atoll_server_drain(h.server, 20));
