@@ -162,7 +162,7 @@ static void a_trimmed_journal_needs_its_checkpoint(void **state)
     running_open(r);
     running_feed(r, 0, 5, 20);
     await_checkpoint(r);
-    assert_int_equal(running_stats(r).checkpoints, 1);
+    assert_true(running_stats(r).checkpoints >= 1);
     char *expected = running_answers(r);
     running_close(r);
     running_open(r);
