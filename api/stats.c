@@ -87,6 +87,21 @@ static void put_footprint(atoll_writer *out, const atoll_stats *s)
     atoll_member_uint(out, "writing_bytes", f->writing);
 }
 
+static void put_index(atoll_writer *out, const atoll_index_about *index)
+{
+    atoll_member_object(out, "index");
+    atoll_member_text(out, "kind", index->lists ? "lists" : index->coded ? "codes" : "exact");
+    atoll_member_uint(out, "lists", index->lists);
+    atoll_member_uint(out, "probes", index->probes);
+    atoll_member_uint(out, "candidates", index->candidates);
+    atoll_json_name(out, "recall");
+    if (index->recall < 0)
+        atoll_json_put_null(out);
+    else
+        atoll_json_put_double(out, index->recall);
+    atoll_json_object_end(out);
+}
+
 static void put_embedding(atoll_writer *out, const atoll_embedding_stats *e)
 {
     atoll_json_name(out, "embedding");
@@ -142,6 +157,7 @@ atoll_outcome atoll_handle_stats(atoll_request *request, atoll_worker *worker)
     put_experts(&out, &stats);
     put_storage(&out, &stats);
     put_footprint(&out, &stats);
+    put_index(&out, &stats.index);
     put_embedding(&out, &stats.embedding);
     put_domains(&out, domains, count);
     atoll_json_object_end(&out);

@@ -202,6 +202,7 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .gate_entropy = p->tally.entropy,
                          .collapsed = p->tally.collapsed,
                          .collapses = p->tally.collapses,
+                         .index = p->index,
                          .budget_bytes = model->config.budget_bytes};
     count_parameters(p, out);
 }

@@ -39,6 +39,7 @@ typedef struct atoll_published {
     atoll_tally tally;
     uint32_t exemplars, domains;
     atoll_domain_tally *domain;   /* `domains` of them */
+    atoll_index_about index;
     atoll_footprint footprint;    /* but for what changes between: see atoll_learner_footprint */
     double growth_bytes;          /* that a record adds to it lately */
 } atoll_published;

@@ -20,6 +20,7 @@
 #include "core/record.h"
 #include "learner/embedded.h"
 #include "learner/footprint.h"
+#include "retrieval/index.h"
 
 typedef struct atoll_learner atoll_learner;
 
@@ -122,8 +123,7 @@ typedef struct atoll_expert_info {
     uint64_t active_parameters, active_bytes; /* weights that one record reads, by the mean record of late */
     double share, entropy;   /* of the records routed lately, 0..1; of the gate where it is first, nats */
     int64_t last_routed_ms;  /* Unix milliseconds, 0 for never */
-    double loss, drift;      /* running mean of its own log loss; core/expert.h, 0..1 */
-    double latency_s;        /* running mean, forward, seconds a record */
+    double loss, drift, latency_s; /* means: its own log loss; core/expert.h, 0..1; forward, seconds a record */
 } atoll_expert_info;
 
 /* An array to free(), shared expert first, then by id. */
@@ -139,14 +139,14 @@ typedef struct atoll_stats {
     uint32_t experts_active, experts_candidate, experts_archived;
     uint64_t born, pruned, dropped_candidates, restored, merged;
     uint64_t concepts_replaced, concepts_returned, exemplars_dormant, exemplars_refuted; /* learner/drift.h */
-    double prequential;      /* share of all records predicted right before they were learned */
-    double prequential_recent; /* the same over the last 1,000 or so */
+    double prequential, prequential_recent; /* share predicted right before learning: of all; of the last 1,000 or so */
     double log_loss, gate_entropy; /* running means, nats */
     double calibration_error; /* expected, of scores before learning, over the last 5,000 records or so */
     double no_change;        /* share that repeats the label before it: the baseline to print beside it */
     double weight_shared, weight_analytic, weight_experts, weight_votes, weight_counts, weight_youth,
         weight_names; /* combination */
     uint64_t routed, overflowed, dropped, collapses; /* tokens; how often routing has collapsed (learner/tally.h) */
+    atoll_index_about index;
     atoll_footprint footprint; /* in memory */
     uint64_t parameter_bytes, parameters; /* of experts, gate and analytic half; the bytes of the encoder too */
     uint64_t active_parameters, active_bytes; /* of them, what one record reads in the mean */

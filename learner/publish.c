@@ -107,7 +107,8 @@ static atoll_published *published_new(const atoll_learner *learner)
                            .tally = state->tally,
                            .exemplars = atoll_memory_count(state->memory),
                            .domains = state->domains.count,
-                           .footprint = measure(learner)};
+                           .index = atoll_index_describe(state->index),
+                         .footprint = measure(learner)};
     p->model = atoll_model_freeze(&state->model);
     p->domain = malloc((p->domains + 1) * sizeof *p->domain);
     p->standing_room = malloc(atoll_standing_bytes(&state->model) + 1);

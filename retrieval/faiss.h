@@ -16,8 +16,11 @@
 
 typedef struct FaissIndex_H atoll_faiss;
 
-/* 4-bit product codes, trained on `count` vectors and empty. The same vectors always give the same codes. */
-atoll_status atoll_faiss_train(uint32_t dim, uint32_t count, const float *vectors, atoll_faiss **out,
+/*
+ * 4-bit product codes, trained on `count` vectors and empty; where `lists` is not 0, in as many inverted lists, whose
+ * centroids are held in half precision. The same vectors always give the same codes and lists.
+ */
+atoll_status atoll_faiss_train(uint32_t dim, uint32_t lists, uint32_t count, const float *vectors, atoll_faiss **out,
                                atoll_error *error);
 void atoll_faiss_free(atoll_faiss *faiss);
 
@@ -29,9 +32,18 @@ uint32_t atoll_faiss_codes(uint32_t dim);
 
 uint32_t atoll_faiss_dim(const atoll_faiss *faiss);
 uint32_t atoll_faiss_count(const atoll_faiss *faiss);
+uint32_t atoll_faiss_lists(const atoll_faiss *faiss); /* 0 where all codes are searched */
+uint64_t atoll_faiss_bytes(const atoll_faiss *faiss); /* of codes and numbers, with the room that FAISS takes ahead */
+
+/* How many lists a search looks through. Nobody may be searching; only where there are lists. */
+void atoll_faiss_probe(atoll_faiss *faiss, uint32_t probes);
+/* For each query the `want` nearest lists, nearest first; only where there are lists. */
+atoll_status atoll_faiss_nearest_lists(const atoll_faiss *faiss, uint32_t queries, const float *query, uint32_t want,
+                                       float *scores, int64_t *lists, atoll_error *error);
 
 atoll_status atoll_faiss_add(atoll_faiss *faiss, uint32_t count, const float *vectors, atoll_error *error);
-/* For each query `want` positions, best first, negative where there are no more; and their scores. */
+/* For each query `want` positions, best first, negative where there are no more; and their scores. What is found does
+ * not depend on which queries are asked together. */
 atoll_status atoll_faiss_search(const atoll_faiss *faiss, uint32_t queries, const float *query, uint32_t want,
                                 float *scores, int64_t *positions, atoll_error *error);
 

@@ -13,11 +13,10 @@
 enum {
     FLAT_DEAD_MAX = 48,        /* each is one more row of an exact search */
     CODES_DEAD_SHARE = 4,      /* dead positions are removed above a quarter of the living: all codes are made anew */
-    TRAIN_MAX = 4096,          /* vectors: 256 for each centre of a code */
     ADD_ROWS = 256,            /* rows converted at a time */
     SEARCH_ENTRIES = 4096,     /* candidates of one call to FAISS; bounds its stack */
-    TILE_ROWS = 64,            /* of an exact search, and */
-    TILE_QUERIES = 16,         /* so many queries with them, stay in the nearest cache */
+    TILE_ROWS = 64,            /* of an exact search stay in the nearest cache, and */
+    TILE_QUERIES = ATOLL_INDEX_TILE, /* so many queries */
     SPARE_ROWS = 65536         /* unflushed changes that fit beside twice the slots */
 };
 
@@ -61,28 +60,6 @@ static uint32_t rows_limit(const atoll_index *index)
 static uint32_t dead_count(const atoll_index *index)
 {
     return index->rows->count - index->count;
-}
-
-/* Trains codes on living rows, evenly over their positions. */
-static atoll_status train(atoll_index *index, void **trained, size_t *bytes, atoll_error *error)
-{
-    uint32_t dim = index->dim, want = index->count < TRAIN_MAX ? index->count : TRAIN_MAX, taken = 0, seen = 0;
-    float *sample = malloc((size_t)want * dim * sizeof *sample);
-    if (!sample)
-        return no_memory(error);
-    for (uint32_t at = 0; at < index->rows->count; at++) {
-        if (index->slot_of[at] == EMPTY)
-            continue;
-        if ((uint64_t)seen++ * want / index->count >= taken && taken < want)
-            atoll_half_to_float(atoll_vectors_at(index->rows, at), sample + (size_t)taken++ * dim, dim);
-    }
-    atoll_faiss *faiss = NULL;
-    atoll_status status = atoll_faiss_train(dim, taken, sample, &faiss, error);
-    if (status == ATOLL_OK)
-        status = atoll_faiss_write(faiss, trained, bytes, error);
-    atoll_faiss_free(faiss);
-    free(sample);
-    return status;
 }
 
 /* --- sides --- */
@@ -182,9 +159,14 @@ static atoll_status side_catch_up(side *s, atoll_error *error)
         s->died_at = index->died_count;
         status = add_rows(s, error);
     }
-    if (status != ATOLL_OK)
+    if (status != ATOLL_OK) {
         side_clear(s);
-    return status;
+        return status;
+    }
+    s->tuning = index->tuning;
+    if (s->tuning.lists)
+        atoll_faiss_probe(s->faiss, s->tuning.probes);
+    return ATOLL_OK;
 }
 
 /* A reader that came when this side was visible leaves within milliseconds: a short spin, then sleeps between looks. */
@@ -258,6 +240,19 @@ static bool wants_training(const atoll_index *index)
     return !index->coded || index->count >= 2 * (uint64_t)index->trained_on || index->puts >= index->count;
 }
 
+/* What codes are made by from now on, as bytes. */
+static atoll_status train(const atoll_index *index, void **trained, size_t *bytes, atoll_index_tuning *tuning,
+                          atoll_error *error)
+{
+    atoll_faiss *faiss;
+    atoll_status status = atoll_index_train(index, &faiss, tuning, error);
+    if (status != ATOLL_OK)
+        return status;
+    status = atoll_faiss_write(faiss, trained, bytes, error);
+    atoll_faiss_free(faiss);
+    return status;
+}
+
 /* Changes between flat and codes, or trains the codes anew, where that is due. */
 static atoll_status change_kind(atoll_index *index, atoll_error *error)
 {
@@ -266,11 +261,12 @@ static atoll_status change_kind(atoll_index *index, atoll_error *error)
         return ATOLL_OK;
     void *trained = NULL;
     size_t bytes = 0;
+    atoll_index_tuning tuning = {.recall = -1};
     atoll_vectors *rows = rows_alive(index);
     if (!rows)
         return no_memory(error);
     if (coded) {
-        atoll_status status = train(index, &trained, &bytes, error);
+        atoll_status status = train(index, &trained, &bytes, &tuning, error);
         if (status != ATOLL_OK) {
             atoll_vectors_free(rows);
             return status;
@@ -281,7 +277,8 @@ static atoll_status change_kind(atoll_index *index, atoll_error *error)
     index->trained = trained;
     index->trained_bytes = bytes;
     index->trained_on = coded ? index->count : 0;
-    index->puts = 0;
+    index->puts = index->tuned_at = 0;
+    index->tuning = tuning;
     index->coded = coded;
     return ATOLL_OK;
 }
@@ -298,6 +295,8 @@ atoll_status atoll_index_new(uint32_t dim, uint32_t slots, atoll_index **out, at
     index->dim = dim;
     index->slots = slots;
     index->generation = 1;
+    index->tuning.recall = -1;
+    index->lists_from = ATOLL_INDEX_LISTS_MIN;
     index->side[0].index = index->side[1].index = index;
     atomic_init(&index->visible, 0);
     atomic_init(&index->side[0].readers, 0);
@@ -358,6 +357,8 @@ atoll_status atoll_index_flush(atoll_index *index, atoll_error *error)
         status = compact(index, error);
     if (status == ATOLL_OK)
         status = side_catch_up(s, error);
+    if (status == ATOLL_OK && atoll_index_wants_tuning(index))
+        status = atoll_index_tune(s, error);
     if (status != ATOLL_OK)
         return status;
     trim_died(index);
@@ -500,7 +501,7 @@ static atoll_status search_codes(const side *s, const float *queries, uint32_t c
 {
     int64_t candidates[SEARCH_ENTRIES];
     float scores[SEARCH_ENTRIES];
-    uint32_t want = s->count < ATOLL_INDEX_CANDIDATES ? s->count : ATOLL_INDEX_CANDIDATES;
+    uint32_t want = s->count < s->tuning.candidates ? s->count : s->tuning.candidates;
     uint32_t many = SEARCH_ENTRIES / want, dim = s->index->dim;
     for (uint32_t at = 0; at < count; at += many) {
         uint32_t n = count - at < many ? count - at : many;
@@ -514,8 +515,7 @@ static atoll_status search_codes(const side *s, const float *queries, uint32_t c
     return ATOLL_OK;
 }
 
-/* At most TILE_QUERIES queries with every row. */
-static void search_rows(const side *s, const float *queries, uint32_t count, atoll_neighbours *out)
+void atoll_index_search_rows(const side *s, const float *queries, uint32_t count, atoll_neighbours *out)
 {
     float dot[TILE_ROWS * TILE_QUERIES], least[TILE_QUERIES]; /* less than that is not among the best */
     for (uint32_t q = 0; q < count; q++) {
@@ -544,8 +544,8 @@ atoll_status atoll_index_search(const atoll_index_view *view, const float *queri
     if (view->coded && view->count)
         return search_codes(view, queries, count, out, error);
     for (uint32_t at = 0; at < count; at += TILE_QUERIES)
-        search_rows(view, queries + (size_t)at * view->index->dim,
-                    count - at < TILE_QUERIES ? count - at : TILE_QUERIES, &out[at]);
+        atoll_index_search_rows(view, queries + (size_t)at * view->index->dim,
+                                count - at < TILE_QUERIES ? count - at : TILE_QUERIES, &out[at]);
     return ATOLL_OK;
 }
 
@@ -560,13 +560,14 @@ uint32_t atoll_index_count(const atoll_index *index)
     return index->count;
 }
 
-/* FAISS's arrays double when they are full. */
-static uint64_t room_for(uint32_t count)
+atoll_index_about atoll_index_describe(const atoll_index *index)
 {
-    uint64_t room = count ? 1 : 0;
-    while (room < count)
-        room *= 2;
-    return room;
+    const atoll_index_tuning *tuning = &index->side[index->live].tuning;
+    return (atoll_index_about){.coded = index->coded,
+                               .lists = tuning->lists,
+                               .probes = tuning->probes,
+                               .candidates = tuning->candidates,
+                               .recall = (double)tuning->recall};
 }
 
 uint64_t atoll_index_bytes(const atoll_index *index)
@@ -576,7 +577,7 @@ uint64_t atoll_index_bytes(const atoll_index *index)
     for (int i = 0; i < 2; i++) {
         const side *s = &index->side[i];
         if (s->coded)
-            bytes += room_for(s->count) * atoll_faiss_codes(index->dim) / 2 + index->trained_bytes;
+            bytes += atoll_faiss_bytes(s->faiss) + index->trained_bytes;
         bytes += s->room * sizeof(uint32_t);
         if (s->rows && s->rows != index->rows)
             bytes += atoll_vectors_bytes(s->rows);

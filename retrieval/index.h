@@ -8,8 +8,10 @@
  *
  * Few vectors are searched exactly, without FAISS. Above ATOLL_INDEX_FLAT_MAX it holds 4-bit product codes [Jegou,
  * Douze, Schmid 2011; Andre, Kermarrec, Le Scouarnec 2017], which are trained on the vectors present, and trained anew
- * when their number has doubled or as many have been put since. FAISS proposes ATOLL_INDEX_CANDIDATES; they are ranked
- * by the exact inner product. Vectors are kept in half precision: what is put is rounded to it.
+ * when their number has doubled or as many have been put since. FAISS proposes candidates; they are ranked by the
+ * exact inner product. Vectors are kept in half precision: what is put is rounded to it. When ATOLL_INDEX_LISTS_MIN
+ * vectors or more are trained on, codes are kept in inverted lists if these vectors can be searched so, and the number
+ * of lists that a search reads and that of candidates follow from the measured recall (index_tune.c).
  *
  * Of equal neighbours the one with the smaller slot comes first. What a search returns depends only on the sequence of
  * writer calls, never on timing or on how queries are batched, and an index that was saved and loaded goes on exactly
@@ -18,6 +20,7 @@
 #ifndef ATOLL_RETRIEVAL_INDEX_H
 #define ATOLL_RETRIEVAL_INDEX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,7 +29,8 @@
 
 enum {
     ATOLL_INDEX_FLAT_MAX = 4096,   /* vectors; and it goes back below half of that */
-    ATOLL_INDEX_CANDIDATES = 128   /* of the codes, for each query */
+    ATOLL_INDEX_CANDIDATES = 128,  /* of the codes, for each query, as long as nothing is measured */
+    ATOLL_INDEX_LISTS_MIN = 65536  /* vectors from which on an index that is trained is measured */
 };
 
 typedef struct atoll_index atoll_index;
@@ -63,6 +67,15 @@ atoll_status atoll_index_search(const atoll_index_view *view, const float *queri
 /* The same over the writer's own flushed state; writer thread only. */
 atoll_status atoll_index_search_live(atoll_index *index, const float *queries, uint32_t count, atoll_neighbours *out,
                                      atoll_error *error);
+
+/* How the flushed state is searched; writer thread only. */
+typedef struct atoll_index_about {
+    bool coded;             /* else all vectors are compared */
+    uint32_t lists, probes; /* 0 where all codes are read */
+    uint32_t candidates;    /* that are ranked exactly; 0 where all are */
+    double recall;          /* of the ten nearest, when it was measured last; negative where it was not */
+} atoll_index_about;
+atoll_index_about atoll_index_describe(const atoll_index *index);
 
 uint32_t atoll_index_count(const atoll_index *index); /* occupied slots, unflushed changes included; writer only */
 uint64_t atoll_index_bytes(const atoll_index *index); /* of both instances and the vectors; writer thread only */

@@ -12,7 +12,8 @@
  * the rows.
  *
  * Weighed on 50,000 package descriptions under a random projection to 256 dimensions, one thread, queries a second:
- * inverted lists with fp16 vectors 1,300 at recall@10 0.94 and 17,000 at 0.73, for such embeddings hardly cluster; flat
+ * inverted lists with fp16 vectors 1,300 at recall@10 0.94 and 17,000 at 0.73, for such embeddings hardly cluster (what
+ * does, and there is much of it, is kept in lists: index_tune.c); flat
  * 600 one by one and 4,000 in batches at 1; 64 codes of 4 bits with 128 candidates ranked exactly 13,500 at 0.955, in
  * batches or not. FAISS 1.7 removes nothing from lists of such codes nor from a graph (HNSW), and what it leaves after
  * removing from plain codes is wrong after the next add; so nothing is removed.
@@ -31,6 +32,18 @@
 
 #define ATOLL_INDEX_EMPTY UINT32_MAX
 
+enum {
+    ATOLL_INDEX_TILE = 16,            /* queries that stay in the nearest cache beside some rows */
+    ATOLL_INDEX_CANDIDATES_MAX = 1024 /* ranking them takes about as long as reading 500,000 codes */
+};
+
+/* How codes are searched. Measured where the index is large, else ATOLL_INDEX_CANDIDATES of all codes. */
+typedef struct atoll_index_tuning {
+    uint32_t lists, probes; /* 0 where all codes are searched */
+    uint32_t candidates;
+    float recall; /* negative where it was not measured */
+} atoll_index_tuning;
+
 /* One instance. Readers of a published one only read it, but for `readers`. */
 struct atoll_index_view {
     atoll_index *index;
@@ -39,6 +52,7 @@ struct atoll_index_view {
     uint32_t *slot_of; /* position -> slot, ATOLL_INDEX_EMPTY where dead */
     uint32_t count, room; /* positions, and how many fit in slot_of */
     bool coded;           /* else faiss is NULL, and rows are all there is */
+    atoll_index_tuning tuning;
     uint64_t generation; /* 0: to be made afresh */
     uint32_t died_at;    /* of index->died, how many are applied */
     _Alignas(64) _Atomic uint32_t readers;
@@ -61,9 +75,27 @@ struct atoll_index {
     void *trained; /* the trained, empty FAISS index that codes are made by, as FAISS writes it; NULL while flat */
     size_t trained_bytes;
     uint32_t trained_on, puts; /* vectors present at the training, and put since */
+    atoll_index_tuning tuning;
+    uint32_t tuned_at;   /* of `puts`, when it was measured last */
+    uint32_t lists_from; /* ATOLL_INDEX_LISTS_MIN, or less in tests */
     bool loading;              /* between load and publish, when `missing` saved slots wait for their vectors */
     uint32_t missing, next;
 };
+
+/*
+ * Of an index that is to have codes: *faiss trained, empty, in lists where these can be searched, and how it is to be
+ * searched until it is measured. index_tune.c.
+ */
+atoll_status atoll_index_train(const atoll_index *index, atoll_faiss **faiss, atoll_index_tuning *tuning,
+                               atoll_error *error);
+/* Whether how the index is searched is to be measured now. */
+bool atoll_index_wants_tuning(const atoll_index *index);
+/* Chooses probes and candidates on a side that is up to date and that nobody is in; for this side and the index. */
+atoll_status atoll_index_tune(atoll_index_view *side, atoll_error *error);
+
+/* At most ATOLL_INDEX_TILE queries with every row: the exact answer. */
+void atoll_index_search_rows(const atoll_index_view *side, const float *queries, uint32_t count,
+                             atoll_neighbours *out);
 
 /* Room in the index's slot_of for `positions`. ATOLL_NO_MEMORY. */
 atoll_status atoll_index_reserve(atoll_index *index, uint32_t positions, atoll_error *error);

@@ -10,11 +10,12 @@
 
 /* Before the slots of all positions, the rows of the dead ones in their order, and the trained FAISS index. */
 typedef struct saved_index {
-    uint32_t version, dim, positions, count, coded, trained_on, puts, zero;
+    uint32_t version, dim, positions, count, coded, trained_on, puts, tuned_at;
+    atoll_index_tuning tuning;
     uint64_t trained_bytes;
 } saved_index;
 
-enum { SAVED_VERSION = 1 };
+enum { SAVED_VERSION = 2 };
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "saved numbers are little endian");
 
@@ -41,8 +42,8 @@ atoll_status atoll_index_save(atoll_index *index, void **blob, size_t *bytes, at
     atoll_status status = check_flushed(index, error);
     if (status != ATOLL_OK || !index->rows->count)
         return status;
-    saved_index saved = {SAVED_VERSION,     index->dim,  index->rows->count, index->count, index->coded,
-                         index->trained_on, index->puts, 0,                  index->trained_bytes};
+    saved_index saved = {SAVED_VERSION,     index->dim,  index->rows->count, index->count,  index->coded,
+                         index->trained_on, index->puts, index->tuned_at,    index->tuning, index->trained_bytes};
     unsigned char *to = malloc(saved_bytes(&saved));
     if (!to)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to save the index");
@@ -93,13 +94,17 @@ static atoll_status load_positions(atoll_index *index, const saved_index *saved,
     return ATOLL_OK;
 }
 
-static atoll_status load_trained(atoll_index *index, const unsigned char *in, size_t bytes, atoll_error *error)
+static atoll_status load_trained(atoll_index *index, const unsigned char *in, size_t bytes,
+                                 const atoll_index_tuning *tuning, atoll_error *error)
 {
     atoll_faiss *faiss;
     atoll_status status = atoll_faiss_read(in, bytes, &faiss, error);
     if (status != ATOLL_OK)
         return status;
-    bool fits = atoll_faiss_dim(faiss) == index->dim && atoll_faiss_count(faiss) == 0;
+    bool fits = atoll_faiss_dim(faiss) == index->dim && atoll_faiss_count(faiss) == 0 &&
+                atoll_faiss_lists(faiss) == tuning->lists && tuning->probes <= tuning->lists &&
+                (tuning->probes != 0) == (tuning->lists != 0) && tuning->candidates &&
+                tuning->candidates <= ATOLL_INDEX_CANDIDATES_MAX;
     atoll_faiss_free(faiss);
     if (!fits)
         return atoll_fail(error, ATOLL_DAMAGED, "the saved training is not of this index");
@@ -130,11 +135,13 @@ atoll_status atoll_index_load(atoll_index *index, const void *blob, size_t bytes
     size_t used = 0;
     atoll_status status = load_positions(index, &saved, in, &used, error);
     if (status == ATOLL_OK && saved.coded)
-        status = load_trained(index, in + used, saved.trained_bytes, error);
+        status = load_trained(index, in + used, saved.trained_bytes, &saved.tuning, error);
     index->coded = saved.coded;
     index->count = index->missing = saved.count;
     index->trained_on = saved.trained_on;
     index->puts = saved.puts;
+    index->tuned_at = saved.tuned_at;
+    index->tuning = saved.tuning;
     index->loading = index->pending = true;
     return status;
 }

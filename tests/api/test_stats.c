@@ -20,7 +20,8 @@ static void every_statistic_is_told(void **state)
         "checkpoint_seconds", "budget_bytes", "counted_bytes", "parameters", "active_parameters", "active_bytes",
         "parameter_bytes", "expert_bytes", "gate_bytes",
         "encoder_bytes", "analytic_bytes", "memory_bytes", "index_bytes", "table_bytes", "learning_bytes",
-        "retired_bytes", "writing_bytes", "journal_bytes", "state_bytes", "domains"};
+        "retired_bytes", "writing_bytes", "journal_bytes", "state_bytes", "domains",
+        "index", "kind", "lists", "probes", "candidates", "recall"};
     harness *h = *state;
     char member[64];
     http_reply reply = expect(h, "POST", "/v1/models/m/ingest?wait=trained", NDJSON,

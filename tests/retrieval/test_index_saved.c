@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "retrieval/index.h"
+#include "retrieval/index_inside.h"
 #include "tests/support/index_fixture.h"
 
 enum { DIM = INDEX_FIXTURE_DIM };
@@ -17,7 +18,7 @@ enum { DIM = INDEX_FIXTURE_DIM };
 #ifdef ATOLL_SANITIZE
 enum { RESTORED = 2, RESTORED_ROUNDS = 5 };
 #else
-enum { RESTORED = 3, RESTORED_ROUNDS = 12 };
+enum { RESTORED = 4, RESTORED_ROUNDS = 12 };
 #endif
 
 /* A second index from a saved one, with what it should hold. */
@@ -26,6 +27,7 @@ static void copy_index(index_fixture *from, index_fixture *to)
     void *blob;
     size_t bytes;
     index_fixture_open(to, from->slots);
+    to->index->lists_from = from->index->lists_from;
     assert_int_equal(atoll_index_save(from->index, &blob, &bytes, NULL), ATOLL_OK);
     assert_int_equal(atoll_index_load(to->index, blob, bytes, NULL), ATOLL_OK);
     free(blob);
@@ -57,17 +59,20 @@ static void compare(index_fixture *a, index_fixture *b)
 static void a_restored_index_goes_on_identically(void **state)
 {
     (void)state;
-    /* Flat; about to become codes; codes with dead positions; codes about to be trained anew or to become flat. */
-    const uint32_t slots[] = {300, 5500, 6000};
+    /* Flat; about to become codes; codes with dead positions; codes about to be trained anew or to become flat; the
+     * same in lists. */
+    const uint32_t slots[] = {300, 5500, 6000, 6000};
     for (int kind = 0; kind < RESTORED; kind++) {
         index_fixture f, copy;
         index_fixture_open(&f, slots[kind]);
+        f.index->lists_from = kind == 3 ? 4500 : f.index->lists_from;
         uint32_t first = kind == 1 ? 4000 : slots[kind];
         for (uint32_t slot = 0; slot < first; slot++)
             index_fixture_put(&f, slot);
         index_fixture_publish(&f);
         index_fixture_churn(&f, kind ? 400 : 40);
         assert_int_equal(atoll_index_flush(f.index, NULL), ATOLL_OK);
+        assert_int_equal(atoll_index_describe(f.index).lists != 0, kind == 3);
         copy_index(&f, &copy);
         compare(&f, &copy);
         for (int round = 0; round < RESTORED_ROUNDS; round++) {
