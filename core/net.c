@@ -26,7 +26,7 @@ void atoll_net_scratch_init(atoll_net_scratch *scratch)
 
 void atoll_net_scratch_free(atoll_net_scratch *scratch)
 {
-    free(scratch->row);
+    free(scratch->at);
     free(scratch->sum);
     free(scratch->dlow);
     free(scratch->hidden);
@@ -44,10 +44,13 @@ static uint32_t sum_width(const atoll_net *net)
 static bool scratch_fit(atoll_net_scratch *scratch, const atoll_net *net, uint32_t features)
 {
     if (features > scratch->features) {
-        uint32_t *row = realloc(scratch->row, features * sizeof *row);
-        if (!row)
+        const float **at = malloc(features * (sizeof *at + sizeof *scratch->weight + sizeof *scratch->row));
+        if (!at)
             return false;
-        scratch->row = row;
+        free(scratch->at);
+        scratch->at = at;
+        scratch->weight = (float *)(void *)(at + features);
+        scratch->row = (uint32_t *)(void *)(scratch->weight + features);
         scratch->features = features;
     }
     if (net->rank > scratch->rank) {
@@ -371,53 +374,51 @@ atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch,
     return ATOLL_OK;
 }
 
-/* Rows of which a weighted sum is taken, as they are gathered. */
-typedef struct weighted {
-    const float *row[2 * ATOLL_PRODUCT_ROWS];
-    float weight[2 * ATOLL_PRODUCT_ROWS];
-    uint32_t count;
-} weighted;
-
-/* Adds the first ATOLL_PRODUCT_ROWS of those gathered, or all where there are fewer, while the others are sent for. */
-static void add_weighted(weighted *w, float *sum, uint32_t width)
+/* sum += the weighted rows; those to come are sent for while those before them are added. */
+static void add_rows(const float *const *row, const float *weight, uint32_t count, float *sum, uint32_t width)
 {
     enum { ROWS = ATOLL_PRODUCT_ROWS };
-    uint32_t now = w->count < ROWS ? w->count : ROWS;
-    atoll_product_rows(1, width, now, w->row, w->count == 2 * ROWS ? w->row + ROWS : NULL, w->weight, ROWS, sum, width);
-    w->count -= now;
-    memcpy(w->row, w->row + now, w->count * sizeof *w->row);
-    memcpy(w->weight, w->weight + now, w->count * sizeof *w->weight);
-}
-
-static void gather(weighted *w, const float *row, float weight, float *sum, uint32_t width)
-{
-    if (w->count == 2 * ATOLL_PRODUCT_ROWS)
-        add_weighted(w, sum, width);
-    w->row[w->count] = row;
-    w->weight[w->count++] = weight;
+    for (uint32_t at = 0; at < count; at += ROWS) {
+        uint32_t now = count - at < ROWS ? count - at : ROWS;
+        bool more = count - at >= 2 * ROWS;
+        atoll_product_rows(1, width, now, row + at, more ? row + at + ROWS : NULL, weight + at, ROWS, sum, width);
+    }
 }
 
 void atoll_net_linear(const atoll_net *net, const atoll_input *input, float *sum)
 {
-    weighted w = {.count = 0};
-    for (uint32_t i = 0; input->linear && i < net->linear_dim; i++)
-        gather(&w, atoll_array_at(&net->linear, i), input->linear[i], sum, net->capacity);
-    while (w.count)
-        add_weighted(&w, sum, net->capacity);
+    const float *row[ATOLL_PRODUCT_ROWS * 2];
+    enum { MOST = sizeof row / sizeof *row };
+    for (uint32_t at = 0; input->linear && at < net->linear_dim; at += MOST) {
+        uint32_t count = net->linear_dim - at < MOST ? net->linear_dim - at : MOST;
+        for (uint32_t i = 0; i < count; i++)
+            row[i] = atoll_array_at(&net->linear, at + i);
+        add_rows(row, input->linear + at, count, sum, net->capacity);
+    }
+}
+
+/* Where the input's rows lie, and their features' weights; no branch depends on which there are. */
+static uint32_t rows_there(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input)
+{
+    const atoll_array rows = net->sparse.rows;
+    const float **at = scratch->at;
+    uint32_t count = 0;
+    for (uint32_t i = 0; rows.count && i < input->features; i++) {
+        uint32_t row = scratch->row[i];
+        at[count] = atoll_array_at(&rows, row == ATOLL_ROW_NONE ? 0 : row);
+        scratch->weight[count] = input->weight[i];
+        count += row != ATOLL_ROW_NONE;
+    }
+    return count;
 }
 
 void atoll_net_run(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input, const float *h,
                    float *logits)
 {
-    uint32_t width = sum_width(net);
+    uint32_t width = sum_width(net), count = rows_there(net, scratch, input);
     float *sum = scratch->sum;
-    weighted w = {.count = 0};
     memset(sum, 0, width * sizeof *sum);
-    for (uint32_t i = 0; i < input->features; i++)
-        if (scratch->row[i] != ATOLL_ROW_NONE)
-            gather(&w, atoll_rows_at(&net->sparse, scratch->row[i]), input->weight[i], sum, width);
-    while (w.count)
-        add_weighted(&w, sum, width);
+    add_rows(scratch->at, scratch->weight, count, sum, width);
     atoll_net_linear(net, input, sum);
     for (uint32_t o = 0; o < net->outputs; o++) {
         const float *head = atoll_array_at(&net->head, o);

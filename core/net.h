@@ -63,7 +63,9 @@ typedef struct atoll_net_shape {
 /* Scratch of one thread; serves any network. */
 typedef struct atoll_net_scratch {
     uint32_t *row;       /* the input's rows, found by the last forward */
-    uint32_t features;   /* its capacity */
+    const float **at;    /* where those lie that there are, and the weights of their features; one piece with `row` */
+    float *weight;
+    uint32_t features;   /* capacity of these */
     float *sum;          /* capacity + rank: V x, and W1 x behind it */
     uint32_t sums;
     float *dlow;         /* rank */

@@ -1,6 +1,18 @@
 #include "core/rows.h"
 
-enum { TABLE_LEAST = 256 };
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define X86 1
+#endif
+
+/*
+ * The table is made of groups of a cache line each. A bucket is in its home group, or where that was full when it came,
+ * in the first behind it that was not; groups are filled from their beginning. So most searches read one line, and
+ * compare all of it at once; of probes that depend on what the last one found a processor guesses many wrong.
+ */
+enum { GROUP = 8, TABLE_LEAST = 256 };
 
 void atoll_rows_init(atoll_rows *rows, uint32_t width)
 {
@@ -20,10 +32,33 @@ uint64_t atoll_rows_bytes(const atoll_rows *rows)
     return atoll_array_bytes(&rows->table) + atoll_array_bytes(&rows->rows);
 }
 
-/* Fibonacci hashing [Knuth, vol. 3, 6.4]: the upper bits of the product, as many as `size` (a power of two) has. */
-static uint32_t home(uint32_t bucket, uint32_t size)
+/* What a search needs of the table, kept apart: that stores to what it tells cannot change it, a compiler sees. */
+typedef struct groups {
+    const atoll_page_root *root;
+    uint32_t hash_shift, page_shift; /* of a product to its group, and of a group to its page */
+    uint32_t last;                   /* group */
+} groups;
+
+static groups groups_of(const atoll_array *table)
 {
-    return (uint32_t)((uint64_t)(bucket * 0x9e3779b1u) * size >> 32);
+    uint32_t bits = (uint32_t)__builtin_ctz(table->count / GROUP);
+    return (groups){.root = table->root,
+                    .hash_shift = 32 - bits,
+                    .page_shift = table->shift - (uint32_t)__builtin_ctz(GROUP),
+                    .last = table->count / GROUP - 1};
+}
+
+/* Fibonacci hashing [Knuth, vol. 3, 6.4]: the upper bits of the product, as many as a group's number has. */
+static inline uint32_t home(const groups *g, uint32_t bucket)
+{
+    return (bucket * 0x9e3779b1u) >> g->hash_shift;
+}
+
+static inline const uint64_t *group_at(const groups *g, uint32_t group)
+{
+    uint32_t page = group >> g->page_shift;
+    const atoll_page *p = g->root->directory[page / ATOLL_PAGES_FANOUT]->page[page % ATOLL_PAGES_FANOUT];
+    return (const uint64_t *)(const void *)p->bytes + (size_t)(group & ((1u << g->page_shift) - 1)) * GROUP;
 }
 
 static uint64_t entry(const atoll_array *table, uint32_t place)
@@ -34,29 +69,106 @@ static uint64_t entry(const atoll_array *table, uint32_t place)
 /* The place that holds the bucket, or the empty one where it belongs. */
 static uint32_t seek(const atoll_array *table, uint32_t bucket)
 {
-    uint32_t place = home(bucket, table->count);
-    for (;;) {
-        uint64_t e = entry(table, place);
-        if (e == 0 || (uint32_t)e == bucket + 1)
-            return place;
-        place = (place + 1) & (table->count - 1);
-    }
+    groups g = groups_of(table);
+    for (uint32_t at = home(&g, bucket);; at = (at + 1) & g.last)
+        for (uint32_t i = 0; i < GROUP; i++) {
+            uint64_t e = group_at(&g, at)[i];
+            if (e == 0 || (uint32_t)e == bucket + 1)
+                return at * GROUP + i;
+        }
 }
+
+/* ---- search ---- */
+
+/* Which entries of a group have the lower half `key`: bit 2 i for entry i. */
+static inline uint32_t hits_plain(const uint64_t *group, uint32_t key)
+{
+    uint32_t hits = 0;
+    for (uint32_t i = 0; i < GROUP; i++)
+        hits |= (uint32_t)((uint32_t)group[i] == key) << 2 * i;
+    return hits;
+}
+
+#ifdef X86
+enum { LOWER_HALVES = 0x5555 };
+
+#define V3 __attribute__((target("avx2,bmi")))
+#define V4 __attribute__((target("avx2,bmi,avx512f")))
+
+V3 static inline uint32_t hits_v3(const uint64_t *group, uint32_t key)
+{
+    const __m256i *half = (const __m256i *)(const void *)group;
+    __m256i wanted = _mm256_set1_epi32((int)key);
+    __m256i low = _mm256_cmpeq_epi32(_mm256_load_si256(half), wanted);
+    __m256i high = _mm256_cmpeq_epi32(_mm256_load_si256(half + 1), wanted);
+    uint32_t hits = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(low)) |
+                    (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(high)) << GROUP;
+    return hits & LOWER_HALVES;
+}
+
+V4 static inline uint32_t hits_v4(const uint64_t *group, uint32_t key)
+{
+    return _mm512_mask_cmpeq_epi32_mask(LOWER_HALVES, _mm512_load_si512(group), _mm512_set1_epi32((int)key));
+}
+#endif
+
+/* The row of a bucket whose home group is full and has it not. */
+static uint32_t find_behind(const groups *g, uint32_t bucket)
+{
+    for (uint32_t at = (home(g, bucket) + 1) & g->last;; at = (at + 1) & g->last)
+        for (uint32_t i = 0; i < GROUP; i++) {
+            uint64_t e = group_at(g, at)[i];
+            if (e == 0 || (uint32_t)e == bucket + 1)
+                return e ? (uint32_t)(e >> 32) : ATOLL_ROW_NONE;
+        }
+}
+
+/*
+ * Sends for the lines of MANY buckets, then compares. Of no hit the last entry's row is read and not told, so that no
+ * branch depends on what is found.
+ */
+#define FIND(name, isa, hits_of)                                                                                     \
+    isa static void name(const groups *g, const uint32_t *bucket, uint32_t count, uint32_t *found)                   \
+    {                                                                                                                \
+        const uint64_t *line[MANY];                                                                                  \
+        for (uint32_t i = 0; i < count; i++)                                                                         \
+            __builtin_prefetch(line[i] = group_at(g, home(g, bucket[i])));                                           \
+        for (uint32_t i = 0; i < count; i++) {                                                                       \
+            uint32_t row, hits = hits_of(line[i], bucket[i] + 1);                                                    \
+            memcpy(&row, (const char *)line[i] + 4 * __builtin_ctz(hits | 1u << 2 * (GROUP - 1)) + 4, sizeof row);   \
+            found[i] = hits ? row : ATOLL_ROW_NONE;                                                                  \
+            if (__builtin_expect(!hits & (line[i][GROUP - 1] != 0), 0))                                              \
+                found[i] = find_behind(g, bucket[i]);                                                                \
+        }                                                                                                            \
+    }
+
+enum { MANY = 64 };
+
+FIND(find_plain, , hits_plain)
+#ifdef X86
+FIND(find_v3, V3, hits_v3)
+FIND(find_v4, V4, hits_v4)
+#endif
 
 void atoll_rows_find(const atoll_rows *rows, const uint32_t *bucket, uint32_t count, uint32_t *found)
 {
-    enum { AHEAD = 24 };
-    for (uint32_t i = 0; i < count; i++) {
-        if (rows->table.count == 0) {
-            found[i] = ATOLL_ROW_NONE;
-            continue;
-        }
-        if (i + AHEAD < count)
-            __builtin_prefetch(atoll_array_at(&rows->table, home(bucket[i + AHEAD], rows->table.count)));
-        uint64_t e = entry(&rows->table, seek(&rows->table, bucket[i]));
-        found[i] = e ? (uint32_t)(e >> 32) : ATOLL_ROW_NONE;
+    void (*find)(const groups *, const uint32_t *, uint32_t, uint32_t *) = find_plain;
+    if (rows->table.count == 0) {
+        memset(found, 0xff, count * sizeof *found);
+        return;
     }
+#ifdef X86
+    if (__builtin_cpu_supports("x86-64-v4"))
+        find = find_v4;
+    else if (__builtin_cpu_supports("x86-64-v3"))
+        find = find_v3;
+#endif
+    groups g = groups_of(&rows->table);
+    for (uint32_t i = 0; i < count; i += MANY)
+        find(&g, bucket + i, count - i < MANY ? count - i : MANY, found + i);
 }
+
+/* ---- change ---- */
 
 static atoll_status table_grow(atoll_pager *pager, atoll_array *table, atoll_error *error)
 {

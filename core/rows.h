@@ -1,6 +1,6 @@
 /*
  * A table of rows of floats by bucket, holding only rows that were asked for: the first layer of a network over hashed
- * features. Open addressing with linear probing over copy-on-write pages; rows keep the order in which they were added,
+ * features. Open addressing by groups of entries, in copy-on-write pages; rows keep the order in which they were added,
  * so that frequent features, which come early, share pages.
  */
 #ifndef ATOLL_CORE_ROWS_H
