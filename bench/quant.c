@@ -116,8 +116,8 @@ static double text_rate(trial *t, const atoll_net *net, const atoll_served *serv
 
 static uint64_t payload(const atoll_served *s)
 {
-    return (uint64_t)s->rows.count * s->rows.element_bytes + (uint64_t)s->head.count * s->head.element_bytes +
-           (uint64_t)s->first.count * s->first.element_bytes;
+    return (uint64_t)s->rows.count * s->rows.element_bytes + (uint64_t)s->low.count * s->low.element_bytes +
+           (uint64_t)s->head.count * s->head.element_bytes + (uint64_t)s->first.count * s->first.element_bytes;
 }
 
 /* The same weights as floats, without optimiser state. */

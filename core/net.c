@@ -374,17 +374,6 @@ atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch,
     return ATOLL_OK;
 }
 
-/* sum += the weighted rows; those to come are sent for while those before them are added. */
-static void add_rows(const float *const *row, const float *weight, uint32_t count, float *sum, uint32_t width)
-{
-    enum { ROWS = ATOLL_PRODUCT_ROWS };
-    for (uint32_t at = 0; at < count; at += ROWS) {
-        uint32_t now = count - at < ROWS ? count - at : ROWS;
-        bool more = count - at >= 2 * ROWS;
-        atoll_product_rows(1, width, now, row + at, more ? row + at + ROWS : NULL, weight + at, ROWS, sum, width);
-    }
-}
-
 void atoll_net_linear(const atoll_net *net, const atoll_input *input, float *sum)
 {
     const float *row[ATOLL_PRODUCT_ROWS * 2];
@@ -393,7 +382,7 @@ void atoll_net_linear(const atoll_net *net, const atoll_input *input, float *sum
         uint32_t count = net->linear_dim - at < MOST ? net->linear_dim - at : MOST;
         for (uint32_t i = 0; i < count; i++)
             row[i] = atoll_array_at(&net->linear, at + i);
-        add_rows(row, input->linear + at, count, sum, net->capacity);
+        atoll_product_sum(row, input->linear + at, count, sum, net->capacity);
     }
 }
 
@@ -418,7 +407,7 @@ void atoll_net_run(const atoll_net *net, atoll_net_scratch *scratch, const atoll
     uint32_t width = sum_width(net), count = rows_there(net, scratch, input);
     float *sum = scratch->sum;
     memset(sum, 0, width * sizeof *sum);
-    add_rows(scratch->at, scratch->weight, count, sum, width);
+    atoll_product_sum(scratch->at, scratch->weight, count, sum, width);
     atoll_net_linear(net, input, sum);
     for (uint32_t o = 0; o < net->outputs; o++) {
         const float *head = atoll_array_at(&net->head, o);

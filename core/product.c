@@ -1,5 +1,7 @@
 #include "core/product.h"
 
+#include <stdbool.h>
+
 /* Sanitizers' run-time libraries are not ready when the loader resolves clones. */
 #if defined(ATOLL_SANITIZE) || !defined(__x86_64__)
 #define TARGET(arch)
@@ -114,4 +116,14 @@ void atoll_product_rows(size_t batch, size_t n, size_t rows, const float *const 
     }
 #endif
     product_plain(batch, n, rows, row, next, a, lda, c, ldc);
+}
+
+void atoll_product_sum(const float *const *row, const float *a, size_t rows, float *sum, size_t width)
+{
+    enum { ROWS = ATOLL_PRODUCT_ROWS };
+    for (size_t at = 0; at < rows; at += ROWS) {
+        bool more = rows - at >= 2 * ROWS;
+        atoll_product_rows(1, width, rows - at < ROWS ? rows - at : ROWS, row + at, more ? row + at + ROWS : NULL,
+                           a + at, ROWS, sum, width);
+    }
 }

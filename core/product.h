@@ -20,4 +20,7 @@ enum { ATOLL_PRODUCT_ROWS = 32 }; /* rows of b that are worked on at once: their
 void atoll_product_rows(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,
                         const float *a, size_t lda, float *c, size_t ldc);
 
+/* sum[0..width-1] += sum over `rows` rows of a_r row_r; width a multiple of 8. Rows to come are sent for. */
+void atoll_product_sum(const float *const *row, const float *a, size_t rows, float *sum, size_t width);
+
 #endif

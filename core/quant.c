@@ -8,14 +8,20 @@
 #define X86 1
 #endif
 
-enum { BLOCK = ATOLL_QUANT_BLOCK, LANES = ATOLL_QUANT_LANES, FACTOR_MOST = 127, INPUT_MOST = 127 };
+/* Sanitizers' run-time libraries are not ready when the loader resolves clones. */
+#if defined(ATOLL_SANITIZE) || !defined(X86)
+#define CLONES
+#else
+#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#endif
+
+enum { BLOCK8 = ATOLL_QUANT_BLOCK8, BLOCK4 = ATOLL_QUANT_BLOCK4, STEP = ATOLL_QUANT_STEP };
+
+enum { FACTOR_MOST = 127, INPUT_MOST = 127 };
 
 static const float least = 1e-30f; /* a block of nothing larger is stored as zeros: its scale has no inverse */
 
-static float larger(float a, float b)
-{
-    return a > b ? a : b;
-}
+/* ---- rows ---- */
 
 static int most_of(atoll_precision precision)
 {
@@ -27,56 +33,56 @@ static uint32_t code_bytes(atoll_precision precision, uint32_t count)
     return precision == ATOLL_PRECISION_Q8 ? count : count / 2;
 }
 
-/* ---- rows ---- */
-
-atoll_quant_shape atoll_quant_shape_of(atoll_precision precision, uint32_t first, uint32_t second)
+atoll_quant_shape atoll_quant_shape_of(atoll_precision precision, uint32_t count)
 {
-    atoll_quant_shape s = {.precision = precision, .count = {first, second}};
-    for (int i = 0; i < 2; i++)
-        s.blocks[i] = (s.count[i] + BLOCK - 1) / BLOCK;
-    s.codes_at = code_bytes(precision, first);
-    s.scales_at = s.codes_at + code_bytes(precision, second);
-    s.bytes = s.scales_at + (s.blocks[0] + s.blocks[1]) * (uint32_t)sizeof(uint16_t);
+    atoll_quant_shape s = {.precision = precision, .count = count};
+    s.block = precision == ATOLL_PRECISION_Q8 ? BLOCK8 : BLOCK4;
+    s.blocks = (count + s.block - 1) / s.block;
+    s.scales_at = code_bytes(precision, count);
+    s.bytes = s.scales_at + s.blocks * (uint32_t)sizeof(uint16_t);
     return s;
 }
 
+typedef union bits {
+    float value;
+    uint32_t word;
+} bits;
+
 static float scale_value(uint16_t scale)
 {
-    union {
-        uint32_t bits;
-        float value;
-    } u = {.bits = (uint32_t)scale << 16};
-    return u.value;
+    return (bits){.word = (uint32_t)scale << 16}.value;
 }
 
 /* The least bfloat16 that is not below. */
 static uint16_t scale_above(float value)
 {
-    union {
-        float value;
-        uint32_t bits;
-    } u = {.value = value};
-    return (uint16_t)((u.bits + 0xffffu) >> 16);
+    return (uint16_t)(((bits){.value = value}.word + 0xffffu) >> 16);
 }
 
-static uint16_t scale_at(const atoll_quant_shape *shape, const void *row, uint32_t section, uint32_t block)
+/* The largest |x|. Floats that are not negative are ordered as their bits are, of which the largest is found faster. */
+CLONES static float largest(const float *x, uint32_t count)
 {
-    uint16_t scale;
-    memcpy(&scale, (const uint8_t *)row + shape->scales_at + 2 * ((section ? shape->blocks[0] : 0) + block), 2);
-    return scale;
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t word = (bits){.value = x[i]}.word & INT32_MAX;
+        most = word > most ? word : most;
+    }
+    return (bits){.word = most}.value;
 }
 
-/* One block of at most BLOCK weights, an even number; returns its scale. */
+CLONES static void nearest(const float *x, float inverse, uint32_t count, int8_t *out)
+{
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = (int8_t)(int)(x[i] * inverse + (x[i] < 0 ? -0.5f : 0.5f));
+}
+
+/* One block of `count` weights, an even number; returns its scale. */
 static uint16_t round_block(atoll_precision precision, const float *w, uint32_t count, uint8_t *codes)
 {
-    float most = 0;
-    int8_t code[BLOCK];
-    for (uint32_t i = 0; i < count; i++)
-        most = larger(most, fabsf(w[i]));
+    float most = largest(w, count);
+    int8_t code[BLOCK8];
     uint16_t scale = most > least ? scale_above(most / (float)most_of(precision)) : 0;
-    float inverse = scale ? 1 / scale_value(scale) : 0;
-    for (uint32_t i = 0; i < count; i++)
-        code[i] = (int8_t)(int)(w[i] * inverse + (w[i] < 0 ? -0.5f : 0.5f));
+    nearest(w, scale ? 1 / scale_value(scale) : 0, count, code);
     if (precision == ATOLL_PRECISION_Q8) {
         memcpy(codes, code, count);
         return scale;
@@ -86,14 +92,13 @@ static uint16_t round_block(atoll_precision precision, const float *w, uint32_t 
     return scale;
 }
 
-void atoll_quant_round(const atoll_quant_shape *shape, void *row, uint32_t section, const float *w)
+void atoll_quant_round(const atoll_quant_shape *shape, void *row, const float *w)
 {
-    uint8_t *codes = (uint8_t *)row + (section ? shape->codes_at : 0);
-    uint8_t *scales = (uint8_t *)row + shape->scales_at + (section ? 2 * shape->blocks[0] : 0);
-    for (uint32_t b = 0; b < shape->blocks[section]; b++) {
-        uint32_t left = shape->count[section] - b * BLOCK, count = left < BLOCK ? left : BLOCK;
-        uint16_t scale = round_block(shape->precision, w + b * BLOCK, count,
-                                     codes + code_bytes(shape->precision, b * BLOCK));
+    uint8_t *scales = (uint8_t *)row + shape->scales_at;
+    for (uint32_t b = 0; b < shape->blocks; b++) {
+        uint32_t from = b * shape->block, left = shape->count - from;
+        uint16_t scale = round_block(shape->precision, w + from, left < shape->block ? left : shape->block,
+                                     (uint8_t *)row + code_bytes(shape->precision, from));
         memcpy(scales + 2 * b, &scale, sizeof scale);
     }
 }
@@ -106,50 +111,52 @@ static int code_at(atoll_precision precision, const uint8_t *codes, uint32_t i)
     return (codes[i / 2] >> (i % 2 ? 4 : 0) & 15) - 8;
 }
 
-float atoll_quant_value(const atoll_quant_shape *shape, const void *row, uint32_t section, uint32_t i)
+float atoll_quant_value(const atoll_quant_shape *shape, const void *row, uint32_t i)
 {
-    const uint8_t *codes = (const uint8_t *)row + (section ? shape->codes_at : 0);
-    return scale_value(scale_at(shape, row, section, i / BLOCK)) * (float)code_at(shape->precision, codes, i);
+    uint16_t scale;
+    memcpy(&scale, (const uint8_t *)row + shape->scales_at + 2 * (i / shape->block), sizeof scale);
+    return scale_value(scale) * (float)code_at(shape->precision, row, i);
 }
 
 /* ---- portable kernels ---- */
 
-static void gather(atoll_precision precision, const uint8_t *const *row, size_t at, const uint32_t *factor,
-                   uint32_t rows, int32_t *out)
+static void gather(atoll_precision precision, const uint8_t *const *row, size_t at, const uint8_t *k, uint32_t rows,
+                   float scale, float *out)
 {
-    memset(out, 0, BLOCK * sizeof *out);
-    for (uint32_t r = 0; r < rows; r++) {
-        int k = factor[r / 4 * LANES] >> 8 * (r % 4) & 255;
-        for (uint32_t j = 0; j < BLOCK; j++)
-            out[j] += k * code_at(precision, row[r] + at, j);
-    }
+    int32_t sum[STEP] = {0};
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t j = 0; j < STEP; j++)
+            sum[j] += k[r] * code_at(precision, row[r] + at, j);
+    for (uint32_t j = 0; j < STEP; j++)
+        out[j] = (float)sum[j] * scale;
 }
 
-static void gather8(const uint8_t *const *row, size_t at, const uint32_t *factor, uint32_t rows, int32_t *out)
+static void gather8(const uint8_t *const *row, size_t at, const uint8_t *k, uint32_t rows, float scale, float *out)
 {
-    gather(ATOLL_PRECISION_Q8, row, at, factor, rows, out);
+    gather(ATOLL_PRECISION_Q8, row, at, k, rows, scale, out);
 }
 
-static void gather4(const uint8_t *const *row, size_t at, const uint32_t *factor, uint32_t rows, int32_t *out)
+static void gather4(const uint8_t *const *row, size_t at, const uint8_t *k, uint32_t rows, float scale, float *out)
 {
-    gather(ATOLL_PRECISION_Q4, row, at, factor, rows, out);
+    gather(ATOLL_PRECISION_Q4, row, at, k, rows, scale, out);
 }
 
 /*
  * Integers within a block, floats over blocks; summed in 8 lanes that are added pairwise in the end, as the vector
- * kernels do: lane l of a block holds its elements 4 l .. 4 l + 3.
+ * kernels do: lane l of a step holds its elements 4 l .. 4 l + 3.
  */
-static float dot(atoll_precision precision, const uint8_t *codes, const uint8_t *scales, const int8_t *x,
-                 uint32_t blocks)
+static float dot(atoll_precision precision, uint32_t block, const uint8_t *codes, const uint8_t *scales,
+                 const int8_t *x, uint32_t steps)
 {
     float lane[8] = {0};
-    for (uint32_t b = 0; b < blocks; b++) {
+    for (uint32_t from = 0; from < steps * STEP; from += block, scales += 2) {
+        uint32_t end = from + block < steps * STEP ? from + block : steps * STEP;
         uint16_t scale;
-        memcpy(&scale, scales + 2 * b, sizeof scale);
+        memcpy(&scale, scales, sizeof scale);
         for (uint32_t l = 0; l < 8; l++) {
             int sum = 0;
-            for (uint32_t i = 4 * l; i < 4 * l + 4; i++)
-                sum += x[b * BLOCK + i] * code_at(precision, codes + code_bytes(precision, b * BLOCK), i);
+            for (uint32_t i = from; i < end; i++)
+                sum += i % STEP / 4 == l ? x[i] * code_at(precision, codes, i) : 0;
             lane[l] = fmaf((float)sum, scale_value(scale), lane[l]);
         }
     }
@@ -159,23 +166,26 @@ static float dot(atoll_precision precision, const uint8_t *codes, const uint8_t 
     return lane[0];
 }
 
-static float dot8(const uint8_t *codes, const uint8_t *scales, const int8_t *x, uint32_t blocks)
+static float dot8(const uint8_t *codes, const uint8_t *scales, const int8_t *x, uint32_t steps)
 {
-    return dot(ATOLL_PRECISION_Q8, codes, scales, x, blocks);
+    return dot(ATOLL_PRECISION_Q8, BLOCK8, codes, scales, x, steps);
 }
 
-static float dot4(const uint8_t *codes, const uint8_t *scales, const int8_t *x, uint32_t blocks)
+static float dot4(const uint8_t *codes, const uint8_t *scales, const int8_t *x, uint32_t steps)
 {
-    return dot(ATOLL_PRECISION_Q4, codes, scales, x, blocks);
+    return dot(ATOLL_PRECISION_Q4, BLOCK4, codes, scales, x, steps);
 }
 
 /* ---- vector kernels ---- */
 
 #ifdef X86
 
-/* A kernel is one text for both instruction sets; they differ in how products of bytes are summed by fours. */
-#define AVX2 __attribute__((target("avx2,fma"), always_inline)) static inline
-#define VNNI __attribute__((target("avx2,fma,avx512f,avx512vl,avx512bw,avx512vnni"), always_inline)) static inline
+#define AVX2_TARGET "avx2,fma"
+#define VNNI_TARGET "avx2,fma,avx512f,avx512vl,avx512bw,avx512vnni,avx512vbmi"
+#define AVX2 __attribute__((target(AVX2_TARGET), always_inline)) static inline
+#define VNNI __attribute__((target(VNNI_TARGET), always_inline)) static inline
+#define ON_AVX2 __attribute__((target(AVX2_TARGET))) static
+#define ON_VNNI __attribute__((target(VNNI_TARGET))) static
 
 AVX2 __m256i sum_fours_avx2(__m256i sum, __m256i small, __m256i sign)
 {
@@ -188,6 +198,11 @@ VNNI __m256i sum_fours_vnni(__m256i sum, __m256i small, __m256i sign)
     return _mm256_dpbusd_epi32(sum, small, sign);
 }
 
+AVX2 __m128i load16(const uint8_t *at)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)at);
+}
+
 /* 32 codes as signed bytes. */
 AVX2 __m256i codes8(const uint8_t *at)
 {
@@ -196,50 +211,111 @@ AVX2 __m256i codes8(const uint8_t *at)
 
 AVX2 __m256i codes4(const uint8_t *at)
 {
-    __m128i packed = _mm_loadu_si128((const __m128i *)(const void *)at), mask = _mm_set1_epi8(15);
+    __m128i packed = load16(at), mask = _mm_set1_epi8(15);
     __m128i even = _mm_and_si128(packed, mask), odd = _mm_and_si128(_mm_srli_epi16(packed, 4), mask);
     __m256i codes = _mm256_set_m128i(_mm_unpackhi_epi8(even, odd), _mm_unpacklo_epi8(even, odd));
     return _mm256_sub_epi8(codes, _mm256_set1_epi8(8));
 }
 
+AVX2 uint32_t four_factors(const uint8_t *k)
+{
+    uint32_t word;
+    memcpy(&word, k, sizeof word);
+    return word;
+}
+
 /* sum[m] holds columns 4 m .. 4 m + 3 in its lower half and 16 + 4 m .. in its upper. */
-AVX2 void put_columns(const __m256i *sum, int32_t *out)
+AVX2 void put_columns(const __m256i *sum, float scale, float *out)
 {
     for (int m = 0; m < 4; m++) {
-        _mm_storeu_si128((__m128i *)(void *)(out + 4 * m), _mm256_castsi256_si128(sum[m]));
-        _mm_storeu_si128((__m128i *)(void *)(out + 16 + 4 * m), _mm256_extracti128_si256(sum[m], 1));
+        __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[m]), _mm256_set1_ps(scale));
+        _mm_storeu_ps(out + 4 * m, _mm256_castps256_ps128(value));
+        _mm_storeu_ps(out + 16 + 4 * m, _mm256_extractf128_ps(value, 1));
     }
 }
 
-#define GATHER(name, isa, codes, sum_fours)                                                                          \
-    isa void name(const uint8_t *const *row, size_t at, const uint32_t *factor, uint32_t rows, int32_t *out)         \
+#define GATHER_AVX2(name, codes)                                                                                     \
+    ON_AVX2 void name(const uint8_t *const *row, size_t at, const uint8_t *k, uint32_t rows, float scale,            \
+                      float *out)                                                                                    \
     {                                                                                                                \
         __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),                    \
                           _mm256_setzero_si256()};                                                                   \
         for (uint32_t r = 0; r < rows; r += 4) {                                                                     \
             __m256i a = codes(row[r] + at), b = codes(row[r + 1] + at), c = codes(row[r + 2] + at),                  \
-                    d = codes(row[r + 3] + at), k = _mm256_set1_epi32((int)factor[r / 4 * LANES]);                   \
+                    d = codes(row[r + 3] + at), four = _mm256_set1_epi32((int)four_factors(k + r));                  \
             __m256i ab0 = _mm256_unpacklo_epi8(a, b), ab1 = _mm256_unpackhi_epi8(a, b);                              \
             __m256i cd0 = _mm256_unpacklo_epi8(c, d), cd1 = _mm256_unpackhi_epi8(c, d);                              \
-            sum[0] = sum_fours(sum[0], k, _mm256_unpacklo_epi16(ab0, cd0));                                          \
-            sum[1] = sum_fours(sum[1], k, _mm256_unpackhi_epi16(ab0, cd0));                                          \
-            sum[2] = sum_fours(sum[2], k, _mm256_unpacklo_epi16(ab1, cd1));                                          \
-            sum[3] = sum_fours(sum[3], k, _mm256_unpackhi_epi16(ab1, cd1));                                          \
+            sum[0] = sum_fours_avx2(sum[0], four, _mm256_unpacklo_epi16(ab0, cd0));                                  \
+            sum[1] = sum_fours_avx2(sum[1], four, _mm256_unpackhi_epi16(ab0, cd0));                                  \
+            sum[2] = sum_fours_avx2(sum[2], four, _mm256_unpacklo_epi16(ab1, cd1));                                  \
+            sum[3] = sum_fours_avx2(sum[3], four, _mm256_unpackhi_epi16(ab1, cd1));                                  \
         }                                                                                                            \
-        put_columns(sum, out);                                                                                       \
+        put_columns(sum, scale, out);                                                                                \
+    }
+
+/* Two registers of codes, of which one permutation makes the bytes of four rows by column. */
+typedef struct quad {
+    __m512i first, second;
+} quad;
+
+/* Rows 0 and 1, rows 2 and 3. */
+VNNI quad quad8(const uint8_t *const *row, size_t at)
+{
+    __m512i ab = _mm512_castsi256_si512(codes8(row[0] + at)), cd = _mm512_castsi256_si512(codes8(row[2] + at));
+    return (quad){_mm512_inserti64x4(ab, codes8(row[1] + at), 1), _mm512_inserti64x4(cd, codes8(row[3] + at), 1)};
+}
+
+/* The even columns of rows 0 to 3, their odd columns. */
+VNNI quad quad4(const uint8_t *const *row, size_t at)
+{
+    __m512i packed = _mm512_castsi128_si512(load16(row[0] + at)), mask = _mm512_set1_epi8(15);
+    packed = _mm512_inserti32x4(packed, load16(row[1] + at), 1);
+    packed = _mm512_inserti32x4(packed, load16(row[2] + at), 2);
+    packed = _mm512_inserti32x4(packed, load16(row[3] + at), 3);
+    __m512i even = _mm512_and_si512(packed, mask), odd = _mm512_and_si512(_mm512_srli_epi16(packed, 4), mask);
+    return (quad){_mm512_sub_epi8(even, _mm512_set1_epi8(8)), _mm512_sub_epi8(odd, _mm512_set1_epi8(8))};
+}
+
+/* Where the code of a column is in a quad, for rows 0 to 3 in one word. */
+#define PLACES8(column) (0x60402000u + 0x01010101u * (column))
+#define PLACES4(column) (0x30201000u + 0x01010101u * ((column) / 2 + (column) % 2 * 64))
+#define PLACES16(of, from)                                                                                           \
+    _mm512_setr_epi32((int)of((from)), (int)of((from) + 1), (int)of((from) + 2), (int)of((from) + 3),                \
+                      (int)of((from) + 4), (int)of((from) + 5), (int)of((from) + 6), (int)of((from) + 7),            \
+                      (int)of((from) + 8), (int)of((from) + 9), (int)of((from) + 10), (int)of((from) + 11),          \
+                      (int)of((from) + 12), (int)of((from) + 13), (int)of((from) + 14), (int)of((from) + 15))
+
+#define GATHER_VNNI(name, quad_of, places)                                                                           \
+    ON_VNNI void name(const uint8_t *const *row, size_t at, const uint8_t *k, uint32_t rows, float scale,            \
+                      float *out)                                                                                    \
+    {                                                                                                                \
+        const __m512i low = PLACES16(places, 0), high = PLACES16(places, 16);                                        \
+        __m512i sum0 = _mm512_setzero_si512(), sum1 = sum0;                                                          \
+        for (uint32_t r = 0; r < rows; r += 4) {                                                                     \
+            quad q = quad_of(row + r, at);                                                                           \
+            __m512i four = _mm512_set1_epi32((int)four_factors(k + r));                                              \
+            sum0 = _mm512_dpbusd_epi32(sum0, four, _mm512_permutex2var_epi8(q.first, low, q.second));                \
+            sum1 = _mm512_dpbusd_epi32(sum1, four, _mm512_permutex2var_epi8(q.first, high, q.second));               \
+        }                                                                                                            \
+        _mm512_storeu_ps(out, _mm512_mul_ps(_mm512_cvtepi32_ps(sum0), _mm512_set1_ps(scale)));                       \
+        _mm512_storeu_ps(out + 16, _mm512_mul_ps(_mm512_cvtepi32_ps(sum1), _mm512_set1_ps(scale)));                  \
     }
 
 /* The sign of x goes over to the codes, so that one factor is unsigned; codes are never -128. */
-#define DOT(name, isa, codes_of, bytes, sum_fours)                                                                   \
-    isa float name(const uint8_t *codes, const uint8_t *scales, const int8_t *x, uint32_t blocks)                    \
+#define DOT(name, isa, codes_of, bytes, block, sum_fours)                                                            \
+    isa float name(const uint8_t *codes, const uint8_t *scales, const int8_t *x, uint32_t steps)                     \
     {                                                                                                                \
         __m256 total = _mm256_setzero_ps();                                                                          \
-        for (uint32_t b = 0; b < blocks; b++) {                                                                      \
+        for (uint32_t from = 0; from < steps; from += (block) / STEP, scales += 2) {                                 \
+            uint32_t end = from + (block) / STEP < steps ? from + (block) / STEP : steps;                            \
+            __m256i sums = _mm256_setzero_si256();                                                                   \
             uint16_t scale;                                                                                          \
-            memcpy(&scale, scales + 2 * b, sizeof scale);                                                            \
-            __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(x + b * BLOCK));                          \
-            __m256i signs = _mm256_sign_epi8(codes_of(codes + b * (bytes)), v);                                      \
-            __m256i sums = sum_fours(_mm256_setzero_si256(), _mm256_abs_epi8(v), signs);                             \
+            memcpy(&scale, scales, sizeof scale);                                                                    \
+            for (uint32_t s = from; s < end; s++) {                                                                  \
+                __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(x + s * STEP));                       \
+                __m256i signs = _mm256_sign_epi8(codes_of(codes + s * (bytes)), v);                                  \
+                sums = sum_fours(sums, _mm256_abs_epi8(v), signs);                                                   \
+            }                                                                                                        \
             total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), _mm256_set1_ps(scale_value(scale)), total);            \
         }                                                                                                            \
         __m128 half = _mm_add_ps(_mm256_castps256_ps128(total), _mm256_extractf128_ps(total, 1));                    \
@@ -247,17 +323,14 @@ AVX2 void put_columns(const __m256i *sum, int32_t *out)
         return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));                                               \
     }
 
-#define ON_AVX2 __attribute__((target("avx2,fma"))) static
-#define ON_VNNI __attribute__((target("avx2,fma,avx512f,avx512vl,avx512bw,avx512vnni"))) static
-
-GATHER(gather8_avx2, ON_AVX2, codes8, sum_fours_avx2)
-GATHER(gather4_avx2, ON_AVX2, codes4, sum_fours_avx2)
-GATHER(gather8_vnni, ON_VNNI, codes8, sum_fours_vnni)
-GATHER(gather4_vnni, ON_VNNI, codes4, sum_fours_vnni)
-DOT(dot8_avx2, ON_AVX2, codes8, BLOCK, sum_fours_avx2)
-DOT(dot4_avx2, ON_AVX2, codes4, BLOCK / 2, sum_fours_avx2)
-DOT(dot8_vnni, ON_VNNI, codes8, BLOCK, sum_fours_vnni)
-DOT(dot4_vnni, ON_VNNI, codes4, BLOCK / 2, sum_fours_vnni)
+GATHER_AVX2(gather8_avx2, codes8)
+GATHER_AVX2(gather4_avx2, codes4)
+GATHER_VNNI(gather8_vnni, quad8, PLACES8)
+GATHER_VNNI(gather4_vnni, quad4, PLACES4)
+DOT(dot8_avx2, ON_AVX2, codes8, STEP, BLOCK8, sum_fours_avx2)
+DOT(dot4_avx2, ON_AVX2, codes4, STEP / 2, BLOCK4, sum_fours_avx2)
+DOT(dot8_vnni, ON_VNNI, codes8, STEP, BLOCK8, sum_fours_vnni)
+DOT(dot4_vnni, ON_VNNI, codes4, STEP / 2, BLOCK4, sum_fours_vnni)
 
 static bool has_avx2(void)
 {
@@ -267,7 +340,8 @@ static bool has_avx2(void)
 static bool has_vnni(void)
 {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni") &&
+           __builtin_cpu_supports("avx512vbmi");
 }
 
 #endif
@@ -305,84 +379,52 @@ const atoll_quant_kernels *atoll_quant_best(void)
 
 /* ---- sums over rows ---- */
 
-/* Of LANES blocks and `rows` rows: a_r s_r as floats, then their factors by fours. */
+static uint32_t whole_fours(uint32_t rows)
+{
+    return (rows + 3) / 4 * 4;
+}
+
+/* By row: a_r s_r, and the same in 7 bits. */
 size_t atoll_quant_room(uint32_t rows)
 {
-    uint32_t fours = (rows + 3) / 4;
-    return (size_t)fours * (4 * LANES * sizeof(float) + LANES * sizeof(uint32_t));
+    return whole_fours(rows) * (sizeof(float) + sizeof(uint8_t));
 }
 
-#if defined(ATOLL_SANITIZE) || !defined(X86)
-#define CLONES
-#else
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#endif
-
-/* A lane for each of LANES blocks; lowered to what the processor has. */
-typedef float lanes_float __attribute__((vector_size(LANES * 4)));
-typedef uint32_t lanes_word __attribute__((vector_size(LANES * 4)));
-typedef int32_t lanes_int __attribute__((vector_size(LANES * 4)));
-typedef uint16_t lanes_short __attribute__((vector_size(LANES * 2)));
-
-/* product[r] = a_r times the scales at `at`, 0 from lane `lanes` on; most holds the largest of each lane. */
-CLONES static void scale_products(const uint8_t *const *row, size_t at, const float *a, uint32_t rows, uint32_t lanes,
-                                  lanes_float *restrict product, float *restrict most)
+/* product[r] = a_r times the scale that row r has at `at`; returns the largest. */
+CLONES static float scale_products(const uint8_t *const *restrict row, size_t at, const float *restrict a,
+                                   uint32_t rows, float *restrict product)
 {
-    lanes_word mask;
-    lanes_float top = {0};
-    for (uint32_t l = 0; l < LANES; l++)
-        mask[l] = l < lanes ? UINT32_MAX : 0;
     for (uint32_t r = 0; r < rows; r++) {
-        lanes_short scale;
+        uint16_t scale;
         memcpy(&scale, row[r] + at, sizeof scale);
-        lanes_word bits = (__builtin_convertvector(scale, lanes_word) << 16) & mask;
-        lanes_float p = (lanes_float)bits * a[r];
-        product[r] = p;
-        lanes_word above = (lanes_word)(p > top);
-        top = (lanes_float)(((lanes_word)p & above) | ((lanes_word)top & ~above));
+        product[r] = scale_value(scale);
     }
-    memcpy(most, &top, sizeof top);
+    for (uint32_t r = 0; r < rows; r++)
+        product[r] *= a[r];
+    return largest(product, rows);
 }
 
-/* Four rows' factors of a lane in one word, the first row's lowest; those behind the last row are 0. */
-CLONES static void round_factors(const lanes_float *restrict product, uint32_t rows, const float *restrict most,
-                                 lanes_word *restrict factor)
+CLONES static void round_factors(const float *restrict product, float inverse, uint32_t rows, uint8_t *restrict k)
 {
-    lanes_float inverse;
-    for (uint32_t l = 0; l < LANES; l++)
-        inverse[l] = most[l] > 0 ? FACTOR_MOST / most[l] : 0;
-    for (uint32_t r = 0; r < rows; r += 4) {
-        lanes_word word = {0};
-        for (uint32_t i = 0; i < 4; i++)
-            word |= (lanes_word)__builtin_convertvector(product[r + i] * inverse + 0.5f, lanes_int) << 8 * i;
-        factor[r / 4] = word;
-    }
+    for (uint32_t r = 0; r < rows; r++)
+        k[r] = (uint8_t)(int)(product[r] * inverse + 0.5f);
 }
 
 void atoll_quant_gather(const atoll_quant_kernels *kernels, const atoll_quant_shape *shape, const uint8_t *const *row,
                         const float *a, uint32_t rows, void *room, float *sum)
 {
-    uint32_t whole = (rows + 3) / 4 * 4, blocks = shape->blocks[0] + shape->blocks[1];
-    lanes_float *product = room;
-    lanes_word *factor = (lanes_word *)(product + whole);
-    float most[LANES];
-    memset(product + rows, 0, (whole - rows) * sizeof *product);
-    for (uint32_t first = 0; first < blocks; first += LANES) {
-        uint32_t lanes = blocks - first < LANES ? blocks - first : LANES;
-        scale_products(row, shape->scales_at + 2 * first, a, rows, lanes, product, most);
-        round_factors(product, whole, most, factor);
-        for (uint32_t l = 0; l < lanes; l++) {
-            int32_t out[BLOCK];
-            uint32_t block = first + l, second = block >= shape->blocks[0];
-            size_t at = (second ? shape->codes_at : 0) +
-                        code_bytes(shape->precision, (block - (second ? shape->blocks[0] : 0)) * BLOCK);
-            if (shape->precision == ATOLL_PRECISION_Q8)
-                kernels->gather8(row, at, (const uint32_t *)factor + l, whole, out);
-            else
-                kernels->gather4(row, at, (const uint32_t *)factor + l, whole, out);
-            for (uint32_t j = 0; j < BLOCK; j++)
-                sum[block * BLOCK + j] = (float)out[j] * (most[l] / FACTOR_MOST);
-        }
+    bool eight = shape->precision == ATOLL_PRECISION_Q8;
+    uint32_t whole = whole_fours(rows);
+    float *product = room;
+    uint8_t *k = (uint8_t *)(product + whole);
+    memset(k + rows, 0, whole - rows);
+    for (uint32_t b = 0; b < shape->blocks; b++) {
+        uint32_t from = b * shape->block, end = from + shape->block < shape->count ? from + shape->block : shape->count;
+        float most = scale_products(row, shape->scales_at + 2 * b, a, rows, product);
+        round_factors(product, most > 0 ? FACTOR_MOST / most : 0, rows, k);
+        for (uint32_t at = from; at < end; at += STEP)
+            (eight ? kernels->gather8 : kernels->gather4)(row, code_bytes(shape->precision, at), k, whole,
+                                                          most / FACTOR_MOST, sum + at);
     }
 }
 
@@ -390,21 +432,16 @@ void atoll_quant_gather(const atoll_quant_kernels *kernels, const atoll_quant_sh
 
 float atoll_quant_input(const float *x, uint32_t n, int8_t *out)
 {
-    float most = 0;
-    for (uint32_t i = 0; i < n; i++)
-        most = larger(most, fabsf(x[i]));
-    float inverse = most > 0 ? INPUT_MOST / most : 0;
-    for (uint32_t i = 0; i < n; i++)
-        out[i] = (int8_t)(int)(x[i] * inverse + (x[i] < 0 ? -0.5f : 0.5f));
-    memset(out + n, 0, (n + BLOCK - 1) / BLOCK * BLOCK - n);
+    float most = largest(x, n);
+    nearest(x, most > 0 ? INPUT_MOST / most : 0, n, out);
+    memset(out + n, 0, atoll_quant_whole(n) - n);
     return most / INPUT_MOST;
 }
 
 float atoll_quant_dot(const atoll_quant_kernels *kernels, const atoll_quant_shape *shape, const void *row,
-                      uint32_t section, const int8_t *x)
+                      const int8_t *x)
 {
-    const uint8_t *codes = (const uint8_t *)row + (section ? shape->codes_at : 0);
-    const uint8_t *scales = (const uint8_t *)row + shape->scales_at + (section ? 2 * shape->blocks[0] : 0);
-    return (shape->precision == ATOLL_PRECISION_Q8 ? kernels->dot8 : kernels->dot4)(codes, scales, x,
-                                                                                     shape->blocks[section]);
+    uint32_t steps = (uint32_t)(atoll_quant_whole(shape->count) / STEP);
+    bool eight = shape->precision == ATOLL_PRECISION_Q8;
+    return (eight ? kernels->dot8 : kernels->dot4)(row, (const uint8_t *)row + shape->scales_at, x, steps);
 }

@@ -92,8 +92,8 @@ static inline uint32_t hits_plain(const uint64_t *group, uint32_t key)
 #ifdef X86
 enum { LOWER_HALVES = 0x5555 };
 
-#define V3 __attribute__((target("avx2,bmi")))
-#define V4 __attribute__((target("avx2,bmi,avx512f")))
+#define V3 __attribute__((target("avx2,bmi,bmi2")))
+#define V4 __attribute__((target("avx2,bmi,bmi2,avx512f")))
 
 V3 static inline uint32_t hits_v3(const uint64_t *group, uint32_t key)
 {
@@ -136,8 +136,9 @@ static uint32_t find_behind(const groups *g, uint32_t bucket)
         for (uint32_t i = 0; i < count; i++) {                                                                       \
             uint32_t row, hits = hits_of(line[i], bucket[i] + 1);                                                    \
             memcpy(&row, (const char *)line[i] + 4 * __builtin_ctz(hits | 1u << 2 * (GROUP - 1)) + 4, sizeof row);   \
-            found[i] = hits ? row : ATOLL_ROW_NONE;                                                                  \
-            if (__builtin_expect(!hits & (line[i][GROUP - 1] != 0), 0))                                              \
+            uint32_t none = (hits - 1) >> 31;                                                                        \
+            found[i] = row | -none;                                                                                  \
+            if (__builtin_expect(none & (line[i][GROUP - 1] != 0), 0))                                               \
                 found[i] = find_behind(g, bucket[i]);                                                                \
         }                                                                                                            \
     }

@@ -3,12 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/product.h"
+
 enum { BIAS_BYTES = sizeof(float) };
 
 void atoll_served_init(atoll_served *served)
 {
     *served = (atoll_served){0};
     atoll_array_init(&served->rows, 1);
+    atoll_array_init(&served->low, 1);
     atoll_array_init(&served->head, 1);
     atoll_array_init(&served->first, 1);
 }
@@ -16,6 +19,7 @@ void atoll_served_init(atoll_served *served)
 void atoll_served_clear(atoll_pager *pager, atoll_served *served)
 {
     atoll_array_clear(pager, &served->rows);
+    atoll_array_clear(pager, &served->low);
     atoll_array_clear(pager, &served->head);
     atoll_array_clear(pager, &served->first);
     atoll_served_init(served);
@@ -23,7 +27,8 @@ void atoll_served_clear(atoll_pager *pager, atoll_served *served)
 
 uint64_t atoll_served_bytes(const atoll_served *served)
 {
-    return atoll_array_bytes(&served->rows) + atoll_array_bytes(&served->head) + atoll_array_bytes(&served->first);
+    return atoll_array_bytes(&served->rows) + atoll_array_bytes(&served->low) + atoll_array_bytes(&served->head) +
+           atoll_array_bytes(&served->first);
 }
 
 /* ---- rounding ---- */
@@ -44,15 +49,16 @@ static void fit_layout(atoll_pager *pager, atoll_served *served, const atoll_net
     atoll_served fresh;
     atoll_served_init(&fresh);
     fresh.precision = precision;
-    fresh.row = atoll_quant_shape_of(precision, net->capacity, net->rank);
-    fresh.output = atoll_quant_shape_of(precision, net->rank, net->hidden);
-    fresh.unit = atoll_quant_shape_of(precision, whole_eights(net->dense_dim), 0);
-    if (served->precision == precision && served->row.bytes == fresh.row.bytes &&
-        served->unit.bytes == fresh.unit.bytes)
+    fresh.capacity = net->capacity;
+    fresh.row = atoll_quant_shape_of(precision, net->capacity + net->rank);
+    fresh.output = atoll_quant_shape_of(precision, net->hidden);
+    fresh.unit = atoll_quant_shape_of(precision, whole_eights(net->dense_dim));
+    if (served->precision == precision && served->capacity == net->capacity && served->unit.bytes == fresh.unit.bytes)
         return;
     atoll_served_clear(pager, served);
     atoll_array_init(&fresh.rows, fresh.row.bytes);
-    atoll_array_init(&fresh.head, BIAS_BYTES + fresh.output.bytes);
+    atoll_array_init(&fresh.low, fresh.capacity * (uint32_t)sizeof(float));
+    atoll_array_init(&fresh.head, net->hidden ? fresh.output.bytes : 1);
     atoll_array_init(&fresh.first, BIAS_BYTES + fresh.unit.bytes);
     *served = fresh;
 }
@@ -77,33 +83,45 @@ static atoll_status refresh_rows(atoll_pager *pager, atoll_served *served, const
         if (!atoll_array_page_since(rows, page, served->epoch))
             continue;
         for (uint32_t i = page_begin(rows, page); i < page_end(rows, page); i++) {
-            const float *w = atoll_array_at(rows, i);
             void *row = atoll_array_edit(pager, &served->rows, i);
             if (!row)
                 return no_memory(error);
-            atoll_quant_round(&served->row, row, 0, w);
-            atoll_quant_round(&served->row, row, 1, w + net->capacity);
+            atoll_quant_round(&served->row, row, atoll_array_at(rows, i));
         }
     }
     return status;
 }
 
-/* b, W2 [rank], D2 [hidden] of each output, as core/net.c lays them out. */
+/* One output's b, W2 [rank], D2 [hidden], which core/net.c has in this order. */
+static atoll_status refresh_output(atoll_pager *pager, atoll_served *served, const atoll_net *net, uint32_t output,
+                                   atoll_error *error)
+{
+    const float *w = atoll_array_at(&net->head, output);
+    for (uint32_t k = 0; k <= net->rank; k++) {
+        float *column = atoll_array_edit(pager, &served->low, k);
+        if (!column)
+            return no_memory(error);
+        column[output] = w[k < net->rank ? 1 + k : 0];
+    }
+    void *row = net->hidden ? atoll_array_edit(pager, &served->head, output) : NULL;
+    if (net->hidden && !row)
+        return no_memory(error);
+    if (row)
+        atoll_quant_round(&served->output, row, w + 1 + net->rank);
+    return ATOLL_OK;
+}
+
 static atoll_status refresh_head(atoll_pager *pager, atoll_served *served, const atoll_net *net, atoll_error *error)
 {
-    atoll_status status = atoll_array_grow(pager, &served->head, net->head.count, error);
-    for (uint32_t page = 0; page < atoll_array_page_count(&net->head) && status == ATOLL_OK; page++) {
-        if (!atoll_array_page_since(&net->head, page, served->epoch))
+    const atoll_array *head = &net->head;
+    atoll_status status = atoll_array_grow(pager, &served->low, net->rank + 1, error);
+    if (status == ATOLL_OK && net->hidden)
+        status = atoll_array_grow(pager, &served->head, head->count, error);
+    for (uint32_t page = 0; page < atoll_array_page_count(head) && status == ATOLL_OK; page++) {
+        if (!atoll_array_page_since(head, page, served->epoch))
             continue;
-        for (uint32_t o = page_begin(&net->head, page); o < page_end(&net->head, page); o++) {
-            const float *w = atoll_array_at(&net->head, o);
-            uint8_t *row = atoll_array_edit(pager, &served->head, o);
-            if (!row)
-                return no_memory(error);
-            memcpy(row, w, BIAS_BYTES);
-            atoll_quant_round(&served->output, row + BIAS_BYTES, 0, w + 1);
-            atoll_quant_round(&served->output, row + BIAS_BYTES, 1, w + 1 + net->rank);
-        }
+        for (uint32_t o = page_begin(head, page); o < page_end(head, page) && status == ATOLL_OK; o++)
+            status = refresh_output(pager, served, net, o, error);
     }
     return status;
 }
@@ -121,7 +139,7 @@ static bool first_changed(const atoll_served *served, const atoll_net *net)
 static atoll_status refresh_first(atoll_pager *pager, atoll_served *served, const atoll_net *net, atoll_error *error)
 {
     enum { UNITS = 16 }; /* turned at once, so that each of their cache lines is read once */
-    uint32_t dim = net->dense_dim, padded = served->unit.count[0];
+    uint32_t dim = net->dense_dim, padded = served->unit.count;
     if (!dim || !first_changed(served, net))
         return ATOLL_OK;
     atoll_status status = atoll_array_grow(pager, &served->first, net->hidden, error);
@@ -142,7 +160,7 @@ static atoll_status refresh_first(atoll_pager *pager, atoll_served *served, cons
                 break;
             }
             memcpy(row, (const float *)atoll_array_at(&net->first, dim) + from + k, BIAS_BYTES);
-            atoll_quant_round(&served->unit, row + BIAS_BYTES, 0, column + (size_t)k * padded);
+            atoll_quant_round(&served->unit, row + BIAS_BYTES, column + (size_t)k * padded);
         }
     }
     free(column);
@@ -175,22 +193,17 @@ typedef struct space {
     const uint8_t **row;
     float *weight, *sum;
     void *factors;
-    int8_t *low, *hidden, *dense;
+    int8_t *hidden, *dense;
 } space;
-
-static size_t whole_blocks(uint32_t n)
-{
-    return (size_t)(n + ATOLL_QUANT_BLOCK - 1) / ATOLL_QUANT_BLOCK * ATOLL_QUANT_BLOCK;
-}
 
 static bool space_take(atoll_net_scratch *scratch, const atoll_net *net, const atoll_served *served, uint32_t features,
                        space *s)
 {
     uint32_t fours = (features + 3) / 4 * 4;
-    size_t sums = (size_t)ATOLL_QUANT_BLOCK * (served->row.blocks[0] + served->row.blocks[1]);
-    size_t part[] = {fours * sizeof *s->row,   fours * sizeof *s->weight,  sums * sizeof *s->sum,
-                     atoll_quant_room(fours),  whole_blocks(net->rank),    whole_blocks(net->hidden),
-                     whole_blocks(net->dense_dim)};
+    size_t sums = atoll_quant_whole(served->row.count + 1);
+    size_t part[] = {fours * sizeof *s->row,         fours * sizeof *s->weight, sums * sizeof *s->sum,
+                     atoll_quant_room(fours),        atoll_quant_whole(net->hidden),
+                     atoll_quant_whole(net->dense_dim)};
     enum { PARTS = sizeof part / sizeof *part, ALIGN = 64 };
     size_t at[PARTS], bytes = 0;
     for (int i = 0; i < PARTS; i++) {
@@ -210,9 +223,8 @@ static bool space_take(atoll_net_scratch *scratch, const atoll_net *net, const a
                  .weight = (float *)(void *)(base + at[1]),
                  .sum = (float *)(void *)(base + at[2]),
                  .factors = base + at[3],
-                 .low = (int8_t *)(base + at[4]),
-                 .hidden = (int8_t *)(base + at[5]),
-                 .dense = (int8_t *)(base + at[6])};
+                 .hidden = (int8_t *)(base + at[4]),
+                 .dense = (int8_t *)(base + at[5])};
     return true;
 }
 
@@ -228,32 +240,43 @@ atoll_status atoll_served_hidden(const atoll_net *net, const atoll_served *serve
         const uint8_t *row = atoll_array_at(&served->first, k);
         float c;
         memcpy(&c, row, sizeof c);
-        float sum = c + scale * atoll_quant_dot(kernels, &served->unit, row + BIAS_BYTES, 0, s.dense);
+        float sum = c + scale * atoll_quant_dot(kernels, &served->unit, row + BIAS_BYTES, s.dense);
         h[k] = sum > 0 ? sum : 0;
     }
     return ATOLL_OK;
 }
 
-/* The rounded rows of the input's features that have one, their weights, and how many. */
-static uint32_t find_rows(const atoll_net *net, const atoll_served *served, const uint32_t *found,
-                          const atoll_input *input, space *s)
+/* The rounded rows of the input's features that have one, their weights, and how many; sends for them. */
+static uint32_t find_rows(const atoll_served *served, const uint32_t *found, const atoll_input *input, space *s)
 {
     enum { LINE = 64 };
+    const atoll_array rows = served->rows;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < input->features; i++) {
-        if (found[i] == ATOLL_ROW_NONE)
-            continue;
-        const uint8_t *row = atoll_array_at(&served->rows, found[i]);
-        for (uint32_t at = 0; at < served->row.bytes; at += LINE)
+    for (uint32_t i = 0; rows.count && i < input->features; i++) {
+        const uint8_t *row = atoll_array_at(&rows, found[i] == ATOLL_ROW_NONE ? 0 : found[i]);
+        for (uint32_t at = 0; at < rows.element_bytes; at += LINE)
             __builtin_prefetch(row + at);
-        __builtin_prefetch(row + served->row.bytes - 1);
+        __builtin_prefetch(row + rows.element_bytes - 1);
         s->row[count] = row;
-        s->weight[count++] = input->weight[i];
+        s->weight[count] = input->weight[i];
+        count += found[i] != ATOLL_ROW_NONE;
     }
-    (void)net;
     for (uint32_t i = count; i % 4; i++)
         s->row[i] = s->row[0];
     return count;
+}
+
+/* sum[capacity] += W2 W1 x + b; W1 x stands behind V x. */
+static void add_low(const atoll_served *served, float *sum)
+{
+    const float *row[ATOLL_PRODUCT_ROWS];
+    sum[served->row.count] = 1;
+    for (uint32_t at = 0; at < served->low.count; at += ATOLL_PRODUCT_ROWS) {
+        uint32_t left = served->low.count - at, rows = left < ATOLL_PRODUCT_ROWS ? left : ATOLL_PRODUCT_ROWS;
+        for (uint32_t i = 0; i < rows; i++)
+            row[i] = atoll_array_at(&served->low, at + i);
+        atoll_product_sum(row, sum + served->capacity + at, rows, sum, served->capacity);
+    }
 }
 
 atoll_status atoll_served_forward(const atoll_net *net, const atoll_served *served, atoll_net_scratch *scratch,
@@ -266,21 +289,15 @@ atoll_status atoll_served_forward(const atoll_net *net, const atoll_served *serv
     if (!space_take(scratch, net, served, input->features, &s))
         return no_memory(error);
     const atoll_quant_kernels *kernels = atoll_quant_best();
-    uint32_t rows = find_rows(net, served, scratch->row, input, &s);
+    uint32_t rows = find_rows(served, scratch->row, input, &s);
     atoll_quant_gather(kernels, &served->row, s.row, s.weight, rows, s.factors, s.sum);
+    add_low(served, s.sum);
     atoll_net_linear(net, input, s.sum);
-    float low_scale = atoll_quant_input(s.sum + (size_t)ATOLL_QUANT_BLOCK * served->row.blocks[0], net->rank, s.low);
+    memcpy(logits, s.sum, net->outputs * sizeof *logits);
     float hidden_scale = h ? atoll_quant_input(h, net->hidden, s.hidden) : 0;
-    for (uint32_t o = 0; o < net->outputs; o++) {
-        const uint8_t *head = atoll_array_at(&served->head, o);
-        float b;
-        memcpy(&b, head, sizeof b);
-        logits[o] = s.sum[o] + b;
-        if (rows && net->rank)
-            logits[o] += low_scale * atoll_quant_dot(kernels, &served->output, head + BIAS_BYTES, 0, s.low);
-        if (h)
-            logits[o] += hidden_scale * atoll_quant_dot(kernels, &served->output, head + BIAS_BYTES, 1, s.hidden);
-    }
+    for (uint32_t o = 0; h && o < net->outputs; o++)
+        logits[o] += hidden_scale *
+                     atoll_quant_dot(kernels, &served->output, atoll_array_at(&served->head, o), s.hidden);
     atoll_net_random(net, input, logits); /* as floats */
     return ATOLL_OK;
 }

@@ -15,10 +15,12 @@ typedef struct atoll_served {
     atoll_precision precision; /* ATOLL_PRECISION_F32: there is nothing, and the network is read */
     uint64_t epoch;            /* what was born in it or before is in */
     atoll_quant_shape row;     /* V, W1 */
-    atoll_quant_shape output;  /* W2, D2 */
+    atoll_quant_shape output;  /* D2 of one output */
     atoll_quant_shape unit;    /* D1 of one hidden unit */
+    uint32_t capacity;         /* columns of `low` */
     atoll_array rows;          /* by sparse row */
-    atoll_array head;          /* by output: b as a float, then W2 and D2 */
+    atoll_array low;           /* W2 turned, as floats: by rank [capacity], and b behind it */
+    atoll_array head;          /* by output, where the network has a hidden layer: D2 */
     atoll_array first;         /* by hidden unit: c as a float, then D1 */
 } atoll_served;
 

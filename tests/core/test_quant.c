@@ -11,30 +11,31 @@
 #include "core/quant.h"
 #include "core/rng.h"
 
-enum { ROWS_MOST = 150, COLUMNS = 264, BYTES_MOST = COLUMNS + 2 * 10 + ATOLL_QUANT_SLACK + 3 };
+enum { ROWS_MOST = 150, COLUMNS = 264, BYTES_MOST = COLUMNS + 2 * 10 + ATOLL_QUANT_SLACK + 3, STEP = ATOLL_QUANT_STEP };
 
 static const atoll_precision precisions[] = {ATOLL_PRECISION_Q8, ATOLL_PRECISION_Q4};
-static const uint32_t layouts[][2] = {{8, 0}, {16, 8}, {24, 16}, {32, 32}, {64, 16}, {168, 16}, {COLUMNS - 8, 8}};
+static const uint32_t widths[] = {8, 24, 32, 64, 128, 136, 184, COLUMNS};
 
-enum { LAYOUTS = sizeof layouts / sizeof *layouts };
+enum { WIDTHS = sizeof widths / sizeof *widths };
 
 static float most_of(atoll_precision precision)
 {
     return precision == ATOLL_PRECISION_Q8 ? 127 : 7;
 }
 
-/* Weights of very different sizes from block to block. */
+/* Weights of very different sizes from step to step. */
 static void draw(atoll_rng *rng, float *w, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
-        w[i] = atoll_rng_normal(rng) * powf(10, (float)((int)(i / ATOLL_QUANT_BLOCK % 5) - 3));
+        w[i] = atoll_rng_normal(rng) * powf(10, (float)((int)(i / STEP % 5) - 3));
 }
 
-static float largest(const float *w, uint32_t from, uint32_t count)
+/* Of the block that weight i is in. */
+static float largest(const atoll_quant_shape *shape, const float *w, uint32_t i)
 {
     float most = 0;
-    for (uint32_t i = from; i < count && i < from + ATOLL_QUANT_BLOCK; i++)
-        most = fmaxf(most, fabsf(w[i]));
+    for (uint32_t k = i / shape->block * shape->block; k < shape->count && k / shape->block == i / shape->block; k++)
+        most = fmaxf(most, fabsf(w[k]));
     return most;
 }
 
@@ -44,42 +45,38 @@ static void no_weight_is_off_by_more_than_the_bound(void **state)
     atoll_rng rng;
     atoll_rng_seed(&rng, 1, 0);
     for (int p = 0; p < 2; p++)
-        for (int l = 0; l < LAYOUTS; l++) {
-            atoll_quant_shape shape = atoll_quant_shape_of(precisions[p], layouts[l][0], layouts[l][1]);
+        for (int l = 0; l < WIDTHS; l++) {
+            atoll_quant_shape shape = atoll_quant_shape_of(precisions[p], widths[l]);
             uint8_t row[BYTES_MOST];
-            float w[2][COLUMNS];
+            float w[COLUMNS];
             assert_true(shape.bytes <= COLUMNS + 20);
-            for (uint32_t s = 0; s < 2; s++) {
-                draw(&rng, w[s], shape.count[s]);
-                atoll_quant_round(&shape, row, s, w[s]);
+            draw(&rng, w, shape.count);
+            atoll_quant_round(&shape, row, w);
+            for (uint32_t i = 0; i < shape.count; i++) {
+                float off = fabsf(atoll_quant_value(&shape, row, i) - w[i]);
+                assert_true(off <= 0.51f / most_of(precisions[p]) * largest(&shape, w, i));
             }
-            for (uint32_t s = 0; s < 2; s++)
-                for (uint32_t i = 0; i < shape.count[s]; i++) {
-                    float most = largest(w[s], i / ATOLL_QUANT_BLOCK * ATOLL_QUANT_BLOCK, shape.count[s]);
-                    float off = fabsf(atoll_quant_value(&shape, row, s, i) - w[s][i]);
-                    assert_true(off <= 0.51f / most_of(precisions[p]) * most);
-                }
         }
 }
 
 static void rows_take_a_quarter_and_an_eighth(void **state)
 {
     (void)state;
-    assert_int_equal(atoll_quant_shape_of(ATOLL_PRECISION_Q8, 168, 16).bytes, 184 + 14);
-    assert_int_equal(atoll_quant_shape_of(ATOLL_PRECISION_Q4, 168, 16).bytes, 92 + 14);
+    assert_int_equal(atoll_quant_shape_of(ATOLL_PRECISION_Q8, 184).bytes, 184 + 4);
+    assert_int_equal(atoll_quant_shape_of(ATOLL_PRECISION_Q4, 184).bytes, 92 + 12);
 }
 
 static void zeros_and_tiny_weights_are_zeros(void **state)
 {
     (void)state;
-    atoll_quant_shape shape = atoll_quant_shape_of(ATOLL_PRECISION_Q4, 64, 0);
+    atoll_quant_shape shape = atoll_quant_shape_of(ATOLL_PRECISION_Q4, 64);
     float w[64] = {0};
     uint8_t row[64];
     w[40] = 1e-35f;
     memset(row, 0xff, sizeof row);
-    atoll_quant_round(&shape, row, 0, w);
+    atoll_quant_round(&shape, row, w);
     for (uint32_t i = 0; i < 64; i++)
-        assert_float_equal(atoll_quant_value(&shape, row, 0, i), 0, 0);
+        assert_float_equal(atoll_quant_value(&shape, row, i), 0, 0);
 }
 
 /* All kernels that the processor has give what the portable ones give, at any address and with the largest codes. */
@@ -87,8 +84,9 @@ static void kernels_agree_bit_for_bit(void **state)
 {
     (void)state;
     atoll_rng rng;
+    enum { STEPS = 7 };
     atoll_rng_seed(&rng, 2, 0);
-    static uint8_t codes[ROWS_MOST + 2][2 * ATOLL_QUANT_BLOCK + ATOLL_QUANT_SLACK];
+    static uint8_t codes[ROWS_MOST + 2][STEPS * STEP + ATOLL_QUANT_SLACK];
     const atoll_quant_kernels *plain = NULL, *kernels;
     for (uint32_t n = 0; (kernels = atoll_quant_nth(n)); n++)
         plain = kernels;
@@ -96,7 +94,8 @@ static void kernels_agree_bit_for_bit(void **state)
     assert_ptr_equal(atoll_quant_best(), atoll_quant_nth(0));
     for (int trial = 0; trial < 200; trial++) {
         const uint8_t *row[ROWS_MOST + 2];
-        uint32_t factor[(ROWS_MOST + 2) / 4 * ATOLL_QUANT_LANES], rows = 4 * (atoll_rng_below(&rng, 38));
+        uint8_t k[ROWS_MOST + 2];
+        uint32_t rows = 4 * (atoll_rng_below(&rng, 38)), steps = 1 + atoll_rng_below(&rng, STEPS);
         bool extreme = trial % 4 == 0;
         for (uint32_t r = 0; r < rows; r++) {
             for (uint32_t i = 0; i < sizeof *codes; i++) {
@@ -105,24 +104,25 @@ static void kernels_agree_bit_for_bit(void **state)
             }
             row[r] = codes[r] + r % 5;
         }
-        for (uint32_t i = 0; i < rows / 4 * ATOLL_QUANT_LANES; i++)
-            factor[i] = extreme ? 0x7f7f7f7f : (uint32_t)atoll_rng_next(&rng) & 0x7f7f7f7f;
+        for (uint32_t i = 0; i < rows; i++)
+            k[i] = extreme ? 127 : (uint8_t)atoll_rng_below(&rng, 128);
         for (uint32_t n = 0; (kernels = atoll_quant_nth(n)) != plain; n++) {
-            int32_t want[ATOLL_QUANT_BLOCK], got[ATOLL_QUANT_BLOCK];
-            plain->gather8(row, 7, factor, rows, want);
-            kernels->gather8(row, 7, factor, rows, got);
+            float want[STEP], got[STEP], scale = atoll_rng_uniform(&rng);
+            plain->gather8(row, 7, k, rows, scale, want);
+            kernels->gather8(row, 7, k, rows, scale, got);
             assert_memory_equal(got, want, sizeof want);
-            plain->gather4(row, 3, factor, rows, want);
-            kernels->gather4(row, 3, factor, rows, got);
+            plain->gather4(row, 3, k, rows, scale, want);
+            kernels->gather4(row, 3, k, rows, scale, got);
             assert_memory_equal(got, want, sizeof want);
-            int8_t x[2 * ATOLL_QUANT_BLOCK];
+            int8_t x[STEPS * STEP];
             for (uint32_t i = 0; i < sizeof x; i++)
                 x[i] = (int8_t)(extreme ? 127 : (int)atoll_rng_below(&rng, 255) - 127);
-            const uint8_t scales[] = {0x12, 0x3c, 0x80, 0x3f};
-            float a = plain->dot8(codes[0] + 1, scales, x, 2), b = kernels->dot8(codes[0] + 1, scales, x, 2);
+            const uint8_t scales[2 * STEPS] = {0x12, 0x3c, 0x80, 0x3f, 0x17, 0x3d, 0,
+                                               0,    0x80, 0x3f, 0x12, 0x3e, 0x12, 0x3c};
+            float a = plain->dot8(codes[0] + 1, scales, x, steps), b = kernels->dot8(codes[0] + 1, scales, x, steps);
             assert_memory_equal(&a, &b, sizeof a);
-            a = plain->dot4(codes[0] + 1, scales, x, 2);
-            b = kernels->dot4(codes[0] + 1, scales, x, 2);
+            a = plain->dot4(codes[0] + 1, scales, x, steps);
+            b = kernels->dot4(codes[0] + 1, scales, x, steps);
             assert_memory_equal(&a, &b, sizeof a);
         }
     }
@@ -134,35 +134,29 @@ static void check_gather(atoll_rng *rng, const atoll_quant_shape *shape, uint32_
     static uint8_t store[ROWS_MOST + 3][BYTES_MOST];
     const uint8_t *row[ROWS_MOST + 3];
     float a[ROWS_MOST], w[COLUMNS];
-    float *sum = malloc(sizeof *sum * ATOLL_QUANT_BLOCK * (shape->blocks[0] + shape->blocks[1]));
+    float *sum = malloc(sizeof *sum * atoll_quant_whole(shape->count));
     void *room = aligned_alloc(64, (atoll_quant_room(rows) + 63) / 64 * 64 + 64);
     assert_true(sum && room);
     for (uint32_t r = 0; r < rows + 3; r++)
         row[r] = store[r % (rows ? rows : 1)];
     for (uint32_t r = 0; r < rows; r++) {
         a[r] = r % 7 ? atoll_rng_uniform(rng) : 0;
-        for (uint32_t s = 0; s < 2; s++) {
-            draw(rng, w, shape->count[s]);
-            atoll_quant_round(shape, store[r], s, w);
-        }
+        draw(rng, w, shape->count);
+        atoll_quant_round(shape, store[r], w);
     }
     atoll_quant_gather(atoll_quant_best(), shape, row, a, rows, room, sum);
-    for (uint32_t s = 0; s < 2; s++)
-        for (uint32_t i = 0; i < shape->count[s]; i++) {
-            double want = 0, bound = 0;
-            for (uint32_t r = 0; r < rows; r++) {
-                float most = 0;
-                for (uint32_t k = i / ATOLL_QUANT_BLOCK * ATOLL_QUANT_BLOCK;
-                     k < shape->count[s] && k < (i / ATOLL_QUANT_BLOCK + 1) * ATOLL_QUANT_BLOCK; k++)
-                    most = fmaxf(most, fabsf(atoll_quant_value(shape, store[r], s, k)));
-                want += (double)a[r] * (double)atoll_quant_value(shape, store[r], s, i);
-                bound = fmax(bound, (double)(a[r] * most));
-            }
-            /* The largest code of a block may be one below its most, by the rounding of the scale. */
-            bound *= (double)rows / 254 * 1.2;
-            double got = (double)sum[(s ? shape->blocks[0] : 0) * ATOLL_QUANT_BLOCK + i];
-            assert_true(fabs(got - want) <= bound + 1e-9);
+    for (uint32_t i = 0; i < shape->count; i++) {
+        double want = 0, bound = 0;
+        for (uint32_t r = 0; r < rows; r++) {
+            for (uint32_t k = 0; k < shape->count; k++)
+                w[k] = atoll_quant_value(shape, store[r], k);
+            want += (double)a[r] * (double)w[i];
+            bound = fmax(bound, (double)(a[r] * largest(shape, w, i)));
         }
+        /* The largest code of a block may be one below its most, by the rounding of the scale. */
+        bound *= (double)rows / 254 * 1.2;
+        assert_true(fabs((double)sum[i] - want) <= bound + 1e-9);
+    }
     free(sum);
     free(room);
 }
@@ -174,9 +168,9 @@ static void sums_over_rows_stay_within_their_bound(void **state)
     atoll_rng_seed(&rng, 3, 0);
     static const uint32_t rows[] = {0, 1, 2, 3, 4, 5, 31, ROWS_MOST};
     for (int p = 0; p < 2; p++)
-        for (int l = 0; l < LAYOUTS; l++)
+        for (int l = 0; l < WIDTHS; l++)
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-                atoll_quant_shape shape = atoll_quant_shape_of(precisions[p], layouts[l][0], layouts[l][1]);
+                atoll_quant_shape shape = atoll_quant_shape_of(precisions[p], widths[l]);
                 check_gather(&rng, &shape, rows[r]);
             }
 }
@@ -187,29 +181,27 @@ static void products_with_a_dense_input_stay_within_their_bound(void **state)
     atoll_rng rng;
     atoll_rng_seed(&rng, 4, 0);
     for (int p = 0; p < 2; p++)
-        for (int l = 0; l < LAYOUTS; l++) {
-            atoll_quant_shape shape = atoll_quant_shape_of(precisions[p], layouts[l][0], layouts[l][1]);
+        for (int l = 0; l < WIDTHS; l++) {
+            atoll_quant_shape shape = atoll_quant_shape_of(precisions[p], widths[l]);
             uint8_t row[BYTES_MOST];
             float w[COLUMNS], x[COLUMNS];
-            int8_t input[COLUMNS + ATOLL_QUANT_BLOCK];
-            for (uint32_t s = 0; s < 2; s++) {
-                uint32_t n = shape.count[s];
-                double want = 0, bound = 0, most = 0;
-                draw(&rng, w, n);
-                atoll_quant_round(&shape, row, s, w);
-                for (uint32_t i = 0; i < n; i++)
-                    x[i] = atoll_rng_normal(&rng);
-                /* Behind the last weight there is another row's: the input's zeros cover it. */
-                float scale = atoll_quant_input(x, n, input);
-                for (uint32_t i = 0; i < n; i++) {
-                    double value = (double)atoll_quant_value(&shape, row, s, i);
-                    want += (double)x[i] * value;
-                    bound += fabs(value);
-                    most = fmax(most, fabs((double)x[i]));
-                }
-                double got = (double)(scale * atoll_quant_dot(atoll_quant_best(), &shape, row, s, input));
-                assert_true(fabs(got - want) <= bound * most / 254 * 1.001 + 1e-6);
+            int8_t input[COLUMNS + STEP];
+            uint32_t n = shape.count;
+            double want = 0, bound = 0, most = 0;
+            draw(&rng, w, n);
+            atoll_quant_round(&shape, row, w);
+            for (uint32_t i = 0; i < n; i++)
+                x[i] = atoll_rng_normal(&rng);
+            /* Behind the last weight there is another row's: the input's zeros cover it. */
+            float scale = atoll_quant_input(x, n, input);
+            for (uint32_t i = 0; i < n; i++) {
+                double value = (double)atoll_quant_value(&shape, row, i);
+                want += (double)x[i] * value;
+                bound += fabs(value);
+                most = fmax(most, fabs((double)x[i]));
             }
+            double got = (double)(scale * atoll_quant_dot(atoll_quant_best(), &shape, row, input));
+            assert_true(fabs(got - want) <= bound * most / 254 * 1.001 + 1e-6);
         }
 }
 

@@ -151,6 +151,7 @@ static void changes_reach_it_page_by_page(void **state)
         atoll_served_init(&fresh);
         refresh(&t, &fresh, precisions[round / 9]);
         assert_arrays_equal(&served.rows, &fresh.rows);
+        assert_arrays_equal(&served.low, &fresh.low);
         assert_arrays_equal(&served.head, &fresh.head);
         assert_arrays_equal(&served.first, &fresh.first);
         assert_int_equal(t.pager.live_bytes, atoll_net_bytes(&t.net) + atoll_served_bytes(&served) +
