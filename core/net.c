@@ -374,7 +374,8 @@ atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch,
     return ATOLL_OK;
 }
 
-void atoll_net_linear(const atoll_net *net, const atoll_input *input, float *sum)
+/* sum[capacity] += U u. */
+static void add_linear(const atoll_net *net, const atoll_input *input, float *sum)
 {
     const float *row[ATOLL_PRODUCT_ROWS * 2];
     enum { MOST = sizeof row / sizeof *row };
@@ -408,7 +409,7 @@ void atoll_net_run(const atoll_net *net, atoll_net_scratch *scratch, const atoll
     float *sum = scratch->sum;
     memset(sum, 0, width * sizeof *sum);
     atoll_product_sum(scratch->at, scratch->weight, count, sum, width);
-    atoll_net_linear(net, input, sum);
+    add_linear(net, input, sum);
     for (uint32_t o = 0; o < net->outputs; o++) {
         const float *head = atoll_array_at(&net->head, o);
         logits[o] = sum[o] + head[0] + atoll_dot(head + 1, sum + net->capacity, net->rank);

@@ -107,9 +107,6 @@ void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, floa
 atoll_status atoll_net_find(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
                             atoll_error *error);
 
-/* sum[capacity] += U u. */
-void atoll_net_linear(const atoll_net *net, const atoll_input *input, float *sum);
-
 /* logits += R z. */
 void atoll_net_random(const atoll_net *net, const atoll_input *input, float *logits);
 

@@ -1,8 +1,10 @@
 #include "core/served.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/kernels.h"
 #include "core/product.h"
 
 enum { BIAS_BYTES = sizeof(float) };
@@ -14,6 +16,7 @@ void atoll_served_init(atoll_served *served)
     atoll_array_init(&served->low, 1);
     atoll_array_init(&served->head, 1);
     atoll_array_init(&served->first, 1);
+    atoll_array_init(&served->linear, 1);
 }
 
 void atoll_served_clear(atoll_pager *pager, atoll_served *served)
@@ -22,13 +25,14 @@ void atoll_served_clear(atoll_pager *pager, atoll_served *served)
     atoll_array_clear(pager, &served->low);
     atoll_array_clear(pager, &served->head);
     atoll_array_clear(pager, &served->first);
+    atoll_array_clear(pager, &served->linear);
     atoll_served_init(served);
 }
 
 uint64_t atoll_served_bytes(const atoll_served *served)
 {
     return atoll_array_bytes(&served->rows) + atoll_array_bytes(&served->low) + atoll_array_bytes(&served->head) +
-           atoll_array_bytes(&served->first);
+           atoll_array_bytes(&served->first) + atoll_array_bytes(&served->linear);
 }
 
 /* ---- rounding ---- */
@@ -53,6 +57,7 @@ static void fit_layout(atoll_pager *pager, atoll_served *served, const atoll_net
     fresh.row = atoll_quant_shape_of(precision, net->capacity + net->rank);
     fresh.output = atoll_quant_shape_of(precision, net->hidden);
     fresh.unit = atoll_quant_shape_of(precision, whole_eights(net->dense_dim));
+    fresh.input = atoll_quant_shape_of(ATOLL_PRECISION_Q8, net->capacity);
     if (served->precision == precision && served->capacity == net->capacity && served->unit.bytes == fresh.unit.bytes)
         return;
     atoll_served_clear(pager, served);
@@ -60,6 +65,7 @@ static void fit_layout(atoll_pager *pager, atoll_served *served, const atoll_net
     atoll_array_init(&fresh.low, fresh.capacity * (uint32_t)sizeof(float));
     atoll_array_init(&fresh.head, net->hidden ? fresh.output.bytes : 1);
     atoll_array_init(&fresh.first, BIAS_BYTES + fresh.unit.bytes);
+    atoll_array_init(&fresh.linear, fresh.input.bytes);
     *served = fresh;
 }
 
@@ -75,18 +81,19 @@ static uint32_t page_end(const atoll_array *array, uint32_t page)
     return end < array->count ? end : array->count;
 }
 
-static atoll_status refresh_rows(atoll_pager *pager, atoll_served *served, const atoll_net *net, atoll_error *error)
+/* Rounds what is of interest of each row of `from` that has changed, the first weights of it, to a row of `to`. */
+static atoll_status refresh_rows(atoll_pager *pager, const atoll_served *served, const atoll_array *from,
+                                 const atoll_quant_shape *shape, atoll_array *to, atoll_error *error)
 {
-    const atoll_array *rows = &net->sparse.rows;
-    atoll_status status = atoll_array_grow(pager, &served->rows, rows->count, error);
-    for (uint32_t page = 0; page < atoll_array_page_count(rows) && status == ATOLL_OK; page++) {
-        if (!atoll_array_page_since(rows, page, served->epoch))
+    atoll_status status = atoll_array_grow(pager, to, from->count, error);
+    for (uint32_t page = 0; page < atoll_array_page_count(from) && status == ATOLL_OK; page++) {
+        if (!atoll_array_page_since(from, page, served->epoch))
             continue;
-        for (uint32_t i = page_begin(rows, page); i < page_end(rows, page); i++) {
-            void *row = atoll_array_edit(pager, &served->rows, i);
+        for (uint32_t i = page_begin(from, page); i < page_end(from, page); i++) {
+            void *row = atoll_array_edit(pager, to, i);
             if (!row)
                 return no_memory(error);
-            atoll_quant_round(&served->row, row, atoll_array_at(rows, i));
+            atoll_quant_round(shape, row, atoll_array_at(from, i));
         }
     }
     return status;
@@ -176,8 +183,9 @@ atoll_status atoll_served_refresh(atoll_pager *pager, atoll_served *served, cons
         return ATOLL_OK;
     }
     fit_layout(pager, served, net, precision);
-    atoll_status status = refresh_rows(pager, served, net, error);
-    if (status || (status = refresh_head(pager, served, net, error)) ||
+    atoll_status status = refresh_rows(pager, served, &net->sparse.rows, &served->row, &served->rows, error);
+    if (status || (status = refresh_rows(pager, served, &net->linear, &served->input, &served->linear, error)) ||
+        (status = refresh_head(pager, served, net, error)) ||
         (status = refresh_first(pager, served, net, error))) {
         atoll_served_clear(pager, served);
         return status;
@@ -191,7 +199,7 @@ atoll_status atoll_served_refresh(atoll_pager *pager, atoll_served *served, cons
 /* What one forward pass needs, cut from the scratch's buffer. */
 typedef struct space {
     const uint8_t **row;
-    float *weight, *sum;
+    float *weight, *sum, *less;
     void *factors;
     int8_t *hidden, *dense;
 } space;
@@ -199,10 +207,10 @@ typedef struct space {
 static bool space_take(atoll_net_scratch *scratch, const atoll_net *net, const atoll_served *served, uint32_t features,
                        space *s)
 {
-    uint32_t fours = (features + 3) / 4 * 4;
+    uint32_t rows = features > net->linear_dim ? features : net->linear_dim, fours = (rows + 3) / 4 * 4;
     size_t sums = atoll_quant_whole(served->row.count + 1);
-    size_t part[] = {fours * sizeof *s->row,         fours * sizeof *s->weight, sums * sizeof *s->sum,
-                     atoll_quant_room(fours),        atoll_quant_whole(net->hidden),
+    size_t part[] = {fours * sizeof *s->row,         fours * sizeof *s->weight,    sums * sizeof *s->sum,
+                     sums * sizeof *s->less,         atoll_quant_room(fours),      atoll_quant_whole(net->hidden),
                      atoll_quant_whole(net->dense_dim)};
     enum { PARTS = sizeof part / sizeof *part, ALIGN = 64 };
     size_t at[PARTS], bytes = 0;
@@ -222,9 +230,10 @@ static bool space_take(atoll_net_scratch *scratch, const atoll_net *net, const a
     *s = (space){.row = (const uint8_t **)(void *)(base + at[0]),
                  .weight = (float *)(void *)(base + at[1]),
                  .sum = (float *)(void *)(base + at[2]),
-                 .factors = base + at[3],
-                 .hidden = (int8_t *)(base + at[4]),
-                 .dense = (int8_t *)(base + at[5])};
+                 .less = (float *)(void *)(base + at[3]),
+                 .factors = base + at[4],
+                 .hidden = (int8_t *)(base + at[5]),
+                 .dense = (int8_t *)(base + at[6])};
     return true;
 }
 
@@ -246,6 +255,13 @@ atoll_status atoll_served_hidden(const atoll_net *net, const atoll_served *serve
     return ATOLL_OK;
 }
 
+/* Rows behind the last, up to four. */
+static void fill_four(const uint8_t **row, uint32_t count)
+{
+    for (uint32_t i = count; i % 4; i++)
+        row[i] = row[0];
+}
+
 /* The rounded rows of the input's features that have one, their weights, and how many; sends for them. */
 static uint32_t find_rows(const atoll_served *served, const uint32_t *found, const atoll_input *input, space *s)
 {
@@ -261,9 +277,25 @@ static uint32_t find_rows(const atoll_served *served, const uint32_t *found, con
         s->weight[count] = input->weight[i];
         count += found[i] != ATOLL_ROW_NONE;
     }
-    for (uint32_t i = count; i % 4; i++)
-        s->row[i] = s->row[0];
+    fill_four(s->row, count);
     return count;
+}
+
+/* sum[capacity] += U u: rows of inputs above 0, less those of inputs below: what rows are weighed with has no sign. */
+static void add_linear(const atoll_served *served, const atoll_quant_kernels *kernels, const float *u, space *s,
+                       float *sum)
+{
+    for (int below = 0; below < 2; below++) {
+        uint32_t rows = 0;
+        for (uint32_t i = 0; i < served->linear.count; i++) {
+            s->row[rows] = atoll_array_at(&served->linear, i);
+            s->weight[rows] = fabsf(u[i]);
+            rows += below ? u[i] < 0 : u[i] > 0;
+        }
+        fill_four(s->row, rows);
+        atoll_quant_gather(kernels, &served->input, s->row, s->weight, rows, s->factors, s->less);
+        atoll_axpy(sum, s->less, below ? -1 : 1, served->capacity);
+    }
 }
 
 /* sum[capacity] += W2 W1 x + b; W1 x stands behind V x. */
@@ -292,7 +324,8 @@ atoll_status atoll_served_forward(const atoll_net *net, const atoll_served *serv
     uint32_t rows = find_rows(served, scratch->row, input, &s);
     atoll_quant_gather(kernels, &served->row, s.row, s.weight, rows, s.factors, s.sum);
     add_low(served, s.sum);
-    atoll_net_linear(net, input, s.sum);
+    if (input->linear)
+        add_linear(served, kernels, input->linear, &s, s.sum);
     memcpy(logits, s.sum, net->outputs * sizeof *logits);
     float hidden_scale = h ? atoll_quant_input(h, net->hidden, s.hidden) : 0;
     for (uint32_t o = 0; h && o < net->outputs; o++)

@@ -17,11 +17,13 @@ typedef struct atoll_served {
     atoll_quant_shape row;     /* V, W1 */
     atoll_quant_shape output;  /* D2 of one output */
     atoll_quant_shape unit;    /* D1 of one hidden unit */
+    atoll_quant_shape input;   /* U of one linear input, at 8 bits: there is one row for each, whatever the record */
     uint32_t capacity;         /* columns of `low` */
     atoll_array rows;          /* by sparse row */
     atoll_array low;           /* W2 turned, as floats: by rank [capacity], and b behind it */
     atoll_array head;          /* by output, where the network has a hidden layer: D2 */
     atoll_array first;         /* by hidden unit: c as a float, then D1 */
+    atoll_array linear;        /* by linear input: U */
 } atoll_served;
 
 void atoll_served_init(atoll_served *served);
@@ -29,7 +31,7 @@ void atoll_served_clear(atoll_pager *pager, atoll_served *served);
 
 /*
  * Brings it to the network and to `precision`. The reclaimer's epoch must advance before the network changes again.
- * The linear path stays as it is: it is read as floats. ATOLL_NO_MEMORY leaves it empty.
+ * R stays as it is: it is read as floats. ATOLL_NO_MEMORY leaves it empty.
  */
 atoll_status atoll_served_refresh(atoll_pager *pager, atoll_served *served, const atoll_net *net,
                                   atoll_precision precision, atoll_error *error);

@@ -8,7 +8,7 @@
 #include "core/served.h"
 #include "tests/core/paged.h"
 
-enum { FEATURES = 40, BUCKETS = 3000, DENSE = 21 };
+enum { FEATURES = 40, BUCKETS = 3000, DENSE = 21, LINEAR = 30 };
 
 static const atoll_precision precisions[] = {ATOLL_PRECISION_Q8, ATOLL_PRECISION_Q4};
 
@@ -19,14 +19,14 @@ typedef struct trial {
     atoll_net_scratch scratch;
     atoll_rng rng;
     uint32_t bucket[FEATURES];
-    float weight[FEATURES], dense[DENSE], h[64], logits[512];
+    float weight[FEATURES], dense[DENSE], linear[LINEAR], h[64], logits[512];
     atoll_input input;
 } trial;
 
 static void trial_open(trial *t, uint32_t rank, uint32_t hidden, uint32_t outputs)
 {
-    atoll_net_shape shape = {.rank = rank, .hidden = hidden, .seed = 3, .rate_wide = 0.1f, .rate_low = 0.1f,
-                             .rate_dense = 0.02f};
+    atoll_net_shape shape = {.rank = rank, .hidden = hidden, .linear_dim = LINEAR, .seed = 3, .rate_wide = 0.1f,
+                             .rate_low = 0.1f, .rate_dense = 0.02f, .rate_linear = 0.02f};
     *t = (trial){0};
     pager_open(&t->pager);
     atoll_net_init(&t->net, &shape);
@@ -49,8 +49,9 @@ static void draw(trial *t)
         t->weight[i] = 0.05f + 0.2f * atoll_rng_uniform(&t->rng);
     }
     fill_normal(&t->rng, t->dense, DENSE);
+    fill_normal(&t->rng, t->linear, LINEAR);
     t->input = (atoll_input){.bucket = t->bucket, .weight = t->weight, .features = FEATURES,
-                             .dense = t->net.dense_dim ? t->dense : NULL};
+                             .dense = t->net.dense_dim ? t->dense : NULL, .linear = t->linear};
 }
 
 static void learn(trial *t, int records)
@@ -154,6 +155,7 @@ static void changes_reach_it_page_by_page(void **state)
         assert_arrays_equal(&served.low, &fresh.low);
         assert_arrays_equal(&served.head, &fresh.head);
         assert_arrays_equal(&served.first, &fresh.first);
+        assert_arrays_equal(&served.linear, &fresh.linear);
         assert_int_equal(t.pager.live_bytes, atoll_net_bytes(&t.net) + atoll_served_bytes(&served) +
                                              atoll_served_bytes(&fresh));
         atoll_served_clear(&t.pager, &fresh);
@@ -171,6 +173,7 @@ static void changes_reach_it_page_by_page(void **state)
     old.input.bucket = old.bucket;
     old.input.weight = old.weight;
     old.input.dense = old.dense;
+    old.input.linear = old.linear;
     forward(&old, &frozen, after);
     t.scratch = old.scratch;
     assert_memory_equal(after, before, net.outputs * sizeof *before);
