@@ -4,20 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_AT = 64 }; /* waiting jobs that atoll_pool_take looks at, since it holds the lock */
-
 struct atoll_pool {
     pthread_mutex_t lock;
     pthread_cond_t some;     /* a job waits, or the end has come */
-    pthread_cond_t ready;    /* a worker has its scratch, or could not get it */
+    pthread_cond_t changed;  /* a worker has its scratch, or could not get it; the last guest has left */
     atoll_job *first, **last;
     uint32_t waiting, waiting_max;
-    uint32_t threads, started, prepared;
+    uint32_t threads, started, prepared, guests;
     bool stopping, short_of_memory;
     pthread_t thread[];
 };
 
-static bool prepare(atoll_worker *worker)
+bool atoll_worker_prepare(atoll_worker *worker)
 {
     worker->asker = atoll_asker_new();
     worker->parser = atoll_json_parser_new();
@@ -25,7 +23,7 @@ static bool prepare(atoll_worker *worker)
     return worker->asker && worker->parser && worker->batch;
 }
 
-static void clean(atoll_worker *worker)
+void atoll_worker_clean(atoll_worker *worker)
 {
     atoll_asker_free(worker->asker);
     atoll_json_parser_free(worker->parser);
@@ -46,11 +44,11 @@ static void *work(void *arg)
 {
     atoll_pool *pool = arg;
     atoll_worker worker = {0};
-    bool able = prepare(&worker); /* here and not in start, since scratch may depend on the thread */
+    bool able = atoll_worker_prepare(&worker); /* here and not in start, since scratch may depend on the thread */
     pthread_mutex_lock(&pool->lock);
     pool->prepared++;
     pool->short_of_memory |= !able;
-    pthread_cond_broadcast(&pool->ready);
+    pthread_cond_broadcast(&pool->changed);
     while (able) {
         while (!pool->first && !pool->stopping)
             pthread_cond_wait(&pool->some, &pool->lock);
@@ -62,7 +60,7 @@ static void *work(void *arg)
         pthread_mutex_lock(&pool->lock);
     }
     pthread_mutex_unlock(&pool->lock);
-    clean(&worker);
+    atoll_worker_clean(&worker);
     return NULL;
 }
 
@@ -73,7 +71,7 @@ atoll_status atoll_pool_start(uint32_t threads, uint32_t waiting_max, atoll_pool
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for %u workers", threads);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->some, NULL);
-    pthread_cond_init(&pool->ready, NULL);
+    pthread_cond_init(&pool->changed, NULL);
     pool->last = &pool->first;
     pool->waiting_max = waiting_max;
     pool->threads = threads;
@@ -84,7 +82,7 @@ atoll_status atoll_pool_start(uint32_t threads, uint32_t waiting_max, atoll_pool
     }
     pthread_mutex_lock(&pool->lock);
     while (pool->prepared < pool->started)
-        pthread_cond_wait(&pool->ready, &pool->lock);
+        pthread_cond_wait(&pool->changed, &pool->lock);
     bool short_of_memory = pool->short_of_memory;
     pthread_mutex_unlock(&pool->lock);
     if (failed || short_of_memory) {
@@ -127,30 +125,21 @@ void atoll_pool_push(atoll_pool *pool, atoll_job *job)
     enqueue(pool, job, UINT32_MAX);
 }
 
-atoll_job *atoll_pool_take(atoll_pool *pool, bool (*joins)(const atoll_job *job, const void *arg), const void *arg,
-                           uint32_t most)
+bool atoll_pool_enter(atoll_pool *pool)
 {
-    atoll_job *taken = NULL, **end = &taken;
     pthread_mutex_lock(&pool->lock);
-    uint32_t share = (pool->waiting + pool->threads - 1) / pool->threads, looked = 0;
-    most = pool->stopping ? 0 : most < share ? most : share;
-    for (atoll_job **at = &pool->first; *at && most && looked < LOOK_AT; looked++) {
-        atoll_job *job = *at;
-        if (!joins(job, arg)) {
-            at = &job->next;
-            continue;
-        }
-        *at = job->next;
-        if (!*at)
-            pool->last = at;
-        *end = job;
-        end = &job->next;
-        pool->waiting--;
-        most--;
-    }
-    *end = NULL;
+    bool open = !pool->stopping;
+    pool->guests += open;
     pthread_mutex_unlock(&pool->lock);
-    return taken;
+    return open;
+}
+
+void atoll_pool_leave(atoll_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    if (!--pool->guests && pool->stopping)
+        pthread_cond_broadcast(&pool->changed);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 void atoll_pool_stop(atoll_pool *pool)
@@ -164,6 +153,10 @@ void atoll_pool_stop(atoll_pool *pool)
         return;
     for (uint32_t i = 0; i < pool->started; i++)
         pthread_join(pool->thread[i], NULL);
+    pthread_mutex_lock(&pool->lock);
+    while (pool->guests)
+        pthread_cond_wait(&pool->changed, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
     while (pool->first) {
         atoll_job *job = take_first(pool);
         job->run(job, NULL);
@@ -176,7 +169,7 @@ void atoll_pool_free(atoll_pool *pool)
         return;
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->some);
-    pthread_cond_destroy(&pool->ready);
+    pthread_cond_destroy(&pool->changed);
     free(pool);
 }
 

@@ -20,6 +20,10 @@ typedef struct atoll_worker {
     atoll_batch *batch;
 } atoll_worker;
 
+/* False for want of memory; clean it all the same. */
+bool atoll_worker_prepare(atoll_worker *worker);
+void atoll_worker_clean(atoll_worker *worker);
+
 typedef struct atoll_job atoll_job;
 
 struct atoll_job {
@@ -38,13 +42,12 @@ bool atoll_pool_offer(atoll_pool *pool, atoll_job *job);
 /* Any thread; the same without the bound, for work that was let in before. */
 void atoll_pool_push(atoll_pool *pool, atoll_job *job);
 
-/* Any worker: takes waiting jobs out of the queue that `joins` says yes to, in their order, chained by `next`; at most
- * `most`, and at most the worker's share of all that wait, so that no other worker is left idle. */
-atoll_job *atoll_pool_take(atoll_pool *pool, bool (*joins)(const atoll_job *job, const void *arg), const void *arg,
-                           uint32_t most);
+/* Any thread that answers by itself, as a guest, between the two. False once the pool is at its end. */
+bool atoll_pool_enter(atoll_pool *pool);
+void atoll_pool_leave(atoll_pool *pool);
 
-/* Finishes the jobs that run, gives up those that wait, ends the threads. What is pushed from now on is given up on the
- * pushing thread. */
+/* Finishes the jobs that run and awaits the guests, gives up what waits, ends the threads. What is pushed from now on
+ * is given up on the pushing thread. */
 void atoll_pool_stop(atoll_pool *pool);
 void atoll_pool_free(atoll_pool *pool); /* stopped, and nobody pushes any more */
 

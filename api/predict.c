@@ -19,7 +19,6 @@
 #include "api/member.h"
 #include "api/question.h"
 #include "api/request.h"
-#include "api/together.h"
 #include "core/embeddings.h"
 
 enum {
@@ -514,8 +513,7 @@ static atoll_status embed(asking *a, atoll_worker *worker, bool *later, atoll_er
     return ATOLL_OK;
 }
 
-/* A request by itself. */
-static atoll_outcome answer_request(atoll_request *request, atoll_worker *worker)
+atoll_outcome atoll_handle_predict(atoll_request *request, atoll_worker *worker)
 {
     atoll_error error = {0};
     bool later = false;
@@ -539,10 +537,4 @@ static atoll_outcome answer_request(atoll_request *request, atoll_worker *worker
     if (a)
         release(a);
     return outcome;
-}
-
-atoll_outcome atoll_handle_predict(atoll_request *request, atoll_worker *worker)
-{
-    atoll_outcome outcome;
-    return atoll_together_answer(request, worker, &outcome) ? outcome : answer_request(request, worker);
 }

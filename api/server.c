@@ -1,9 +1,11 @@
 #include "api/server.h"
 
+#include <fcntl.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/listen.h"
 #include "api/request.h"
+#include "api/together.h"
+#include "api/watch.h"
 #include "core/clock.h"
 #include "core/log.h"
 
@@ -22,41 +27,56 @@ enum {
     BODIES_AT_ONCE = 4,                  /* bodies of full size that may be held at once, and */
     BODIES_BYTES = 64 << 20,             /* this much beside them; beyond it 429 */
     DISCARD_MAX_BYTES = 1 << 20,         /* a refused body up to this size is read, so that the connection can stay */
-    SENDING_TIMES = 10                   /* body deadlines that a client may take to read its reply */
+    SENDING_TIMES = 10,                  /* body deadlines that a client may take to read its reply */
+    WATCH_MS = 1000                      /* between two looks for late connections, at most */
 };
 
-/* One socket. Its deadline is a monotonic time in ns at which the watch cuts it off. */
-typedef struct peer {
-    struct peer *previous, *next;
-    int socket;
-    _Atomic int64_t deadline_ns;
-} peer;
+/* What a loop finds in its inbox beside sockets. */
+enum { INBOX_LOOK = -1 /* at what has changed */, INBOX_END = -2 };
+
+/* A thread with connections of its own. */
+typedef struct loop {
+    atoll_server *server;
+    struct MHD_Daemon *daemon;
+    int inbox[2];                 /* a pipe of ints: new connections' sockets, or INBOX_… */
+    _Atomic uint32_t connections; /* with those in the inbox */
+    atoll_worker worker;
+    atoll_request *gathered[ATOLL_TOGETHER_MOST];
+    uint32_t gathered_count;
+    bool again; /* replies are to be sent, or requests to be gathered */
+    bool runs;
+    pthread_t thread;
+} loop;
 
 struct atoll_server {
     atoll_service *service;
-    struct MHD_Daemon *daemon;
-    int socket;
-    char address[NI_MAXHOST + 16];
-    uint16_t port;
-    size_t body_bytes;    /* held for bodies; the epoll thread's */
+    atoll_listener listener; /* the first loop's, who accepts for all */
+    loop *loops;
+    uint32_t loop_count;
+    _Atomic uint32_t connections;
+    _Atomic size_t body_bytes; /* held for bodies */
     size_t body_budget_bytes;
-    pthread_mutex_t lock; /* guards the list and `stopping` */
-    pthread_cond_t wake;  /* for the watch, and for who waits for the drain */
-    peer peers;           /* head of the list */
-    bool stopping, watch_runs;
-    pthread_t watch;
+    atoll_watch *watch;
+    pthread_mutex_t lock;   /* for `drained` */
+    pthread_cond_t drained; /* no request is left while draining */
 };
 
-typedef enum stage { STAGE_HEAD, STAGE_BODY, STAGE_REPLY } stage;
+typedef enum stage {
+    STAGE_HEAD,
+    STAGE_BODY,
+    STAGE_WHOLE,    /* there was no room to gather it */
+    STAGE_GATHERED, /* is answered once the loop has heard all its connections */
+    STAGE_REPLY
+} stage;
 
-/* A request with what HTTP knows of it. The epoll thread's, but while it is suspended. */
+/* A request with what HTTP knows of it. Its loop's, but while it is suspended. */
 typedef struct exchange {
     atoll_request request; /* first */
-    atoll_server *server;
+    loop *loop;
     struct MHD_Connection *connection;
-    peer *peer;
+    atoll_peer *peer;
     stage stage;
-    bool suspended, counted;
+    bool suspended, finished, counted;
     char *buffer;
     size_t buffer_bytes;
     uint64_t length; /* as the header says; 0 where it says nothing */
@@ -66,6 +86,13 @@ typedef struct exchange {
 } exchange;
 
 static const char no_body[ATOLL_JSON_PADDING];
+
+/* Any thread. */
+static void make_look(loop *l)
+{
+    static const int look = INBOX_LOOK;
+    (void)!write(l->inbox[1], &look, sizeof look); /* where it is full, the loop looks soon */
+}
 
 /* ---- replies ---- */
 
@@ -95,10 +122,10 @@ static enum MHD_Result send_reply(exchange *e)
     }
     if (e->request.target.allow[0])
         add_header(response, MHD_HTTP_HEADER_ALLOW, e->request.target.allow);
-    if (atomic_load(&e->server->service->phase) == ATOLL_PHASE_DRAINING)
+    if (atomic_load(&e->loop->server->service->phase) == ATOLL_PHASE_DRAINING)
         add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     atomic_store(&e->peer->deadline_ns, atoll_clock_monotonic_ns() +
-                 (int64_t)e->server->service->options->body_deadline_ms * SENDING_TIMES * 1000000);
+                 (int64_t)e->loop->server->service->options->body_deadline_ms * SENDING_TIMES * 1000000);
     enum MHD_Result result = MHD_queue_response(e->connection, (unsigned)reply->http, response);
     MHD_destroy_response(response);
     return result;
@@ -108,8 +135,12 @@ static enum MHD_Result send_reply(exchange *e)
 static void finished(atoll_request *request)
 {
     exchange *e = (exchange *)(void *)request;
-    if (e->suspended)
-        MHD_resume_connection(e->connection);
+    loop *l = e->loop;
+    e->finished = true;
+    if (!e->suspended)
+        return;
+    MHD_resume_connection(e->connection); /* from now on the exchange is the loop's again */
+    make_look(l);
 }
 
 static enum MHD_Result send_refusal(exchange *e)
@@ -181,7 +212,7 @@ static atoll_status check_type(exchange *e, atoll_error *error)
 
 static atoll_status check_size(const exchange *e, uint64_t bytes, atoll_error *error)
 {
-    uint64_t most = e->server->service->options->body_max_bytes;
+    uint64_t most = e->loop->server->service->options->body_max_bytes;
     if (bytes > most)
         return atoll_fail(error, ATOLL_BODY_TOO_LARGE, "the body is over %llu bytes", (unsigned long long)most);
     return ATOLL_OK;
@@ -213,7 +244,7 @@ static enum MHD_Result take_head(exchange *e, struct MHD_Connection *connection,
 
 static void drop_body(exchange *e)
 {
-    e->server->body_bytes -= e->buffer_bytes;
+    atomic_fetch_sub(&e->loop->server->body_bytes, e->buffer_bytes);
     free(e->buffer);
     e->buffer = NULL;
     e->buffer_bytes = 0;
@@ -223,18 +254,20 @@ static void drop_body(exchange *e)
 
 static atoll_status grow(exchange *e, size_t needed, atoll_error *error)
 {
-    atoll_server *server = e->server;
+    atoll_server *server = e->loop->server;
     size_t most = (e->length ? e->length : server->service->options->body_max_bytes) + ATOLL_JSON_PADDING;
     size_t bytes = e->buffer_bytes ? e->buffer_bytes : BODY_START_BYTES;
     while (bytes < needed)
         bytes *= 2;
     bytes = bytes < most ? bytes : most;
-    if (server->body_bytes - e->buffer_bytes + bytes > server->body_budget_bytes)
-        return atoll_fail(error, ATOLL_BUSY, "the server holds as many bodies as it may");
-    char *buffer = realloc(e->buffer, bytes);
-    if (!buffer)
-        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the body");
-    server->body_bytes += bytes - e->buffer_bytes;
+    size_t more = bytes - e->buffer_bytes;
+    bool fits = atomic_fetch_add(&server->body_bytes, more) + more <= server->body_budget_bytes;
+    char *buffer = fits ? realloc(e->buffer, bytes) : NULL;
+    if (!buffer) {
+        atomic_fetch_sub(&server->body_bytes, more);
+        return fits ? atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the body")
+                    : atoll_fail(error, ATOLL_BUSY, "the server holds as many bodies as it may");
+    }
     e->buffer = buffer;
     e->buffer_bytes = bytes;
     return ATOLL_OK;
@@ -258,11 +291,63 @@ static void take_body(exchange *e, const char *data, size_t bytes)
     e->request.body_bytes += bytes;
 }
 
+/* A worker is to answer. */
+static enum MHD_Result hand_over(exchange *e)
+{
+    atoll_request *request = &e->request;
+    e->stage = STAGE_REPLY;
+    e->suspended = true;
+    MHD_suspend_connection(e->connection);
+    if (!atoll_pool_offer(e->loop->server->service->pool, &request->job)) {
+        atoll_fail(&e->error, ATOLL_BUSY, "%llu requests wait already",
+                   (unsigned long long)e->loop->server->service->options->queue_max);
+        atoll_request_problem(request, ATOLL_BUSY, &e->error, 0);
+        atoll_request_finish(request);
+    }
+    return MHD_YES;
+}
+
+/* The loop is to answer, together with what else it finds now; libmicrohttpd asks again in the next round. */
+static enum MHD_Result gather(exchange *e)
+{
+    loop *l = e->loop;
+    bool room = l->gathered_count < ATOLL_TOGETHER_MOST;
+    e->stage = room ? STAGE_GATHERED : STAGE_WHOLE;
+    if (room)
+        l->gathered[l->gathered_count++] = &e->request;
+    l->again = true;
+    return MHD_YES;
+}
+
+static void answer_gathered(loop *l)
+{
+    atoll_pool *pool = l->server->service->pool;
+    uint32_t count = l->gathered_count;
+    l->gathered_count = 0;
+    if (count && atoll_pool_enter(pool)) {
+        atoll_together_answer(l->gathered, count, &l->worker);
+        atoll_pool_leave(pool);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        atoll_request_run(&l->gathered[i]->job, NULL);
+}
+
+/* A connection has broken before its request was answered. */
+static void forget(loop *l, const atoll_request *request)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < l->gathered_count; i++)
+        if (l->gathered[i] != request)
+            l->gathered[kept++] = l->gathered[i];
+    l->gathered_count = kept;
+}
+
 /* The request is whole. */
 static enum MHD_Result dispatch(exchange *e)
 {
     atoll_request *request = &e->request;
-    atoll_service *service = e->server->service;
+    atoll_service *service = e->loop->server->service;
     atomic_store(&e->peer->deadline_ns, INT64_MAX);
     e->counted = true;
     atomic_fetch_add(&service->busy, 1);
@@ -271,23 +356,17 @@ static enum MHD_Result dispatch(exchange *e)
         e->refused = atoll_fail(&e->error, ATOLL_SHUTTING_DOWN, "the server is going down");
     if (e->refused)
         return send_refusal(e);
-    e->stage = STAGE_REPLY;
     if (at_once) {
+        e->stage = STAGE_REPLY;
         atoll_request_run(&request->job, NULL);
         return send_reply(e);
     }
-    e->suspended = true;
-    MHD_suspend_connection(e->connection);
-    if (!atoll_pool_offer(service->pool, &request->job)) {
-        atoll_fail(&e->error, ATOLL_BUSY, "%llu requests wait already",
-                   (unsigned long long)service->options->queue_max);
-        atoll_request_problem(request, ATOLL_BUSY, &e->error, 0);
-        atoll_request_finish(request);
-    }
-    return MHD_YES;
+    if (atoll_together_takes(request))
+        return gather(e);
+    return hand_over(e);
 }
 
-/* ---- what libmicrohttpd calls, all on its thread ---- */
+/* ---- what libmicrohttpd calls, all on the loop's thread ---- */
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *data, size_t *bytes, void **context)
@@ -307,6 +386,10 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
         take_body(e, data, *bytes);
         *bytes = 0;
         return MHD_YES;
+    case STAGE_WHOLE:
+        return gather(e);
+    case STAGE_GATHERED:
+        return e->finished ? send_reply(e) : hand_over(e);
     default:
         if (*bytes) { /* behind a refusal */
             *bytes = 0;
@@ -316,21 +399,17 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     }
 }
 
-static peer *peer_of(struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    return info ? info->socket_context : NULL;
-}
-
 /* The request line is there, nothing else of the request. The only sight of the target before it is decoded. */
 static void *on_target(void *arg, const char *target, struct MHD_Connection *connection)
 {
-    atoll_server *server = arg;
-    peer *p = peer_of(connection);
+    loop *l = arg;
+    atoll_server *server = l->server;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    atoll_peer *p = info ? info->socket_context : NULL;
     exchange *e = p ? calloc(1, sizeof *e) : NULL;
     if (!e)
         return NULL;
-    e->server = server;
+    e->loop = l;
     e->peer = p;
     e->target = strdup(target);
     e->request.service = server->service;
@@ -355,7 +434,8 @@ static int64_t next_deadline(const atoll_server *server)
 static void on_completed(void *arg, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode code)
 {
-    atoll_server *server = arg;
+    loop *l = arg;
+    atoll_server *server = l->server;
     exchange *e = *context;
     (void)connection;
     (void)code;
@@ -363,46 +443,41 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
         return;
     *context = NULL;
     atomic_store(&e->peer->deadline_ns, next_deadline(server));
+    forget(l, &e->request);
     drop_body(e);
     atoll_writer_free(&e->request.reply.body);
     if (e->counted && atomic_fetch_sub(&server->service->busy, 1) == 1 &&
         atomic_load(&server->service->phase) == ATOLL_PHASE_DRAINING) {
         pthread_mutex_lock(&server->lock);
-        pthread_cond_broadcast(&server->wake);
+        pthread_cond_broadcast(&server->drained);
         pthread_mutex_unlock(&server->lock);
     }
     free(e->target);
     free(e);
 }
 
+/* A connection is gone; the first loop may accept another. */
+static void let_go(loop *l)
+{
+    atoll_server *server = l->server;
+    atomic_fetch_sub(&l->connections, 1);
+    if (atomic_fetch_sub(&server->connections, 1) == server->service->options->connections_max)
+        make_look(server->loops);
+}
+
 static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
-    atoll_server *server = arg;
+    loop *l = arg;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        peer *p = info ? calloc(1, sizeof *p) : NULL;
-        *context = p;
-        if (!p)
-            return;
-        p->socket = info->connect_fd;
-        atomic_init(&p->deadline_ns, next_deadline(server));
-        pthread_mutex_lock(&server->lock);
-        p->previous = &server->peers;
-        p->next = server->peers.next;
-        p->next->previous = p->previous->next = p;
-        pthread_mutex_unlock(&server->lock);
+        *context = info ? atoll_watch_join(l->server->watch, info->connect_fd, next_deadline(l->server)) : NULL;
         return;
     }
-    peer *p = *context;
-    if (!p)
-        return;
-    pthread_mutex_lock(&server->lock);
-    p->previous->next = p->next;
-    p->next->previous = p->previous;
-    pthread_mutex_unlock(&server->lock);
-    free(p);
+    if (*context)
+        atoll_watch_leave(l->server->watch, *context);
     *context = NULL;
+    let_go(l);
 }
 
 static void on_message(void *arg, const char *format, va_list args)
@@ -414,107 +489,148 @@ static void on_message(void *arg, const char *format, va_list args)
     atoll_log(ATOLL_LOG_DEBUG, "http", "detail", ATOLL_TEXT(text), NULL);
 }
 
-/* ---- the watch ---- */
+/* ---- the loops ---- */
 
-static void wait_until(atoll_server *server, int64_t monotonic_ns)
+static bool accepts(const loop *l)
 {
-    struct timespec until = {.tv_sec = monotonic_ns / 1000000000, .tv_nsec = monotonic_ns % 1000000000};
-    pthread_cond_timedwait(&server->wake, &server->lock, &until);
+    const atoll_server *server = l->server;
+    return l == server->loops && atomic_load(&server->connections) < server->service->options->connections_max;
 }
 
-static void *watch_main(void *arg)
+/* A new connection is for the loop that has fewest. */
+static void accept_all(loop *l)
 {
-    atoll_server *server = arg;
-    int64_t step_ns = (int64_t)server->service->options->body_deadline_ms * 1000000 / 4;
-    step_ns = step_ns > 1000000000 ? 1000000000 : step_ns;
-    pthread_mutex_lock(&server->lock);
-    while (!server->stopping) {
-        wait_until(server, atoll_clock_monotonic_ns() + step_ns);
-        int64_t now_ns = atoll_clock_monotonic_ns();
-        for (peer *p = server->peers.next; p != &server->peers; p = p->next) {
-            int64_t deadline_ns = atomic_load(&p->deadline_ns);
-            /* libmicrohttpd sees the end of the stream and closes; the socket is open until on_connection is told. */
-            if (deadline_ns < now_ns && atomic_compare_exchange_strong(&p->deadline_ns, &deadline_ns, INT64_MAX)) {
-                shutdown(p->socket, SHUT_RDWR);
-                atoll_log(ATOLL_LOG_INFO, "connection_cut_off", NULL);
-            }
+    atoll_server *server = l->server;
+    while (accepts(l)) {
+        int fd = atoll_listener_accept(&server->listener);
+        if (fd < 0)
+            return;
+        loop *for_it = server->loops;
+        for (uint32_t i = 1; i < server->loop_count; i++)
+            if (atomic_load(&server->loops[i].connections) < atomic_load(&for_it->connections))
+                for_it = &server->loops[i];
+        atomic_fetch_add(&for_it->connections, 1);
+        atomic_fetch_add(&server->connections, 1);
+        if (write(for_it->inbox[1], &fd, sizeof fd) != sizeof fd) {
+            close(fd);
+            let_go(for_it);
         }
     }
-    pthread_mutex_unlock(&server->lock);
-    return NULL;
+}
+
+/* Takes over what the inbox holds. False at the end. */
+static bool take_in(loop *l)
+{
+    int what[64];
+    ssize_t bytes = read(l->inbox[0], what, sizeof what);
+    for (ssize_t i = 0; i < bytes / (ssize_t)sizeof *what; i++) {
+        struct sockaddr_storage address;
+        socklen_t address_bytes = sizeof address;
+        if (what[i] == INBOX_END)
+            return false;
+        if (what[i] == INBOX_LOOK)
+            continue;
+        if (getpeername(what[i], (struct sockaddr *)&address, &address_bytes)) {
+            close(what[i]);
+            let_go(l);
+        } else if (!MHD_add_connection(l->daemon, what[i], (struct sockaddr *)&address, address_bytes)) {
+            let_go(l);
+        }
+    }
+    return true;
+}
+
+/* How long the loop may sleep, for poll. */
+static int sleep_ms(loop *l)
+{
+    MHD_UNSIGNED_LONG_LONG ms = INT32_MAX;
+    bool bounded = MHD_get_timeout(l->daemon, &ms) == MHD_YES;
+    int64_t accept_ms = accepts(l) ? atoll_listener_pause_ms(&l->server->listener) : 0;
+    if (l->again)
+        return 0;
+    if (accept_ms && (!bounded || ms > (uint64_t)accept_ms))
+        return (int)accept_ms;
+    return !bounded ? -1 : ms < INT32_MAX ? (int)ms : INT32_MAX;
+}
+
+static void *loop_main(void *arg)
+{
+    loop *l = arg;
+    atoll_server *server = l->server;
+    int events = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    for (;;) {
+        bool listens = accepts(l) && !atoll_listener_pause_ms(&server->listener);
+        struct pollfd watched[] = {{.fd = events, .events = POLLIN},
+                                   {.fd = l->inbox[0], .events = POLLIN},
+                                   {.fd = listens ? server->listener.socket : -1, .events = POLLIN}};
+        poll(watched, 3, sleep_ms(l));
+        if (watched[1].revents && !take_in(l))
+            return NULL;
+        if (watched[2].revents)
+            accept_all(l);
+        l->again = false;
+        MHD_run(l->daemon);
+        answer_gathered(l);
+    }
+}
+
+static atoll_status loop_start(loop *l, atoll_error *error)
+{
+    const atoll_options *options = l->server->service->options;
+    const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    if (pipe2(l->inbox, O_NONBLOCK | O_CLOEXEC)) {
+        l->inbox[0] = l->inbox[1] = -1;
+        return atoll_fail(error, ATOLL_IO, "cannot make a pipe: %m");
+    }
+    if (!atoll_worker_prepare(&l->worker))
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a loop's scratch");
+    l->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)options->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)((options->idle_timeout_ms + 999) / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_URI_LOG_CALLBACK, on_target, l, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    if (!l->daemon)
+        return atoll_fail(error, ATOLL_IO, "libmicrohttpd does not start");
+    l->runs = !pthread_create(&l->thread, NULL, loop_main, l);
+    return l->runs ? ATOLL_OK : atoll_fail(error, ATOLL_IO, "cannot start a loop");
+}
+
+static void loop_stop(loop *l)
+{
+    static const int end = INBOX_END;
+    while (l->runs && write(l->inbox[1], &end, sizeof end) < 0)
+        sched_yield(); /* full of connections that it is just taking in */
+    if (l->runs)
+        pthread_join(l->thread, NULL);
+    if (l->daemon)
+        MHD_stop_daemon(l->daemon);
+    for (int side = 0; side < 2; side++) {
+        if (l->inbox[side] >= 0)
+            close(l->inbox[side]);
+        l->inbox[side] = -1; /* others may still want it to look */
+    }
+    atoll_worker_clean(&l->worker);
+}
+
+static atoll_status start_loops(atoll_server *server, atoll_error *error)
+{
+    uint32_t count = atoll_pool_threads(server->service->pool);
+    server->loops = calloc(count, sizeof *server->loops);
+    if (!server->loops)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for %u loops", count);
+    server->loop_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        server->loops[i] = (loop){.server = server, .inbox = {-1, -1}};
+    atoll_status status = ATOLL_OK;
+    /* The first one accepts for all, so it begins last. */
+    for (uint32_t i = count; i-- && !status;)
+        status = loop_start(&server->loops[i], error);
+    return status;
 }
 
 /* ---- life ---- */
-
-/* Cuts "HOST:PORT" or "[HOST]:PORT". */
-static atoll_status cut_address(const char *listen, char host[NI_MAXHOST], char port[8], atoll_error *error)
-{
-    const char *colon = strrchr(listen, ':');
-    size_t bytes = colon ? (size_t)(colon - listen) : 0;
-    bool bracketed = bytes > 2 && listen[0] == '[' && listen[bytes - 1] == ']';
-    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
-    if (!bytes || bytes >= NI_MAXHOST || !digits || digits > 5 || colon[1 + digits] || atoi(colon + 1) > 65535)
-        return atoll_fail(error, ATOLL_INVALID_VALUE, "\"%.64s\" is no HOST:PORT to listen at", listen);
-    snprintf(host, NI_MAXHOST, "%.*s", (int)(bracketed ? bytes - 2 : bytes), listen + bracketed);
-    snprintf(port, 8, "%s", colon + 1);
-    return ATOLL_OK;
-}
-
-static atoll_status bind_to(const struct addrinfo *at, const char *listen_at, int *out, atoll_error *error)
-{
-    int one = 1;
-    int fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, at->ai_protocol);
-    if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) &&
-        !bind(fd, at->ai_addr, at->ai_addrlen) && !listen(fd, SOMAXCONN)) {
-        *out = fd;
-        return ATOLL_OK;
-    }
-    atoll_fail(error, ATOLL_IO, "cannot listen at %.64s: %m", listen_at);
-    if (fd >= 0)
-        close(fd);
-    return ATOLL_IO;
-}
-
-static atoll_status open_socket(atoll_server *server, atoll_error *error)
-{
-    const char *listen_at = server->service->options->listen;
-    char host[NI_MAXHOST], port[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found;
-    struct sockaddr_storage bound;
-    socklen_t bound_bytes = sizeof bound;
-    atoll_status status = cut_address(listen_at, host, port, error);
-    if (status)
-        return status;
-    int failed = getaddrinfo(host, port, &hints, &found);
-    if (failed)
-        return atoll_fail(error, ATOLL_IO, "cannot find %.64s: %s", listen_at, gai_strerror(failed));
-    status = bind_to(found, listen_at, &server->socket, error);
-    freeaddrinfo(found);
-    if (status)
-        return status;
-    if (getsockname(server->socket, (struct sockaddr *)&bound, &bound_bytes) ||
-        getnameinfo((struct sockaddr *)&bound, bound_bytes, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV))
-        return atoll_fail(error, ATOLL_IO, "cannot tell where %.64s is", listen_at);
-    server->port = (uint16_t)atoi(port);
-    bool v6 = bound.ss_family == AF_INET6;
-    snprintf(server->address, sizeof server->address, "%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "", port);
-    return ATOLL_OK;
-}
-
-static atoll_status start_daemon(atoll_server *server, atoll_error *error)
-{
-    const atoll_options *options = server->service->options;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-    server->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
-        MHD_OPTION_LISTEN_SOCKET, server->socket, MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections_max,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)((options->idle_timeout_ms + 999) / 1000),
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_URI_LOG_CALLBACK, on_target,
-        server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
-    return server->daemon ? ATOLL_OK : atoll_fail(error, ATOLL_IO, "libmicrohttpd does not start");
-}
 
 atoll_status atoll_server_start(atoll_service *service, atoll_server **out, atoll_error *error)
 {
@@ -523,20 +639,19 @@ atoll_status atoll_server_start(atoll_service *service, atoll_server **out, atol
     if (!server)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the server");
     server->service = service;
-    server->socket = -1;
+    server->listener.socket = -1;
     server->body_budget_bytes = BODIES_AT_ONCE * service->options->body_max_bytes + BODIES_BYTES;
-    server->peers.next = server->peers.previous = &server->peers;
     pthread_mutex_init(&server->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&server->wake, &monotonic);
+    pthread_cond_init(&server->drained, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    atoll_status status = open_socket(server, error);
+    int64_t step_ms = (int64_t)service->options->body_deadline_ms / 4;
+    atoll_status status = atoll_watch_start(step_ms < WATCH_MS ? step_ms : WATCH_MS, &server->watch, error);
     if (!status)
-        status = start_daemon(server, error);
-    if (!status && pthread_create(&server->watch, NULL, watch_main, server))
-        status = atoll_fail(error, ATOLL_IO, "cannot start the server's watch");
-    server->watch_runs = !status;
+        status = atoll_listen(service->options->listen, &server->listener, error);
+    if (!status)
+        status = start_loops(server, error);
     if (status) {
         atoll_server_stop(server);
         return status;
@@ -547,20 +662,22 @@ atoll_status atoll_server_start(atoll_service *service, atoll_server **out, atol
 
 const char *atoll_server_address(const atoll_server *server)
 {
-    return server->address;
+    return server->listener.address;
 }
 
 uint16_t atoll_server_port(const atoll_server *server)
 {
-    return server->port;
+    return server->listener.port;
 }
 
 bool atoll_server_drain(atoll_server *server, int64_t wait_ms)
 {
     int64_t until_ns = atoll_clock_monotonic_ns() + wait_ms * 1000000;
+    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+    int late = 0;
     pthread_mutex_lock(&server->lock);
-    while (atomic_load(&server->service->busy) && atoll_clock_monotonic_ns() < until_ns)
-        wait_until(server, until_ns);
+    while (atomic_load(&server->service->busy) && !late)
+        late = pthread_cond_timedwait(&server->drained, &server->lock, &until);
     pthread_mutex_unlock(&server->lock);
     return !atomic_load(&server->service->busy);
 }
@@ -569,17 +686,13 @@ void atoll_server_stop(atoll_server *server)
 {
     if (!server)
         return;
-    pthread_mutex_lock(&server->lock);
-    server->stopping = true;
-    pthread_cond_broadcast(&server->wake);
-    pthread_mutex_unlock(&server->lock);
-    if (server->watch_runs)
-        pthread_join(server->watch, NULL);
-    if (server->daemon)
-        MHD_stop_daemon(server->daemon); /* closes the socket too */
-    else if (server->socket >= 0)
-        close(server->socket);
+    for (uint32_t i = 0; i < server->loop_count; i++)
+        loop_stop(&server->loops[i]);
+    if (server->listener.socket >= 0)
+        close(server->listener.socket);
+    atoll_watch_stop(server->watch);
     pthread_mutex_destroy(&server->lock);
-    pthread_cond_destroy(&server->wake);
+    pthread_cond_destroy(&server->drained);
+    free(server->loops);
     free(server);
 }

@@ -1,14 +1,15 @@
 /*
  * HTTP. The only file that includes libmicrohttpd; it speaks to the rest in atoll_request.
  *
- * One thread of libmicrohttpd (epoll) reads and writes every connection. It gathers a request's body, then suspends the
- * connection and queues the request for the workers; whoever finishes the request resumes the connection, and the epoll
- * thread writes the reply. Measured beside this: a pool of epoll threads gives no more requests a second on two cores,
- * a thread for each connection a third less; and handlers that wait for the disk may wait on neither. Probes are
- * answered in place.
+ * As many loops as there are workers: each a thread with an epoll set and connections of its own, which it reads and
+ * writes. The first one accepts for all, and gives a new connection to the loop that has fewest. A loop gathers
+ * requests' bodies. Small predictions it answers itself, all that it found in one round together (together.h). Every
+ * other request is suspended and queued for the workers, since it may be long, or wait for the disk; whoever finishes
+ * it resumes the connection, and the loop writes the reply. Probes are answered in place.
  *
- * A watch thread cuts off connections whose request does not arrive in time: libmicrohttpd's own timeout counts
- * silence only, and a byte a second would live for ever.
+ * Measured beside this, with 8 connections on two cores: small predictions for the workers too take 10.0 instead of 4.9
+ * system calls and 1.6 instead of .7 context switches each, 162 instead of 142 us of processor time, and two thirds as
+ * many are answered a second; one loop that answers them is half as fast. A thread for each connection is slower still.
  */
 #ifndef ATOLL_API_SERVER_H
 #define ATOLL_API_SERVER_H

@@ -1,16 +1,14 @@
 #include "api/together.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "api/answer.h"
+#include "api/handlers.h"
 #include "api/member.h"
 #include "api/question.h"
 
-enum {
-    TOGETHER_MOST = 16,        /* requests of a batch: FAISS scans its codes for 11 queries at a time, so that more gain
-                                  little, and the last of a batch waits for all others */
-    BODY_MOST_BYTES = 32 << 10 /* bodies beyond it are answered by themselves, lest one holds up the others */
-};
+enum { BODY_MOST_BYTES = 32 << 10 }; /* larger ones are a worker's, lest one holds up the others */
 
 typedef struct lone {
     atoll_request *request;
@@ -19,22 +17,15 @@ typedef struct lone {
 
 typedef struct together {
     atoll_worker *worker;
-    lone lone[TOGETHER_MOST]; /* by record of the worker's batch */
+    lone lone[ATOLL_TOGETHER_MOST]; /* by record of the worker's batch */
     uint32_t count, answered;
     uint64_t version;
 } together;
 
-static bool is_small(const atoll_request *request)
+bool atoll_together_takes(const atoll_request *request)
 {
-    return !request->ndjson && !request->apart && !request->stage && !request->state &&
+    return request->target.route->handle == atoll_handle_predict && !request->ndjson &&
            request->body_bytes <= BODY_MOST_BYTES;
-}
-
-static bool joins(const atoll_job *job, const void *arg)
-{
-    const atoll_request *first = arg, *other = (const atoll_request *)(const void *)job;
-    return job->run == first->job.run && other->target.route == first->target.route && is_small(other) &&
-           strcmp(other->target.model, first->target.model) == 0;
 }
 
 /* ---- reading ---- */
@@ -88,23 +79,6 @@ static taken take_in(together *t, atoll_request *request)
     return TAKEN;
 }
 
-/* Others of the queue. */
-static void take_others(together *t, const atoll_request *first)
-{
-    atoll_job *next = atoll_pool_take(first->service->pool, joins, first, TOGETHER_MOST - 1);
-    for (atoll_job *job = next; job; job = next) {
-        atoll_request *request = (atoll_request *)(void *)job;
-        next = job->next;
-        taken how = take_in(t, request);
-        if (how == TAKEN_REFUSED) {
-            atoll_request_finish(request);
-        } else if (how == TAKEN_APART) {
-            request->apart = true;
-            atoll_request_again(request);
-        }
-    }
-}
-
 /* ---- answering ---- */
 
 static void predicted(void *arg, uint32_t record, const atoll_prediction *prediction)
@@ -149,30 +123,41 @@ static void ask(together *t)
     if (status && t->count == 1) {
         atoll_request_problem(last, status, &error, 0);
     } else if (status) { /* what ails one of them is told to that one alone */
-        for (uint32_t i = t->answered; i < t->count; i++) {
+        for (uint32_t i = t->answered; i < t->count; i++)
             t->lone[i].request->apart = true;
-            atoll_request_again(t->lone[i].request);
-        }
         return;
     }
     atoll_request_finish(last);
 }
 
-bool atoll_together_answer(atoll_request *request, atoll_worker *worker, atoll_outcome *outcome)
+/* Answers the first request and those for the same model; returns how many others are left, in `requests`. */
+static uint32_t answer_one_model(atoll_request **requests, uint32_t count, atoll_worker *worker)
 {
-    together t;
-    if (!is_small(request))
-        return false;
-    t.worker = worker;
-    t.count = t.answered = 0;
+    together t = {.worker = worker};
+    const char *model = requests[0]->target.model;
+    uint32_t left = 0;
     atoll_batch_reset(worker->batch);
-    taken how = take_in(&t, request);
-    if (how == TAKEN_APART)
-        return false;
-    *outcome = how == TAKEN ? ATOLL_LATER : ATOLL_ANSWERED;
-    if (how == TAKEN) {
-        take_others(&t, request);
-        ask(&t);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i && strcmp(requests[i]->target.model, model)) {
+            requests[left++] = requests[i];
+            continue;
+        }
+        taken how = take_in(&t, requests[i]);
+        if (how == TAKEN_REFUSED)
+            atoll_request_finish(requests[i]);
+        else if (how == TAKEN_APART)
+            requests[i]->apart = true;
     }
-    return true;
+    if (t.count)
+        ask(&t);
+    return left;
+}
+
+void atoll_together_answer(atoll_request *const *requests, uint32_t count, atoll_worker *worker)
+{
+    atoll_request *left[ATOLL_TOGETHER_MOST];
+    assert(count <= ATOLL_TOGETHER_MOST);
+    memcpy(left, requests, count * sizeof *left);
+    while (count)
+        count = answer_one_model(left, count, worker);
 }

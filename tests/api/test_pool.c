@@ -117,48 +117,38 @@ static void a_stopping_pool_gives_up_what_waits(void **state)
     pthread_mutex_destroy(&gate);
 }
 
-static bool is_one_of(const atoll_job *job, const void *arg)
+typedef struct visit {
+    atoll_pool *pool;
+    _Atomic bool stopped;
+} visit;
+
+static void *stop_and_tell(void *arg)
 {
-    return ((const counted *)(const void *)job)->gate == arg;
+    visit *v = arg;
+    atoll_pool_stop(v->pool);
+    atomic_store(&v->stopped, true);
+    return NULL;
 }
 
-/* Of what waits each of two workers may take half, rounded up. */
-static void a_share_of_what_waits_can_be_taken(void **state)
+static void guests_are_awaited_at_the_end(void **state)
 {
-    enum { JOBS = 5 };
-    _Atomic int ran = 0, gave_up = 0, entered = 0;
-    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-    counted held[2], waits[JOBS];
-    atoll_pool *pool;
+    visit v = {0};
+    pthread_t stopper;
     (void)state;
-    assert_int_equal(atoll_pool_start(2, 10, &pool, NULL), ATOLL_OK);
-    assert_null(atoll_pool_take(pool, is_one_of, NULL, 10));
-    pthread_mutex_lock(&gate);
-    for (int i = 0; i < 2; i++) {
-        held[i] = (counted){{NULL, count}, &gate, &ran, &gave_up, &entered};
-        atoll_pool_push(pool, &held[i].job);
+    assert_int_equal(atoll_pool_start(1, 1, &v.pool, NULL), ATOLL_OK);
+    assert_true(atoll_pool_enter(v.pool));
+    assert_true(atoll_pool_enter(v.pool));
+    atoll_pool_leave(v.pool);
+    pthread_create(&stopper, NULL, stop_and_tell, &v);
+    while (atoll_pool_enter(v.pool)) { /* until the pool stops */
+        atoll_pool_leave(v.pool);
+        sched_yield();
     }
-    wait_for(&entered, 2);
-    for (int i = 0; i < JOBS; i++) {
-        waits[i] = (counted){{NULL, count}, i % 2 ? &gate : NULL, &ran, &gave_up, &entered};
-        atoll_pool_push(pool, &waits[i].job);
-    }
-    atoll_job *taken = atoll_pool_take(pool, is_one_of, NULL, 10);
-    assert_ptr_equal(taken, &waits[0].job);
-    assert_ptr_equal(taken->next, &waits[2].job);
-    assert_ptr_equal(taken->next->next, &waits[4].job);
-    assert_null(taken->next->next->next);
-    assert_int_equal(atoll_pool_waiting(pool), 2);
-    taken = atoll_pool_take(pool, is_one_of, &gate, 10);
-    assert_ptr_equal(taken, &waits[1].job);
-    assert_null(taken->next);
-    atoll_pool_push(pool, &waits[0].job); /* behind the last that is left */
-    pthread_mutex_unlock(&gate);
-    wait_for(&ran, 4);
-    atoll_pool_stop(pool);
-    atoll_pool_free(pool);
-    assert_int_equal(gave_up, 0);
-    pthread_mutex_destroy(&gate);
+    assert_false(atomic_load(&v.stopped));
+    atoll_pool_leave(v.pool);
+    pthread_join(stopper, NULL);
+    assert_false(atoll_pool_enter(v.pool));
+    atoll_pool_free(v.pool);
 }
 
 int main(void)
@@ -167,7 +157,7 @@ int main(void)
         cmocka_unit_test(jobs_run_once_each),
         cmocka_unit_test(the_queue_is_bounded_for_offers_only),
         cmocka_unit_test(a_stopping_pool_gives_up_what_waits),
-        cmocka_unit_test(a_share_of_what_waits_can_be_taken),
+        cmocka_unit_test(guests_are_awaited_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -249,6 +249,53 @@ static void a_full_queue_refuses_and_probes_still_answer(void **state)
     harness_delete(h.dir);
 }
 
+static void small_predictions_need_no_worker(void **state)
+{
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    _Atomic int entered = 0;
+    gated job = {{NULL, hold}, &gate, &entered};
+    harness h;
+    (void)state;
+    harness_prepare(&h);
+    h.options.workers = 1;
+    harness_start(&h);
+    http_reply reply = expect(&h, "PUT", "/v1/models/m", JSON, "{}", 201);
+    http_free(&reply);
+    pthread_mutex_lock(&gate);
+    atoll_pool_push(h.service.pool, &job.job);
+    reply = expect(&h, "POST", "/v1/models/m/predict", JSON, "{\"records\":[{\"text\":\"x\"}]}", 200);
+    http_free(&reply);
+    pthread_mutex_unlock(&gate);
+    harness_stop(&h);
+    harness_delete(h.dir);
+}
+
+static void connections_over_the_limit_wait_for_room(void **state)
+{
+    static const char request[] = "GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n";
+    harness h;
+    http_reply reply;
+    int fds[4];
+    (void)state;
+    harness_prepare(&h);
+    h.options.connections_max = 2;
+    harness_start(&h);
+    for (int i = 0; i < 4; i++) {
+        fds[i] = http_connect(h.port);
+        assert_true(http_send(fds[i], request, sizeof request - 1));
+    }
+    for (int i = 0; i < 4; i++) {
+        struct pollfd next = {.fd = i < 2 ? fds[i + 2] : -1, .events = POLLIN};
+        assert_true(http_read(fds[i], false, &reply));
+        assert_int_equal(reply.status, 200);
+        http_free(&reply);
+        assert_int_equal(poll(&next, 1, 0), 0); /* two are open before it */
+        close(fds[i]);
+    }
+    harness_stop(&h);
+    harness_delete(h.dir);
+}
+
 static void a_draining_server_answers_probes_only(void **state)
 {
     harness h;
@@ -361,6 +408,8 @@ int main(void)
         cmocka_unit_test(a_body_over_its_limit_is_refused),
         cmocka_unit_test(slow_requests_are_cut_off),
         cmocka_unit_test(a_full_queue_refuses_and_probes_still_answer),
+        cmocka_unit_test(small_predictions_need_no_worker),
+        cmocka_unit_test(connections_over_the_limit_wait_for_room),
         cmocka_unit_test(a_draining_server_answers_probes_only),
         cmocka_unit_test(requests_that_wait_are_told_of_the_end),
         cmocka_unit_test_setup_teardown(clients_that_leave_do_no_harm, harness_setup, harness_teardown),

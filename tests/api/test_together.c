@@ -5,26 +5,22 @@
 #include <cmocka.h>
 
 #include <pthread.h>
-#include <sched.h>
 
+#include "api/together.h"
 #include "tests/api/harness.h"
 
 #define PREDICT "/v1/models/m/predict"
 
-/* Keeps the only worker busy until it is let go, so that requests gather in the queue. */
-typedef struct keeper {
-    atoll_job job; /* first */
-    pthread_mutex_t gate;
-    _Atomic bool entered;
-} keeper;
+/* A request as the server would hand it on, and what became of it. */
+typedef struct question {
+    atoll_request request; /* first */
+    char body[1024];
+    bool finished;
+} question;
 
-static void keep(atoll_job *job, atoll_worker *worker)
+static void finished(atoll_request *request)
 {
-    keeper *k = (keeper *)(void *)job;
-    (void)worker;
-    atomic_store(&k->entered, true);
-    pthread_mutex_lock(&k->gate);
-    pthread_mutex_unlock(&k->gate);
+    ((question *)(void *)request)->finished = true;
 }
 
 static int setup(void **state)
@@ -46,30 +42,46 @@ static int setup(void **state)
     return 0;
 }
 
-/* Sends the requests while the worker is kept, each on a connection of its own, then reads their replies. */
-static void ask_at_once(harness *h, const char *const (*asked)[2], int count, http_reply *replies)
+static void prepare(harness *h, const char *target, const char *body, question *q)
 {
-    keeper k = {.job.run = keep, .gate = PTHREAD_MUTEX_INITIALIZER};
-    int fds[64];
-    pthread_mutex_lock(&k.gate);
-    atoll_pool_push(h->service.pool, &k.job);
-    while (!atomic_load(&k.entered))
-        sched_yield();
-    for (int i = 0; i < count; i++) {
-        char text[1024];
-        fds[i] = http_connect(h->port);
-        int bytes = snprintf(text, sizeof text, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
-                             asked[i][0], strlen(asked[i][1]), asked[i][1]);
-        assert_true(http_send(fds[i], text, (size_t)bytes));
-        while (atoll_pool_waiting(h->service.pool) < (uint32_t)i + 1) /* so that they wait in this order */
-            sched_yield();
+    static question zero;
+    *q = zero;
+    q->request.service = &h->service;
+    assert_int_equal(atoll_route_match(atoll_routes, atoll_route_count, "POST", target, &q->request.target, NULL),
+                     ATOLL_OK);
+    q->request.body_bytes = (size_t)snprintf(q->body, sizeof q->body - ATOLL_JSON_PADDING, "%s", body);
+    q->request.body = q->body;
+    q->request.finished = finished;
+    atoll_writer_init(&q->request.reply.body);
+}
+
+/* Answers the requests in one go. Those that want to be answered apart have no reply. */
+static void ask_at_once(harness *h, const char *const (*asked)[2], uint32_t count, http_reply *replies)
+{
+    static question questions[ATOLL_TOGETHER_MOST];
+    atoll_request *requests[ATOLL_TOGETHER_MOST];
+    atoll_worker worker;
+    assert_true(atoll_worker_prepare(&worker));
+    for (uint32_t i = 0; i < count; i++) {
+        prepare(h, asked[i][0], asked[i][1], &questions[i]);
+        requests[i] = &questions[i].request;
+        assert_true(atoll_together_takes(requests[i]));
     }
-    pthread_mutex_unlock(&k.gate);
-    for (int i = 0; i < count; i++) {
-        assert_true(http_read(fds[i], false, &replies[i]));
-        close(fds[i]);
+    atoll_together_answer(requests, count, &worker);
+    atoll_worker_clean(&worker);
+    for (uint32_t i = 0; i < count; i++) {
+        atoll_reply *reply = &requests[i]->reply;
+        assert_int_equal(questions[i].finished, !requests[i]->apart);
+        replies[i] = (http_reply){0};
+        if (requests[i]->apart) {
+            atoll_registry_release(h->service.registry, requests[i]->model);
+            continue;
+        }
+        assert_true(atoll_writer_terminate(&reply->body));
+        replies[i].status = reply->http;
+        replies[i].body = reply->body.data;
+        replies[i].bytes = reply->body.bytes;
     }
-    pthread_mutex_destroy(&k.gate);
 }
 
 static void assert_metric(harness *h, const char *series)
@@ -141,36 +153,60 @@ static void others_are_answered_by_themselves(void **state)
         {PREDICT, "{\"records\":[]}"},
         {PREDICT, "{\"records\":[{\"id\":\"f\",\"text\":\"red fox\"}]}"},
     };
-    static const char *const wanted[] = {"\"id\":\"a\"", "\"id\":\"c\"", "\"model\":\"other\"", "\"id\":\"e\"",
-                                         "\"predictions\":[]", "\"id\":\"f\""};
+    static const char *const wanted[] = {"\"id\":\"a\"", NULL, "\"model\":\"other\"", NULL, NULL, "\"id\":\"f\""};
     http_reply replies[6];
     ask_at_once(*state, asked, 6, replies);
     for (int i = 0; i < 6; i++) {
-        assert_int_equal(replies[i].status, 200);
-        assert_has(&replies[i], wanted[i]);
+        assert_int_equal(replies[i].status, wanted[i] ? 200 : 0); /* 0: apart */
+        if (wanted[i])
+            assert_has(&replies[i], wanted[i]);
         http_free(&replies[i]);
     }
     assert_metric(*state, "atoll_predict_together_requests_sum 3\n"); /* a with f, and d */
     assert_metric(*state, "atoll_predict_together_requests_count 2\n");
+    for (int i = 0; i < 6; i++) { /* and over HTTP, whoever answers */
+        http_reply reply = expect(*state, "POST", asked[i][0], JSON, asked[i][1], 200);
+        http_free(&reply);
+    }
 }
 
+static void only_small_predictions_are_taken(void **state)
+{
+    static question q;
+    prepare(*state, PREDICT, "{}", &q);
+    assert_true(atoll_together_takes(&q.request));
+    q.request.body_bytes = 1 << 20;
+    assert_false(atoll_together_takes(&q.request));
+    q.request.body_bytes = 2;
+    q.request.ndjson = true;
+    assert_false(atoll_together_takes(&q.request));
+    prepare(*state, "/v1/models/m/ingest", "{}", &q);
+    assert_false(atoll_together_takes(&q.request));
+}
+
+/* More connections than a batch holds ask at the same time. */
 static void a_batch_is_bounded(void **state)
 {
     enum { ASKED = 40 };
-    const char *asked[ASKED][2];
-    http_reply replies[ASKED];
+    static const char body[] = "{\"records\":[{\"text\":\"red fox\"}]}";
+    harness *h = *state;
+    int fds[ASKED];
+    char text[256];
+    int bytes = snprintf(text, sizeof text, "POST " PREDICT " HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
+                         sizeof body - 1, body);
+    for (int i = 0; i < ASKED; i++)
+        fds[i] = http_connect(h->port);
+    for (int i = 0; i < ASKED; i++)
+        assert_true(http_send(fds[i], text, (size_t)bytes));
     for (int i = 0; i < ASKED; i++) {
-        asked[i][0] = PREDICT;
-        asked[i][1] = "{\"records\":[{\"text\":\"red fox\"}]}";
+        http_reply reply;
+        assert_true(http_read(fds[i], false, &reply));
+        assert_int_equal(reply.status, 200);
+        http_free(&reply);
+        close(fds[i]);
     }
-    ask_at_once(*state, (const char *const(*)[2])asked, ASKED, replies);
-    for (int i = 0; i < ASKED; i++) {
-        assert_int_equal(replies[i].status, 200);
-        http_free(&replies[i]);
-    }
-    assert_metric(*state, "atoll_predict_together_requests_bucket{le=\"16\"} 3\n");
-    assert_metric(*state, "atoll_predict_together_requests_count 3\n");
-    assert_metric(*state, "atoll_predict_together_requests_sum 40\n");
+    assert_metric(h, "atoll_predict_together_requests_bucket{le=\"+Inf\"} ");
+    assert_metric(h, "atoll_predict_together_requests_sum 40\n");
 }
 
 /* Models go and come while they are asked: every request gets an answer, of the model or that there is none. */
@@ -217,6 +253,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_waits_is_answered_in_one_pass, setup, harness_teardown),
         cmocka_unit_test_setup_teardown(faults_of_one_are_told_to_that_one, setup, harness_teardown),
         cmocka_unit_test_setup_teardown(others_are_answered_by_themselves, setup, harness_teardown),
+        cmocka_unit_test_setup_teardown(only_small_predictions_are_taken, setup, harness_teardown),
         cmocka_unit_test_setup_teardown(a_batch_is_bounded, setup, harness_teardown),
         cmocka_unit_test_setup_teardown(a_model_may_go_meanwhile, setup, harness_teardown),
     };
