@@ -35,6 +35,12 @@ static inline atoll_status bench_await(bench_call *call, atoll_error *error)
     return call->error.status;
 }
 
+/* Of calls that give no more than a status. */
+static inline void bench_configured(void *arg, atoll_status status, const atoll_error *error)
+{
+    bench_finish(arg, status, error);
+}
+
 static inline void bench_ingested(void *arg, atoll_status status, const atoll_ingested *result,
                                   const atoll_error *error)
 {

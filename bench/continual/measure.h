@@ -18,6 +18,7 @@
  *     gate right   of those, the share that goes first to the expert that gets most of its domain, at the end
  *     after 50     the same after the first 50 (100, 200) records of each phase but the first: the domain's expert
  *                  is new, and what the gate has learned is of the others
+ *     stale        the same at the end of a phase with a gate frozen early in it; stale, new: of that phase's domains
  *     prequential  over all records learned, each batch asked before it is learned
  *     ECE          expected calibration error of 15 bins on the records held out        [Guo et al. 2017]
  *     ECE stream   the same over the records learned, each before it was, of the last 5,000 or so
@@ -54,6 +55,8 @@
     X(GATE_EARLY, "after 50", "gate_right_50", 3)                                                                      \
     X(GATE_EARLY_100, "after 100", "gate_right_100", 3)                                                                \
     X(GATE_EARLY_200, "after 200", "gate_right_200", 3)                                                                \
+    X(GATE_STALE, "stale", "gate_right_stale", 3)                                                                      \
+    X(GATE_STALE_NEW, "stale, new", "gate_right_stale_new", 3)                                                         \
     X(OUTSIDE_RECALL, "out-of-scope", "outside_recall", 3)                                                             \
     X(INSIDE_ACCURACY, "in-scope", "inside_accuracy", 3)                                                               \
     X(NOVELTY_AUC, "novelty AUC", "novelty_auc", 3)                                                                    \

@@ -28,6 +28,7 @@ typedef struct last_answers {
     uint32_t inside_right, outside_abstained;
     routing routed;
     routing early[EARLY];    /* of the same records while a domain has just begun, all phases but the first together */
+    routing stale;           /* when the phase ends in which the gate was frozen */
     float *inside, *outside; /* novelty */
 } last_answers;
 
@@ -235,17 +236,29 @@ static void sum_up_accuracy(run *r)
     }
 }
 
+/* The one in whose midst the gate is frozen, where it is. */
+static uint32_t stale_phase(const run *r)
+{
+    return r->request->stream->phases / 2;
+}
+
 static double share(uint32_t part, uint32_t whole)
 {
     return whole ? (double)part / whole : NAN;
 }
 
-/* Records of each domain that went first to the expert that gets most of them at the end. */
-static double gate_right(const run *r, const routing *routed)
+/*
+ * Records of each domain that went first to the expert that gets most of them at the end; only of domains that begin
+ * in `phase`, of all where it is ALL_PHASES.
+ */
+enum { ALL_PHASES = UINT32_MAX };
+static double gate_right(const run *r, const routing *routed, uint32_t phase)
 {
     double right = 0, all = 0;
     for (uint32_t d = 0; d < r->request->stream->domains; d++) {
         uint32_t main = 1;
+        if (phase != ALL_PHASES && r->request->stream->phase_of[d] != phase)
+            continue;
         for (uint32_t e = 0; e < ATOLL_EXPERTS_MAX; e++) {
             all += (*routed)[d][e];
             main = e && r->final->routed[d][e] > r->final->routed[d][main] ? e : main;
@@ -309,9 +322,13 @@ static void sum_up(run *r)
     at[MEASURE_BORN] = (double)stats.born;
     at[MEASURE_ACTIVE] = stats.experts_active;
     at[MEASURE_PURITY] = purity(r);
-    at[MEASURE_GATE_RIGHT] = stats.experts_active ? gate_right(r, &f->routed) : NAN;
+    at[MEASURE_GATE_RIGHT] = stats.experts_active ? gate_right(r, &f->routed, ALL_PHASES) : NAN;
     for (int i = 0; i < EARLY && stats.experts_active; i++)
-        at[MEASURE_GATE_EARLY + i] = gate_right(r, &f->early[i]);
+        at[MEASURE_GATE_EARLY + i] = gate_right(r, &f->early[i], ALL_PHASES);
+    if (stats.experts_active && r->request->stale) {
+        at[MEASURE_GATE_STALE] = gate_right(r, &f->stale, ALL_PHASES);
+        at[MEASURE_GATE_STALE_NEW] = gate_right(r, &f->stale, stale_phase(r));
+    }
     if (s->outside.count) {
         at[MEASURE_OUTSIDE_RECALL] = share(f->outside_abstained, s->outside.count);
         at[MEASURE_INSIDE_ACCURACY] = share(f->inside_right, s->asked.count);
@@ -443,13 +460,45 @@ static atoll_status learn_early(run *r, uint32_t phase, uint32_t *from, atoll_er
     return status;
 }
 
+static atoll_status freeze(run *r, const char *what, atoll_error *error)
+{
+    char json[64];
+    int ticket, bytes = snprintf(json, sizeof json, "{\"training\":{\"freeze\":\"%s\"}}", what);
+    bench_call call = BENCH_CALL;
+    atoll_config config = atoll_learner_enter(r->learner, &ticket)->model->config;
+    atoll_learner_leave(r->learner, ticket);
+    atoll_status status = atoll_config_merge(&config, json, (size_t)bytes, error);
+    if (status == ATOLL_OK)
+        status = atoll_learner_configure(r->learner, &config, bench_configured, &call, error);
+    return status ? status : bench_await(&call, error);
+}
+
+/* A phase in whose midst the gate is frozen: it ends with a gate that has seen little of what is new. */
+static atoll_status learn_stale(run *r, uint32_t phase, uint32_t from, atoll_error *error)
+{
+    const stream *s = r->request->stream;
+    uint32_t to = from + r->request->stale < s->end[phase] ? from + r->request->stale : s->end[phase];
+    atoll_status status;
+    if ((status = learn(r, from, to, error)) || (status = freeze(r, "gate", error)) ||
+        (status = learn(r, to, s->end[phase], error)))
+        return status;
+    r->routed = &r->last->stale;
+    status = ask(r, &s->asked, phase, error);
+    r->routed = NULL;
+    return status ? status : freeze(r, "none", error);
+}
+
 static atoll_status go(run *r, atoll_error *error)
 {
     const stream *s = r->request->stream;
     atoll_status status = ATOLL_OK;
     for (uint32_t phase = 0; phase < s->phases && status == ATOLL_OK; phase++) {
         uint32_t from = phase ? s->end[phase - 1] : 0;
-        if ((status = learn_early(r, phase, &from, error)) || (status = learn(r, from, s->end[phase], error)))
+        if (r->request->stale && phase == stale_phase(r))
+            status = learn_stale(r, phase, from, error);
+        else if ((status = learn_early(r, phase, &from, error)) == ATOLL_OK)
+            status = learn(r, from, s->end[phase], error);
+        if (status)
             break;
         r->final = phase + 1 == s->phases ? r->last : NULL;
         r->routed = r->final ? &r->final->routed : NULL;

@@ -31,6 +31,7 @@ typedef struct run_request {
     const stream *stream;
     atoll_config config;
     uint32_t batch;
+    uint32_t stale; /* so many records into the second half's first phase the gate is frozen till its end; 0: never */
     bool hinted; /* records name their domains, learned and asked */
     bool timed;  /* sizes and rates are measured too, on an idle machine */
     const run_stand_in *stand_in; /* or NULL */

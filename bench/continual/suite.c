@@ -12,7 +12,8 @@
 
 static const char usage[] =
     "usage: ./run bench %s [quick] [--case NAME]... [--variant NAME]... [--orders N] [--first N] [--memory N]\n"
-    "           [--limit N] [--config JSON] [--data DIR] [--out FILE] [--against FILE] [--list]\n"
+    "           [--limit N] [--stale N] [--config JSON] [--data DIR] [--out FILE] [--against FILE]\n"
+    "           [--list]\n"
     "  quick            one order of the cases that are quickly learned, cut short: under two minutes\n"
     "  --case NAME      only this case, with all variants; may be repeated\n"
     "  --variant NAME   only this variant; may be repeated\n"
@@ -20,6 +21,8 @@ static const char usage[] =
     "  --first N        seed of the first order (1)\n"
     "  --memory N       exemplars, instead of the case's own\n"
     "  --limit N        records learned of a domain (of a whole stream that has none), at most\n"
+    "  --stale N        freezes the gate N records into the first phase of the second half until that phase ends,\n"
+    "                   and tells how records of all domains, and of the new one, are routed then\n"
     "  --config JSON    settings over every variant's own\n"
     "  --data DIR       where clinc150/ and fashion_mnist/ are (../shared/data)\n"
     "  --out FILE       results as JSON (%s)\n"
@@ -33,7 +36,7 @@ typedef struct options {
     bool quick;
     const char *cases[CHOSEN_MAX], *variants[CHOSEN_MAX];
     uint32_t case_count, variant_count;
-    uint32_t orders, first, memory, limit;
+    uint32_t orders, first, memory, limit, stale;
     const char *config, *data, *out, *against;
 } options;
 
@@ -72,6 +75,8 @@ static bool take(options *o, const char *name, const char *value)
         return number(value, 16, 1u << 24, &o->memory);
     if (!strcmp(name, "--limit"))
         return number(value, 1, 1u << 30, &o->limit);
+    if (!strcmp(name, "--stale"))
+        return number(value, 1, 1u << 30, &o->stale);
     static const char *const names[] = {"--config", "--data", "--out", "--against"};
     const char **const texts[] = {&o->config, &o->data, &o->out, &o->against};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -141,7 +146,7 @@ static bool run_order(const options *o, const bench_case *c, const corpus *from,
         if (!row[i])
             continue;
         measures unasked;
-        run_request request = {.stream = &s, .batch = c->batch, .hinted = v->hinted};
+        run_request request = {.stream = &s, .batch = c->batch, .stale = o->stale, .hinted = v->hinted};
         if (v->size != SUITE_NO_SIZE && !sized)
             good = configure(o, c, o->suite->variants, &sizes, &request.config, &error) == ATOLL_OK &&
                    run_measure(&request, &unasked, &sizes, &error) == ATOLL_OK;
