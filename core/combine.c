@@ -13,27 +13,22 @@ static const float floor_of[ATOLL_VOICES] = {1e-4f, 1e-4f, 1e-3f, 2e-2f, 1e-4f, 
 
 static const float initial_weight[ATOLL_VOICES] = {0.5f, 0.8f, 0.5f, 0.1f, 0.3f, 0.5f, 1};
 
-static const float rate = 0.01f, rate_youth = 0.1f, most = 2;
+static const float most = 3, rate_youth = 0.1f;
 
 /*
- * What an accumulator keeps at each step, so that weights follow what voices have become: experts mature, and weights
- * that settled while they were young would never give them their due.
+ * Where weights are expected, and how strongly: dozens of held-out records say little about seven weights. More
+ * strongly where the analytic half speaks: it does not depend on the order of the stream, while the others shine on the
+ * domain of the moment and fade behind it. Digits that come class by class end at .974 with the precision of texts, at
+ * .989 with the other; texts whose domains agree at .887 and .877. 5 and 50 measure as 20 does.
  */
-static const float kept = 0.99f, least = 0.01f; /* not less than least, for steps after a long calm */
+static const float home[ATOLL_VOICES] = {0.5f, 0.5f, 0.2f, 0.1f, 0.3f, 0.5f, 1};
+static const float precision = 20, calm = 200;
 
 /*
- * Where the analytic half speaks, weights take a tenth of the steps: it does not depend on the order of the stream,
- * while the others shine on the domain of the moment and fade behind it. On split Fashion-MNIST (12,000 records a pair,
- * 2,000 exemplars) full steps leave the mixture .007 below the analytic half.
+ * What the youth's accumulator keeps at each step, so that its weight follows the stream; it is not less than `least`,
+ * for steps after a long calm.
  */
-static const float calm = 0.1f;
-
-/*
- * There they are also drawn to where they would be at home: what is rehearsed is few records of the past (62 of 2,000
- * exemplars), and weights of that many are mostly chance. With order 4 of split Fashion-MNIST they gave the experts
- * .91 where other records of the past give them .85.
- */
-static const float home[ATOLL_VOICES] = {0.5f, 0.5f, 0.2f, 0.1f, 0.3f, 0.5f};
+static const float kept = 0.99f, least = 0.01f;
 
 const char *atoll_voice_name(atoll_voice voice)
 {
@@ -47,17 +42,10 @@ const char *atoll_voice_name(atoll_voice voice)
     return name[voice];
 }
 
-float atoll_combiner_home(atoll_voice voice)
-{
-    return home[voice];
-}
-
 void atoll_combiner_init(atoll_combiner *combiner)
 {
-    for (int v = 0; v < ATOLL_VOICES; v++) {
-        combiner->weight[v] = initial_weight[v];
-        combiner->squares[v] = 1;
-    }
+    *combiner = (atoll_combiner){.youth_squares = 1};
+    memcpy(combiner->weight, initial_weight, sizeof initial_weight);
 }
 
 void atoll_combine(const atoll_combiner *combiner, const atoll_voices *voices, float *p)
@@ -77,22 +65,30 @@ void atoll_combine(const atoll_combiner *combiner, const atoll_voices *voices, f
 void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, const float *p, uint32_t label,
                           float importance, float youth)
 {
-    bool analytic = voices->says[ATOLL_VOICE_ANALYTIC] != NULL;
-    float pace = analytic ? calm : 1;
-    for (int v = 0; v < ATOLL_VOICES; v++) {
-        const float *says = voices->says[v];
-        float slope = 0;
-        if (!says)
-            continue;
-        for (uint32_t y = 0; y < voices->labels; y++)
-            slope += (p[y] - (y == label)) * logf(says[y] + floor_of[v]);
-        bool of_youth = v == ATOLL_VOICE_YOUTH;
-        if (analytic && !of_youth)
-            slope += ATOLL_COMBINER_HOMING * (combiner->weight[v] - home[v]);
-        slope *= of_youth ? youth * p[label] : importance;
-        combiner->squares[v] = fmaxf(kept * combiner->squares[v], least);
-        atoll_adagrad(&combiner->weight[v], &combiner->squares[v], &slope, 1, pace * (of_youth ? rate_youth : rate),
-                      1);
-        combiner->weight[v] = fminf(fmaxf(combiner->weight[v], 0), most);
+    enum { BLOCK = 64 };
+    float score[ATOLL_VOICES][BLOCK], right[ATOLL_VOICES] = {0};
+    const float *scores[ATOLL_VOICES];
+    atoll_moments moments = {0};
+    for (uint32_t from = 0; from < voices->labels; from += BLOCK) {
+        uint32_t n = voices->labels - from < BLOCK ? voices->labels - from : BLOCK;
+        for (int v = 0; v < ATOLL_VOICES; v++) {
+            const float *says = voices->says[v];
+            scores[v] = says ? score[v] : NULL;
+            for (uint32_t y = 0; says && y < n; y++)
+                score[v][y] = logf(says[from + y] + floor_of[v]);
+            if (says && label - from < n)
+                right[v] = score[v][label - from];
+        }
+        atoll_moments_add(&moments, p + from, scores, ATOLL_VOICES, n);
     }
+    float slope = youth * p[label] * (float)(moments.mean[ATOLL_VOICE_YOUTH] - right[ATOLL_VOICE_YOUTH]);
+    atoll_moments_drop(&moments, ATOLL_VOICE_YOUTH);
+    atoll_newton_prior prior = {home, voices->says[ATOLL_VOICE_ANALYTIC] ? calm : precision};
+    atoll_newton_step(&combiner->newton, &moments, right, &prior, importance, combiner->weight, ATOLL_VOICES, most);
+    if (!voices->says[ATOLL_VOICE_YOUTH])
+        return;
+    float *of_youth = &combiner->weight[ATOLL_VOICE_YOUTH];
+    combiner->youth_squares = fmaxf(kept * combiner->youth_squares, least);
+    atoll_adagrad(of_youth, &combiner->youth_squares, &slope, 1, rate_youth, 1);
+    *of_youth = fminf(fmaxf(*of_youth, 0), most);
 }

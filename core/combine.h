@@ -3,17 +3,20 @@
  *
  *     p(y) ~ prod_v (p_v(y) + floor_v)^a_v
  *
- * whose weights a_v >= 0 are learned by gradient steps on records before they are learned: on their log loss, but the
- * youth's weight on the probability of the right label. Old labels win over new ones while those have few records, so
- * youth helps where labels arrive together (prequential .897 -> .905 over CLINC150, its weight rising to 2), and would
- * harm where labels are rare for good: log loss fears the rare label too much to see that (.844 -> .835 on package
- * sections), the probability of the right one does (.845, its weight falling to 0.3).
+ * whose weights a_v >= 0 are learned on records before they are learned: by online Newton steps on their log loss
+ * (core/newton.h), but the youth's weight by gradient steps on the probability of the right label. Old labels win over
+ * new ones while those have few records, so youth helps where labels arrive together (prequential .897 -> .905 over
+ * CLINC150, its weight rising to 2), and would harm where labels are rare for good: log loss fears the rare label too
+ * much to see that (.844 -> .835 on package sections), the probability of the right one does (.845, its weight falling
+ * to 0.3).
  */
 #ifndef ATOLL_CORE_COMBINE_H
 #define ATOLL_CORE_COMBINE_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "core/newton.h"
 
 typedef enum atoll_voice {
     ATOLL_VOICE_SHARED,   /* the shared expert's network */
@@ -36,7 +39,9 @@ typedef struct atoll_voices {
 } atoll_voices;
 
 typedef struct atoll_combiner {
-    float weight[ATOLL_VOICES], squares[ATOLL_VOICES]; /* a_v and its AdaGrad accumulator */
+    float weight[ATOLL_VOICES];
+    atoll_newton newton;
+    float youth_squares; /* the AdaGrad accumulator of the youth's weight */
 } atoll_combiner;
 
 void atoll_combiner_init(atoll_combiner *combiner);
@@ -44,13 +49,9 @@ void atoll_combiner_init(atoll_combiner *combiner);
 /* p[labels]; all zero where every voice is silent. */
 void atoll_combine(const atoll_combiner *combiner, const atoll_voices *voices, float *p);
 
-/* Where the analytic half speaks, each weight but the youth's is also drawn home: by so much times its distance. */
-#define ATOLL_COMBINER_HOMING 0.5f
-float atoll_combiner_home(atoll_voice voice);
-
 /*
- * One step for a record whose combination was `p` and whose label is `label`, its gradient times `importance`, that of
- * the youth's weight times `youth`. Silent voices keep their weights.
+ * One step for a record whose combination was `p` and whose label is `label`, which counts `importance` times, for
+ * the youth's weight `youth` times. Silent voices keep their weights.
  */
 void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, const float *p, uint32_t label,
                           float importance, float youth);

@@ -6,11 +6,17 @@
 #include "core/kernels.h"
 #include "core/limits.h"
 
-static const float rate = 0.2f, rate_linear = 0.02f, rate_weight = 0.01f, rate_youth = 0.1f, most_weight = 4;
+static const float rate = 0.2f, rate_linear = 0.02f, rate_youth = 0.1f, most_weight = 4;
+
+/* Of the weights' prior. */
+static const float precision = 20;
+
+static const float initial_weight[ATOLL_CUES] = {1, 1, 1, 0.5f};
 
 void atoll_gate_init(atoll_gate *gate, uint32_t embedding_dim, uint64_t seed)
 {
-    *gate = (atoll_gate){.weight = {1, 1, 1, 0.5f}, .squares = {1, 1, 1, 1}};
+    *gate = (atoll_gate){.youth_squares = 1};
+    memcpy(gate->weight, initial_weight, sizeof initial_weight);
     atoll_net_init(&gate->net, &(atoll_net_shape){.linear_dim = embedding_dim,
                                                   .rate_wide = rate,
                                                   .rate_dense = rate,
@@ -88,13 +94,20 @@ atoll_status atoll_gate_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_sc
 void atoll_gate_weigh(atoll_gate *gate, float *const *cue, const float *probability, uint32_t experts,
                       uint32_t owner, float importance)
 {
+    const float *score[ATOLL_CUES];
+    float right[ATOLL_CUES], *of_youth = &gate->weight[ATOLL_CUE_YOUTH];
+    atoll_moments moments = {0};
     for (int c = 0; c < ATOLL_CUES; c++) {
-        float slope = importance * (atoll_dot(probability, cue[c], experts) - cue[c][owner]);
-        bool youth = c == ATOLL_CUE_YOUTH;
-        slope *= youth ? probability[owner] : 1;
-        atoll_adagrad(&gate->weight[c], &gate->squares[c], &slope, 1, youth ? rate_youth : rate_weight, 1);
-        gate->weight[c] = fminf(fmaxf(gate->weight[c], 0), most_weight);
+        score[c] = cue[c];
+        right[c] = cue[c][owner];
     }
+    atoll_moments_add(&moments, probability, score, ATOLL_CUES, experts);
+    float slope = importance * probability[owner] * (float)(moments.mean[ATOLL_CUE_YOUTH] - right[ATOLL_CUE_YOUTH]);
+    atoll_moments_drop(&moments, ATOLL_CUE_YOUTH);
+    atoll_newton_prior prior = {initial_weight, precision};
+    atoll_newton_step(&gate->newton, &moments, right, &prior, importance, gate->weight, ATOLL_CUES, most_weight);
+    atoll_adagrad(of_youth, &gate->youth_squares, &slope, 1, rate_youth, 1);
+    *of_youth = fminf(fmaxf(*of_youth, 0), most_weight);
 }
 
 static bool holds(const atoll_route *route, uint32_t expert)

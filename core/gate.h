@@ -17,6 +17,7 @@
 #include "core/balance.h"
 #include "core/context.h"
 #include "core/net.h"
+#include "core/newton.h"
 #include "core/served.h"
 
 typedef enum atoll_cue { ATOLL_CUE_NETWORK, ATOLL_CUE_VOTES, ATOLL_CUE_LABELS, ATOLL_CUE_YOUTH, ATOLL_CUES } atoll_cue;
@@ -34,8 +35,10 @@ typedef enum atoll_gate_kind {
 /* Plain data: copy it to freeze it. */
 typedef struct atoll_gate {
     atoll_net net;
-    float weight[ATOLL_CUES], squares[ATOLL_CUES]; /* of the cues, and their AdaGrad accumulators */
-    uint64_t version;                              /* commit of its last change */
+    float weight[ATOLL_CUES]; /* of the cues */
+    atoll_newton newton;
+    float youth_squares; /* the AdaGrad accumulator of the youth's weight */
+    uint64_t version;    /* commit of its last change */
 } atoll_gate;
 
 void atoll_gate_init(atoll_gate *gate, uint32_t embedding_dim, uint64_t seed);
@@ -85,7 +88,7 @@ atoll_status atoll_gate_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_sc
                               float *probability, float log_sum, atoll_error *error);
 
 /*
- * One step of the cues' weights for a record whose cues pooled to `probability`, its gradient times `importance`.
+ * One step of the cues' weights for a record whose cues pooled to `probability`, which counts `importance` times.
  * Youth's weight follows the probability of the owner instead of its log loss, as that of labels does.
  */
 void atoll_gate_weigh(atoll_gate *gate, float *const *cue, const float *probability, uint32_t experts,

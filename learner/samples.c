@@ -24,6 +24,11 @@ static uint32_t bound(const atoll_state *state)
     return exemplars > HELD_OUT * HELD_OUT_MOST ? UINT32_MAX / exemplars * HELD_OUT_MOST : UINT32_MAX / HELD_OUT;
 }
 
+float atoll_step_held_out(const atoll_state *state)
+{
+    return (float)atoll_memory_count(state->memory) * ((float)bound(state) / (float)UINT32_MAX);
+}
+
 /* The record's lot where it is to be held out, else 0. */
 static uint32_t draw_lot(const atoll_state *state, const atoll_step_item *it)
 {

@@ -117,6 +117,9 @@ bool atoll_step_encode(atoll_hand *h, const atoll_model *model, atoll_sample *sa
 atoll_status atoll_step_gather(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_rng *rng,
                                atoll_error *error);
 
+/* How many exemplars are held out of learning, as expected. */
+float atoll_step_held_out(const atoll_state *state);
+
 /* Asks for the exemplars that are held out, and lets the combination learn from what is said. */
 atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, atoll_error *error);
 

@@ -250,7 +250,8 @@ static void add_model(uint64_t *hash, const atoll_model *model)
     add_array(hash, &model->naming.table);
     add_net(hash, &model->gate.net);
     ADD(hash, model->gate.weight);
-    ADD(hash, model->gate.squares);
+    ADD(hash, model->gate.newton);
+    ADD(hash, model->gate.youth_squares);
     ADD(hash, model->gate.version);
     ADD(hash, model->combiner);
     ADD(hash, model->novelty.next);
