@@ -270,10 +270,12 @@ static uint32_t make_idle(running *r)
 {
     uint32_t id = 0;
     atoll_config config = r->config;
-    config.idle_after_ms = 1000;
+    config.idle_after_ms = 3600000;
     assert_int_equal(running_configure(r, &config), ATOLL_OK);
     running_feed(r, 0, 4, BATCH);
     assert_int_equal(planned(r, &id), 0);
+    config.idle_after_ms = 1000;
+    assert_int_equal(running_configure(r, &config), ATOLL_OK);
     for (int i = 0; i < 200 && !planned(r, &id); i++)
         pause_ms(25);
     assert_int_equal(planned(r, &id), 1);
