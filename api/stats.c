@@ -27,6 +27,13 @@ static void put_learning(atoll_writer *out, const atoll_stats *s)
     atoll_member_double(out, "weight_analytic", s->weight_analytic);
     atoll_member_double(out, "weight_youth", s->weight_youth);
     atoll_member_double(out, "weight_names", s->weight_names);
+    atoll_member_uint(out, "predictions", s->predictions);
+    atoll_member_uint(out, "unsearched", s->unsearched);
+    atoll_json_name(out, "search_below");
+    if (s->search_below <= 1)
+        atoll_json_put_double(out, s->search_below);
+    else
+        atoll_json_put_null(out);
     atoll_member_double(out, "learn_seconds", s->learn_seconds);
     atoll_member_text(out, "failure", s->failure[0] ? s->failure : NULL);
 }

@@ -126,6 +126,8 @@ static const spec table[] = {
      U32, false, AT(replays), .least = 0, .most = 16},
     {"retrieval.neighbours", "16", "0..16", "remembered records that an answer looks at",
      U32, false, AT(neighbours), .least = 0, .most = 16},
+    {"retrieval.when", "auto", "auto or always", "whether an answer that is sure without them looks at them",
+     WORD, false, AT(search_always), .words = {"auto", "always"}},
     {"training.freeze", "none", "none, gate or experts", "what learning leaves as it is",
      WORD, false, AT(freeze), .words = {"none", "gate", "experts"}},
     {"growth.mode", "auto", "auto or off", "whether experts are born and split by themselves",

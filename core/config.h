@@ -57,6 +57,7 @@ typedef struct atoll_config {
     uint32_t memory_exemplars;     /* memory.exemplars: 50000; 16..16777216; fixed */
     uint32_t replays;              /* memory.replays: 4; 0..ATOLL_REPLAYS_MAX */
     uint32_t neighbours;           /* retrieval.neighbours: 16; 0..ATOLL_NEIGHBOURS */
+    uint32_t search_always;        /* retrieval.when: "auto" (0) or "always" (1) */
     uint32_t freeze;               /* training.freeze: "none", "gate" or "experts", as atoll_freeze */
     uint32_t growth_off;           /* growth.mode: "auto" (0) or "off" (1) */
     uint32_t merge_off;            /* growth.merge: "auto" (0) or "off" (1) */

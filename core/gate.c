@@ -70,6 +70,15 @@ float atoll_gate_pool(const atoll_gate *gate, float *const *cue, const bool *ope
     return normalise(open, experts, probability);
 }
 
+void atoll_gate_hear(const atoll_gate *gate, atoll_cue which, const float *cue, uint32_t experts, float *probability)
+{
+    float sum = 0;
+    for (uint32_t e = 0; e < experts; e++)
+        sum += probability[e] *= probability[e] > 0 ? expf(gate->weight[which] * cue[e]) : 0;
+    for (uint32_t e = 0; e < experts && sum > 0; e++)
+        probability[e] /= sum;
+}
+
 float atoll_gate_probability(const atoll_gate *gate, const bool *open, uint32_t owner, float *logit, float *log_sum)
 {
     *log_sum = normalise(open, gate->net.outputs, logit);

@@ -67,6 +67,9 @@ atoll_status atoll_gate_score(const atoll_gate *gate, const atoll_served *rounde
 float atoll_gate_pool(const atoll_gate *gate, float *const *cue, const bool *open, uint32_t experts,
                       float *probability);
 
+/* The same once one more cue is heard, of experts that have been pooled without. */
+void atoll_gate_hear(const atoll_gate *gate, atoll_cue which, const float *cue, uint32_t experts, float *probability);
+
 /* Turns the network's logits into its own probabilities over the open experts, and returns the owner's; *log_sum is
  * the logarithm of what they were divided by. */
 float atoll_gate_probability(const atoll_gate *gate, const bool *open, uint32_t owner, float *logit, float *log_sum);

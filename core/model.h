@@ -17,6 +17,7 @@
 #include "core/naming.h"
 #include "core/novelty.h"
 #include "core/ridge.h"
+#include "core/sureness.h"
 
 /*
  * Label or domain names by number. Names are added by the learner alone and never move or go, so a reader may use any
@@ -56,6 +57,7 @@ typedef struct atoll_model {
     atoll_combiner combiner;
     atoll_novelty novelty;  /* of familiarity: what growth goes by */
     atoll_novelty assured;  /* of atoll_predict_assurance: what answers tell */
+    atoll_sureness sureness; /* which answers do without a search */
 } atoll_model;
 
 /* The active expert that was made for a domain, or 0. */

@@ -417,7 +417,63 @@ float atoll_predict_assurance(float familiarity, float score)
     return familiarity + 0.5f * score;
 }
 
+bool atoll_predict_is_novel(float novelty)
+{
+    return novelty > 0.8f;
+}
+
 bool atoll_predict_abstains(float score, float novelty)
 {
-    return score < 0.6f && novelty > 0.8f;
+    return score < 0.6f && atoll_predict_is_novel(novelty);
+}
+
+/* ---- with and without a search ---- */
+
+bool atoll_predict_may_skip(const atoll_model *model)
+{
+    const atoll_config *config = &model->config;
+    return !config->search_always && config->neighbours && config->gate == ATOLL_GATE_TOPK &&
+           config->granularity == ATOLL_GRANULARITY_RECORD && config->overflow == ATOLL_OVERFLOW_KEEP &&
+           !model->encoder.outside;
+}
+
+void atoll_predict_hear(const atoll_model *model, atoll_workspace *workspace, const atoll_context *context, float *gate,
+                        atoll_voices *voices)
+{
+    float *cue = workspace->cue[ATOLL_CUE_VOTES];
+    label_votes(context, voices->labels, workspace->voice[ATOLL_VOICE_VOTES]);
+    voices->says[ATOLL_VOICE_VOTES] = context->count ? workspace->voice[ATOLL_VOICE_VOTES] : NULL;
+    atoll_gate_votes(context, model->experts, workspace->vote);
+    weigh_votes(model, workspace->vote, model->experts, cue);
+    log_above(ATOLL_GATE_VOTE_FLOOR, cue, model->experts);
+    atoll_gate_hear(&model->gate, ATOLL_CUE_VOTES, cue, model->experts, gate);
+}
+
+void atoll_predict_unhear(const atoll_model *model, atoll_workspace *workspace)
+{
+    uint32_t experts = model->experts, known = experts < model->gate.net.outputs ? experts : model->gate.net.outputs;
+    memset(workspace->cue[ATOLL_CUE_VOTES], 0, experts * sizeof **workspace->cue);
+    atoll_gate_pool(&model->gate, workspace->cue, workspace->open, known, workspace->gate);
+}
+
+uint32_t atoll_predict_cues(const atoll_workspace *workspace, const atoll_input *input, const atoll_voices *voices,
+                            const float *gate, const atoll_route *route, float *cue)
+{
+    const float *p = workspace->combined, *shared = voices->says[ATOLL_VOICE_SHARED];
+    uint32_t best = 0;
+    for (uint32_t y = 1; y < voices->labels; y++)
+        best = p[y] > p[best] ? y : best;
+    cue[ATOLL_CHEAP_ONE] = 1;
+    cue[ATOLL_CHEAP_KNOWN] = atoll_dot(input->weight, input->weight, input->features);
+    cue[ATOLL_CHEAP_SCORE] = voices->labels ? p[best] : 0;
+    cue[ATOLL_CHEAP_SHARED] = shared && voices->labels ? shared[best] : 0;
+    cue[ATOLL_CHEAP_GATE] = route->count ? gate[route->expert[0]] : 0;
+    return best;
+}
+
+bool atoll_predict_suffices(const atoll_model *model, const float *cue, float *novelty)
+{
+    float familiarity = atoll_sureness_familiarity(&model->sureness, cue);
+    *novelty = atoll_novelty_of(&model->assured, atoll_predict_assurance(familiarity, cue[ATOLL_CHEAP_SCORE]));
+    return cue[ATOLL_CHEAP_SCORE] >= model->sureness.bound && !atoll_predict_is_novel(*novelty);
 }

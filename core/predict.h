@@ -57,9 +57,33 @@ void atoll_predict_only(const atoll_model *model, atoll_workspace *workspace, ui
 atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
                                   float scale, float *probability, atoll_error *error);
 
-/* All voices but the experts'. */
+/* All voices but the experts'; of an empty context there are no votes. */
 atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                   const atoll_context *context, atoll_voices *voices, atoll_error *error);
+
+/*
+ * Whether answers of this model may do without a search where they are sure: not those that places in a batch, a token,
+ * or an embedding from outside decide.
+ */
+bool atoll_predict_may_skip(const atoll_model *model);
+
+/*
+ * What the neighbours say, for an answer that was begun with an empty context: the voice of their votes, in the
+ * workspace, and in gate[experts] their cue.
+ */
+void atoll_predict_hear(const atoll_model *model, atoll_workspace *workspace, const atoll_context *context, float *gate,
+                        atoll_voices *voices);
+
+/* The opposite: workspace->gate after atoll_predict_gate as it would be without votes. ->cue forgets them. */
+void atoll_predict_unhear(const atoll_model *model, atoll_workspace *workspace);
+
+/* The label of the answer in workspace->combined, made of `voices` on `route` by `gate` without a search, and what
+ * core/sureness.h wants to know of it: cue[ATOLL_CHEAP_CUES]. */
+uint32_t atoll_predict_cues(const atoll_workspace *workspace, const atoll_input *input, const atoll_voices *voices,
+                            const float *gate, const atoll_route *route, float *cue);
+
+/* Whether an answer of these cues stands without a search; its novelty, foretold. */
+bool atoll_predict_suffices(const atoll_model *model, const float *cue, float *novelty);
 
 /*
  * Counts do not unlearn: of a young domain they say what its labels meant elsewhere. So they are silent where the first
@@ -80,6 +104,9 @@ atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *wo
  * low score by itself is the usual baseline [Hendrycks, Gimpel 2017].
  */
 float atoll_predict_assurance(float familiarity, float score);
+
+/* Whether a record of this novelty may be of nothing that is known. */
+bool atoll_predict_is_novel(float novelty);
 
 /* Whether an answer of this score to a record of this novelty should not be believed. */
 bool atoll_predict_abstains(float score, float novelty);

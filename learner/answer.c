@@ -148,6 +148,10 @@ static atoll_status ask(atoll_hand *h, const atoll_state *state, atoll_step_item
     for (int v = 0; v < ATOLL_VOICES && whole; v++)
         if (it->voices.says[v])
             whole = (it->voices.says[v] = keep_floats(h, it->voices.says[v], model->labels, 0)) != NULL;
+    if (atoll_step_compares(model, it->seq)) {
+        atoll_predict_unhear(model, &h->workspace);
+        whole &= (it->unheard = keep_floats(h, h->workspace.gate, model->experts, NEWBORN)) != NULL;
+    }
     return whole ? ATOLL_OK : atoll_step_no_memory(error);
 }
 
@@ -161,6 +165,8 @@ static void recall(atoll_workspace *workspace, const atoll_model *model, atoll_s
             memcpy(workspace->voice[v], it->voices.says[v], it->voices.labels * sizeof(float));
             it->voices.says[v] = workspace->voice[v];
         }
+    if (!it->voices.says[ATOLL_VOICE_VOTES])
+        memset(workspace->voice[ATOLL_VOICE_VOTES], 0, it->voices.labels * sizeof(float));
 }
 
 /* Encodes items, finds their contexts, and asks. */
@@ -236,7 +242,11 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
     atoll_input input = atoll_predict_input(&it->encoded);
     float novelty = atoll_novelty_of(&model->novelty, it->context.familiarity);
     recall(workspace, model, it);
+    atoll_voices asked = it->voices;
     if ((status = atoll_step_combine(model, workspace, &input, &it->route, &it->voices, error)))
+        return status;
+    atoll_compared compared = {&input, &it->context, &asked, it->unheard, workspace->combined};
+    if (it->unheard && (status = atoll_step_compare(trainer, state, &compared, error)))
         return status;
     atoll_tally_route(state, workspace->gate, &it->route, time_ms);
     atoll_tally_features(state, it->encoded.known, it->encoded.common);

@@ -13,6 +13,15 @@
 
 enum { CHUNK = 64 }; /* records that share one search and one view */
 
+/* The answer to one record. */
+typedef struct verdict {
+    const float *p;      /* labels */
+    atoll_voices voices; /* that it was made of; the experts' is kept only to explain */
+    uint64_t spent_ns;   /* in its experts */
+    bool sure;           /* stands without a search, */
+    float novelty;       /* which would have told this */
+} verdict;
+
 struct atoll_asker {
     atoll_arena arena;
     atoll_text_scratch *text;
@@ -23,7 +32,9 @@ struct atoll_asker {
     atoll_neighbours neighbours[CHUNK];
     atoll_context context[CHUNK];
     atoll_voices voices[CHUNK]; /* all but the experts' */
+    atoll_gated gated[CHUNK];
     atoll_route route[CHUNK];
+    verdict verdict[CHUNK];
     atoll_group_task task[CHUNK * ATOLL_TOP_K_MAX];
 };
 
@@ -59,7 +70,7 @@ typedef struct asking {
     atoll_asker *asker;
     const atoll_published *published;
     uint32_t top;
-    bool explain;
+    bool explain, skips; /* skips: answers are made without a search yet */
     int64_t now_ms;
 } asking;
 
@@ -87,8 +98,7 @@ static atoll_status scale(atoll_asker *asker, const atoll_encoder *encoder, bool
     return ATOLL_OK;
 }
 
-static atoll_status encode(const asking *a, const atoll_record *record, float *embedding, atoll_encoded *encoded,
-                           atoll_error *error)
+static atoll_status encode(const asking *a, const atoll_record *record, atoll_encoded *encoded, atoll_error *error)
 {
     const atoll_encoder *encoder = &a->published->model->encoder;
     atoll_asker *asker = a->asker;
@@ -99,12 +109,13 @@ static atoll_status encode(const asking *a, const atoll_record *record, float *e
         (status = (tokens ? atoll_terms_in_order : atoll_terms_extract)(asker->text, record->text, encoder->buckets,
                                                                         asker->term, &terms, error)))
         return status;
-    *encoded = (atoll_encoded){.embedding = embedding};
+    *encoded = (atoll_encoded){0};
+    encoded->embedding = atoll_arena_take(&asker->arena, encoder->embedding_dim * sizeof *encoded->embedding);
     encoded->bucket = atoll_arena_take(&asker->arena, (terms + 1) * sizeof *encoded->bucket);
     encoded->weight = atoll_arena_take(&asker->arena, (terms + 1) * sizeof *encoded->weight);
     if (tokens)
         encoded->token = atoll_arena_take(&asker->arena, terms + 1);
-    if (!encoded->bucket || !encoded->weight || (tokens && !encoded->token))
+    if (!encoded->embedding || !encoded->bucket || !encoded->weight || (tokens && !encoded->token))
         return no_memory(error);
     atoll_encoder_weigh(encoder, asker->term, terms, encoded);
     /* A model that has met no vector yet has no use for one. */
@@ -199,40 +210,65 @@ static void show_experts(const asking *a, const atoll_route *route, uint64_t spe
     }
 }
 
-/* `spent_ns` has been spent in its experts already. */
-static atoll_status answer(const asking *a, const atoll_encoded *encoded, const atoll_context *context,
-                           const atoll_route *route, const atoll_voices *asked, uint64_t spent_ns,
-                           atoll_error *error)
+/* A copy of `count` floats; NULL where memory is short. */
+static float *keep_floats(atoll_asker *asker, const float *from, uint32_t count)
+{
+    float *kept = atoll_arena_take(&asker->arena, (count + 1) * sizeof *kept);
+    if (kept)
+        memcpy(kept, from, count * sizeof *kept);
+    return kept;
+}
+
+/* What has been spent in the record's experts before is in verdict->spent_ns. */
+static atoll_status combine(const asking *a, uint32_t i, atoll_error *error)
 {
     const atoll_model *model = a->published->model;
-    atoll_workspace *workspace = &a->asker->workspace;
-    atoll_prediction *out = &a->asker->prediction;
-    atoll_input input = atoll_predict_input(encoded);
-    atoll_voices voices = *asked;
+    atoll_asker *asker = a->asker;
+    atoll_workspace *workspace = &asker->workspace;
+    atoll_input input = atoll_predict_input(&asker->encoded[i]);
+    const atoll_route *route = &asker->route[i];
+    verdict *out = &asker->verdict[i];
+    out->voices = asker->voices[i];
     for (int v = 0; v < ATOLL_VOICES; v++)
-        if (voices.says[v])
-            memcpy(workspace->voice[v], voices.says[v], voices.labels * sizeof(float));
+        if (out->voices.says[v])
+            memcpy(workspace->voice[v], out->voices.says[v], out->voices.labels * sizeof(float));
+    if (!out->voices.says[ATOLL_VOICE_VOTES])
+        memset(workspace->voice[ATOLL_VOICE_VOTES], 0, model->labels * sizeof(float));
     int64_t start = atoll_clock_monotonic_ns();
     atoll_status status = atoll_predict_experts(model, workspace, &input, route, error);
     if (status)
         return status;
-    spent_ns += (uint64_t)(atoll_clock_monotonic_ns() - start);
-    atoll_predict_hush(model, route, &voices);
-    if (route->count)
-        voices.says[ATOLL_VOICE_EXPERTS] = workspace->voice[ATOLL_VOICE_EXPERTS];
-    atoll_combine(&model->combiner, &voices, workspace->combined);
+    out->spent_ns += (uint64_t)(atoll_clock_monotonic_ns() - start);
+    atoll_predict_hush(model, route, &out->voices);
+    out->voices.says[ATOLL_VOICE_EXPERTS] = route->count ? workspace->voice[ATOLL_VOICE_EXPERTS] : NULL;
+    atoll_combine(&model->combiner, &out->voices, workspace->combined);
+    if (!(out->p = keep_floats(asker, workspace->combined, out->voices.labels)))
+        return no_memory(error);
+    if (a->explain && route->count &&
+        !(out->voices.says[ATOLL_VOICE_EXPERTS] =
+              keep_floats(asker, workspace->voice[ATOLL_VOICE_EXPERTS], out->voices.labels)))
+        return no_memory(error);
+    return ATOLL_OK;
+}
+
+static void tell(const asking *a, uint32_t i, atoll_prediction *out)
+{
+    atoll_asker *asker = a->asker;
+    const verdict *found = &asker->verdict[i];
+    const atoll_context *context = &asker->context[i];
     out->prediction = atomic_fetch_add_explicit(&a->learner->predictions, 1, memory_order_relaxed);
     out->neighbours = 0;
-    choose_labels(a, workspace->combined, out);
+    choose_labels(a, found->p, out);
     float score = out->labels ? out->label[0].score : 0;
-    out->novelty = atoll_novelty_of(&model->assured, atoll_predict_assurance(context->familiarity, score));
+    out->novelty = found->sure ? found->novelty
+                               : atoll_novelty_of(&a->published->model->assured,
+                                                  atoll_predict_assurance(context->familiarity, score));
     out->abstain = out->labels == 0 || atoll_predict_abstains(score, out->novelty);
-    show_experts(a, route, spent_ns, out);
+    show_experts(a, &asker->route[i], found->spent_ns, out);
     if (a->explain) {
         show_neighbours(a, context, out);
-        show_voices(a, &voices, out);
+        show_voices(a, &found->voices, out);
     }
-    return ATOLL_OK;
 }
 
 /* The published expert of the domain that a record names. Numbers of names are the learner's to look up, names not. */
@@ -253,15 +289,9 @@ static uint32_t hinted_expert(const asking *a, atoll_slice domain)
 /* Copies what the voices say out of the workspace. */
 static atoll_status keep_voices(atoll_asker *asker, atoll_voices *voices, atoll_error *error)
 {
-    for (int v = 0; v < ATOLL_VOICES; v++) {
-        if (!voices->says[v])
-            continue;
-        float *kept = atoll_arena_take(&asker->arena, voices->labels * sizeof *kept);
-        if (!kept)
+    for (int v = 0; v < ATOLL_VOICES; v++)
+        if (voices->says[v] && !(voices->says[v] = keep_floats(asker, voices->says[v], voices->labels)))
             return no_memory(error);
-        memcpy(kept, voices->says[v], voices->labels * sizeof *kept);
-        voices->says[v] = kept;
-    }
     return ATOLL_OK;
 }
 
@@ -279,8 +309,11 @@ static atoll_status keep_gate(atoll_asker *asker, uint32_t experts, atoll_gated 
     return ATOLL_OK;
 }
 
-static void count_load(atoll_learner *learner, const uint32_t *load, uint32_t experts)
+static void count_routes(const asking *a, const atoll_route_counts *counts)
 {
+    atoll_learner *learner = a->learner;
+    const uint32_t *load = a->asker->workspace.load;
+    uint32_t experts = a->published->model->experts;
     for (uint32_t e = 1; e < experts; e++) {
         uint32_t overflowed = load[ATOLL_LOAD_OVERFLOWED * experts + e];
         if (!overflowed)
@@ -289,15 +322,16 @@ static void count_load(atoll_learner *learner, const uint32_t *load, uint32_t ex
         atomic_fetch_add_explicit(&learner->asked_dropped[e], load[ATOLL_LOAD_DROPPED * experts + e],
                                   memory_order_relaxed);
     }
+    atomic_fetch_add_explicit(&learner->routed, counts->routed, memory_order_relaxed);
+    atomic_fetch_add_explicit(&learner->overflowed, counts->overflowed, memory_order_relaxed);
+    atomic_fetch_add_explicit(&learner->dropped, counts->dropped, memory_order_relaxed);
 }
 
-/* Asks all voices but the experts', and routes the chunk's records as one batch. */
-static atoll_status route_chunk(const asking *a, const atoll_record *records, uint32_t count, atoll_error *error)
+/* Asks all voices but the experts', and the gate. */
+static atoll_status ask_others(const asking *a, const atoll_record *records, uint32_t count, atoll_error *error)
 {
     const atoll_model *model = a->published->model;
     atoll_asker *asker = a->asker;
-    atoll_route_counts counts = {0};
-    atoll_gated gated[CHUNK];
     uint32_t tasks = 0, done = 0;
     for (uint32_t i = 0; i < count; i++)
         add_task(a, 0, &asker->encoded[i], &tasks);
@@ -313,31 +347,42 @@ static atoll_status route_chunk(const asking *a, const atoll_record *records, ui
             break;
         if (model->config.gate == ATOLL_GATE_DOMAIN && records[i].domain.data)
             atoll_predict_only(model, &asker->workspace, hinted_expert(a, records[i].domain));
-        status = keep_gate(asker, model->experts, &gated[i], error);
+        status = keep_gate(asker, model->experts, &asker->gated[i], error);
     }
-    if (status || (status = atoll_dispatch(model, gated, count, (atoll_overflow)model->config.overflow,
-                                           asker->workspace.load, &asker->arena, asker->route, &counts, error)))
-        return status;
-    count_load(a->learner, asker->workspace.load, model->experts);
-    atomic_fetch_add_explicit(&a->learner->routed, counts.routed, memory_order_relaxed);
-    atomic_fetch_add_explicit(&a->learner->overflowed, counts.overflowed, memory_order_relaxed);
-    atomic_fetch_add_explicit(&a->learner->dropped, counts.dropped, memory_order_relaxed);
-    return ATOLL_OK;
+    return status;
 }
 
-static atoll_status find_neighbours(const asking *a, const float *queries, uint32_t count, atoll_error *error)
+/* Routes the chunk's records as one batch. */
+static atoll_status route_chunk(const asking *a, uint32_t count, atoll_route_counts *counts, atoll_error *error)
 {
+    const atoll_model *model = a->published->model;
+    atoll_asker *asker = a->asker;
+    *counts = (atoll_route_counts){0};
+    return atoll_dispatch(model, asker->gated, count, (atoll_overflow)model->config.overflow, asker->workspace.load,
+                          &asker->arena, asker->route, counts, error);
+}
+
+/* Finds the contexts of `count` records of the chunk. */
+static atoll_status find_contexts(const asking *a, const uint32_t *which, uint32_t count, atoll_error *error)
+{
+    atoll_asker *asker = a->asker;
     const atoll_encoder *encoder = &a->published->model->encoder;
-    uint32_t most = a->published->model->config.neighbours;
-    atoll_status status = ATOLL_OK;
-    if (most) {
-        const atoll_index_view *view = atoll_index_enter(a->learner->state.index);
-        status = atoll_index_search(view, queries, count, a->asker->neighbours, error);
-        atoll_index_leave(view);
+    uint32_t most = a->published->model->config.neighbours, dim = encoder->embedding_dim;
+    if (!most || !count)
+        return ATOLL_OK;
+    float *queries = atoll_arena_take(&asker->arena, (size_t)count * dim * sizeof *queries);
+    if (!queries)
+        return no_memory(error);
+    for (uint32_t k = 0; k < count; k++)
+        memcpy(queries + (size_t)k * dim, asker->encoded[which[k]].embedding, dim * sizeof *queries);
+    const atoll_index_view *view = atoll_index_enter(a->learner->state.index);
+    atoll_status status = atoll_index_search(view, queries, count, asker->neighbours, error);
+    atoll_index_leave(view);
+    for (uint32_t k = 0; k < count && status == ATOLL_OK; k++) {
+        bool lacks = atoll_encoder_lacks(encoder, queries + (size_t)k * dim);
+        atoll_context_limit(&asker->neighbours[k], lacks ? 0 : most);
+        atoll_context_fill(&a->published->memory, &asker->neighbours[k], ATOLL_SLOT_NONE, &asker->context[which[k]]);
     }
-    for (uint32_t i = 0; i < count; i++)
-        atoll_context_limit(&a->asker->neighbours[i],
-                            atoll_encoder_lacks(encoder, queries + (size_t)i * encoder->embedding_dim) ? 0 : most);
     return status;
 }
 
@@ -347,14 +392,25 @@ static uint32_t grouped(const atoll_route *route)
     return route->all ? 0 : route->count;
 }
 
-/* What is left once the chunk is routed: the experts' hidden layers as one batch, then record by record. */
-static atoll_status answer_chunk(const asking *a, uint32_t count, uint32_t first, atoll_predicted each, void *arg,
-                                 atoll_error *error)
+/* Whether an answer without a search is sure. */
+static void consider(const asking *a, uint32_t i)
+{
+    const atoll_model *model = a->published->model;
+    atoll_asker *asker = a->asker;
+    verdict *found = &asker->verdict[i];
+    atoll_input input = atoll_predict_input(&asker->encoded[i]);
+    float cue[ATOLL_CHEAP_CUES];
+    atoll_predict_cues(&asker->workspace, &input, &found->voices, asker->gated[i].gate, &asker->route[i], cue);
+    found->sure = atoll_predict_suffices(model, cue, &found->novelty);
+}
+
+/* Answers of the routed chunk that are not sure yet: the experts' hidden layers as one batch, then one by one. */
+static atoll_status combine_chunk(const asking *a, uint32_t count, atoll_error *error)
 {
     atoll_asker *asker = a->asker;
     uint32_t tasks = 0, done = 0;
     for (uint32_t i = 0; i < count; i++)
-        for (uint32_t k = 0; k < grouped(&asker->route[i]); k++)
+        for (uint32_t k = 0; !asker->verdict[i].sure && k < grouped(&asker->route[i]); k++)
             add_task(a, asker->route[i].expert[k], &asker->encoded[i], &tasks);
     int64_t start = atoll_clock_monotonic_ns();
     atoll_status status = atoll_group_hidden(asker->task, tasks, &asker->arena, error);
@@ -362,36 +418,99 @@ static atoll_status answer_chunk(const asking *a, uint32_t count, uint32_t first
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
         const atoll_route *route = &asker->route[i];
         uint32_t before = done;
+        if (asker->verdict[i].sure)
+            continue;
         for (uint32_t k = 0; k < grouped(route); k++)
             asker->workspace.given[1 + k] = task_of(a, route->expert[k], &asker->encoded[i], tasks, &done);
-        status = answer(a, &asker->encoded[i], &asker->context[i], route, &asker->voices[i], (done - before) * each_ns,
-                        error);
-        if (status == ATOLL_OK)
-            each(arg, first + i, &asker->prediction);
+        asker->verdict[i].spent_ns += (done - before) * each_ns;
+        status = combine(a, i, error);
+        if (status == ATOLL_OK && a->skips)
+            consider(a, i);
     }
     return status;
 }
 
-/* Up to CHUNK records; `first` is the number of the first of them. */
-static atoll_status ask_chunk(const asking *a, const atoll_record *records, uint32_t count, uint32_t first,
-                              atoll_predicted each, void *arg, atoll_error *error)
+/* Lets the neighbours have their say in an answer that was begun without. */
+static atoll_status hear(const asking *a, uint32_t i, atoll_error *error)
+{
+    const atoll_model *model = a->published->model;
+    atoll_asker *asker = a->asker;
+    atoll_voices *voices = &asker->voices[i];
+    float *gate = keep_floats(asker, asker->gated[i].gate, model->experts);
+    if (!gate)
+        return no_memory(error);
+    atoll_predict_hear(model, &asker->workspace, &asker->context[i], gate, voices);
+    asker->gated[i].gate = gate;
+    const float *votes = voices->says[ATOLL_VOICE_VOTES];
+    if (votes && !(voices->says[ATOLL_VOICE_VOTES] = keep_floats(asker, votes, voices->labels)))
+        return no_memory(error);
+    return ATOLL_OK;
+}
+
+/*
+ * Answers without a search, then those that are not sure with one. To explain, neighbours of all are found, but the
+ * answer is the same.
+ */
+static atoll_status answer_sure(asking *a, uint32_t count, atoll_route_counts *counts, atoll_error *error)
 {
     atoll_asker *asker = a->asker;
-    uint32_t dim = a->published->model->encoder.embedding_dim;
-    atoll_arena_reset(&asker->arena);
-    float *queries = atoll_arena_take(&asker->arena, (size_t)count * dim * sizeof *queries);
-    if (!queries)
-        return no_memory(error);
-    atoll_status status = atoll_workspace_fit(&asker->workspace, a->published->model, error);
-    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
-        status = encode(a, &records[i], queries + (size_t)i * dim, &asker->encoded[i], error);
-    if (status || (status = encode_vectors(a, count, error)) ||
-        (status = find_neighbours(a, queries, count, error)))
+    uint32_t which[CHUNK], unsure = 0, sought = 0;
+    a->skips = true;
+    atoll_status status = route_chunk(a, count, counts, error);
+    if (status || (status = combine_chunk(a, count, error)))
         return status;
-    for (uint32_t i = 0; i < count; i++)
-        atoll_context_fill(&a->published->memory, &asker->neighbours[i], ATOLL_SLOT_NONE, &asker->context[i]);
-    status = route_chunk(a, records, count, error);
-    return status ? status : answer_chunk(a, count, first, each, arg, error);
+    a->skips = false;
+    for (uint32_t i = 0; i < count; i++) {
+        unsure += !asker->verdict[i].sure;
+        if (!asker->verdict[i].sure || a->explain)
+            which[sought++] = i;
+    }
+    atomic_fetch_add_explicit(&a->learner->unsearched, count - unsure, memory_order_relaxed);
+    status = find_contexts(a, which, sought, error);
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
+        if (!asker->verdict[i].sure)
+            status = hear(a, i, error);
+    if (status || !unsure || (status = route_chunk(a, count, counts, error)))
+        return status;
+    return combine_chunk(a, count, error);
+}
+
+/* Answers with a search for all. */
+static atoll_status answer_all(const asking *a, uint32_t count, atoll_route_counts *counts, atoll_error *error)
+{
+    atoll_status status = route_chunk(a, count, counts, error);
+    return status ? status : combine_chunk(a, count, error);
+}
+
+/* Up to CHUNK records; `first` is the number of the first of them. */
+static atoll_status ask_chunk(asking *a, const atoll_record *records, uint32_t count, uint32_t first,
+                              atoll_predicted each, void *arg, atoll_error *error)
+{
+    const atoll_model *model = a->published->model;
+    atoll_asker *asker = a->asker;
+    bool skips = atoll_predict_may_skip(model) && model->sureness.bound <= 1;
+    uint32_t all[CHUNK];
+    atoll_route_counts counts;
+    atoll_arena_reset(&asker->arena);
+    atoll_status status = atoll_workspace_fit(&asker->workspace, model, error);
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
+        all[i] = i;
+        asker->context[i].count = asker->context[i].sleepers = 0;
+        asker->context[i].familiarity = 0;
+        asker->verdict[i] = (verdict){0};
+        status = encode(a, &records[i], &asker->encoded[i], error);
+    }
+    if (status || (status = encode_vectors(a, count, error)) ||
+        (!skips && (status = find_contexts(a, all, count, error))) ||
+        (status = ask_others(a, records, count, error)) ||
+        (status = skips ? answer_sure(a, count, &counts, error) : answer_all(a, count, &counts, error)))
+        return status;
+    count_routes(a, &counts);
+    for (uint32_t i = 0; i < count; i++) {
+        tell(a, i, &asker->prediction);
+        each(arg, first + i, &asker->prediction);
+    }
+    return ATOLL_OK;
 }
 
 atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, const atoll_record *records,
@@ -400,7 +519,7 @@ atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, c
 {
     int ticket;
     atoll_status status = ATOLL_OK;
-    asking a = {learner, asker, atoll_learner_enter(learner, &ticket), top, explain, atoll_clock_wall_ms()};
+    asking a = {learner, asker, atoll_learner_enter(learner, &ticket), top, explain, false, atoll_clock_wall_ms()};
     *version = a.published->model->version;
     asker->workspace.standing = &a.published->standing;
     asker->workspace.rounded = &a.published->gate;

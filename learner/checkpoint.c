@@ -489,6 +489,7 @@ static atoll_status load_model(atoll_store *store, atoll_state *state, const met
     model->combiner = saved.combiner;
     model->novelty = saved.novelty;
     model->assured = saved.assured;
+    model->sureness = saved.sureness;
     atoll_encoder_clear(&state->pager, &model->encoder);
     model->encoder = saved.encoder;
     model->encoder.frequency.root = model->encoder.moments.root = NULL;

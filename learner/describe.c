@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/predict.h"
 #include "learner/inside.h"
 
 const char *atoll_expert_state_name(atoll_expert_state state)
@@ -203,6 +204,7 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .collapsed = p->tally.collapsed,
                          .collapses = p->tally.collapses,
                          .index = p->index,
+                         .search_below = atoll_predict_may_skip(model) ? (double)model->sureness.bound : INFINITY,
                          .budget_bytes = model->config.budget_bytes};
     count_parameters(p, out);
 }
@@ -219,6 +221,8 @@ void atoll_learner_stats(atoll_learner *learner, atoll_stats *out)
     out->routed += atomic_load(&learner->routed);
     out->overflowed += atomic_load(&learner->overflowed);
     out->dropped += atomic_load(&learner->dropped);
+    out->predictions = atomic_load(&learner->predictions);
+    out->unsearched = atomic_load(&learner->unsearched);
     out->journal_last = atoll_journal_last(learner->journal);
     out->checkpoint = atomic_load(&learner->checkpoint_commit);
     out->checkpoints = (uint32_t)atomic_load(&learner->checkpoints);

@@ -152,9 +152,10 @@ typedef struct atoll_stats {
     uint64_t active_parameters, active_bytes; /* of them, what one record reads in the mean */
     uint64_t counted_bytes, budget_bytes; /* the footprint's sum, and what bounds it */
     uint64_t journal_bytes, state_bytes;  /* on disk */
+    uint64_t predictions, unsearched; /* since the model was opened; those of them made without a search */
+    double search_below;              /* sure answers score as much (core/sureness.h); infinite: none is sure */
     uint32_t checkpoints, collapsed; /* the expert that routing has collapsed to, or 0 */
-    double checkpoint_seconds; /* the last one took */
-    double learn_seconds;    /* spent learning, in sum */
+    double checkpoint_seconds, learn_seconds; /* the last one took; spent learning, in sum */
     char failure[ATOLL_ERROR_DETAIL_BYTES]; /* why learning has stopped, or "" */
     atoll_embedding_stats embedding;
 } atoll_stats;
@@ -186,8 +187,7 @@ typedef void (*atoll_prune_done)(void *arg, atoll_status status, const atoll_pru
 /* Archives idle experts now, and merges those that serve one domain; `pruned` tells both. */
 atoll_status atoll_learner_prune(atoll_learner *learner, atoll_prune_done done, void *arg, atoll_error *error);
 /* Whom prune would archive now, from the published snapshot: an array to free(). Merging is not foretold. */
-atoll_status atoll_learner_prune_plan(atoll_learner *learner, atoll_pruned **out, uint32_t *count,
-                                      atoll_error *error);
+atoll_status atoll_learner_prune_plan(atoll_learner *learner, atoll_pruned **out, uint32_t *count, atoll_error *error);
 
 /* Brings an archived expert back. `done` gets ATOLL_UNKNOWN_EXPERT or ATOLL_WRONG_STATE. */
 atoll_status atoll_learner_restore(atoll_learner *learner, uint32_t id, atoll_wait_done done, void *arg,

@@ -48,7 +48,15 @@ atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, ato
             return status;
         /* The past has no young labels, whose odds do only harm there: it is not to outvote the present in that. */
         float youth = importance * (voices.says[ATOLL_VOICE_ANALYTIC] ? ATOLL_STEP_CALM : 1);
-        if ((status = atoll_step_combine(model, workspace, &input, &route, &voices, error)) == ATOLL_OK)
+        atoll_voices asked = voices;
+        if ((status = atoll_step_combine(model, workspace, &input, &route, &voices, error)))
+            return status;
+        if (atoll_predict_may_skip(model)) {
+            atoll_predict_unhear(model, workspace);
+            atoll_compared compared = {&input, sample->context, &asked, workspace->gate, workspace->combined};
+            status = atoll_step_compare(trainer, state, &compared, error);
+        }
+        if (status == ATOLL_OK)
             atoll_combiner_learn(&model->combiner, &voices, workspace->combined, sample->label, importance, youth);
     }
     return status;

@@ -1,6 +1,7 @@
 /*
  * A step of learning from inside, for trainer.c and the files that do its parts: answer.c (encode, find neighbours,
- * answer first, assign), samples.c (draw and encode what is learned from), rehearsal.c (the combination).
+ * answer first, assign), samples.c (draw and encode what is learned from), rehearsal.c (the combination), compare.c
+ * (which answers need no search).
  */
 #ifndef ATOLL_LEARNER_STEP_H
 #define ATOLL_LEARNER_STEP_H
@@ -34,6 +35,7 @@ typedef struct atoll_step_item {
     uint32_t experts;       /* of that time */
     atoll_gated gated;      /* what is routed: `gate`, or a row of it for each token */
     float *gate, *vote;     /* of those, and zeros for experts that are born in the step */
+    float *unheard;         /* the gate without votes, of records that atoll_step_compares; else NULL */
     float *cue[ATOLL_CUES]; /* of those */
     atoll_route route;
     uint32_t label, domain, owner; /* numbers */
@@ -107,6 +109,24 @@ atoll_status atoll_step_find_contexts(atoll_hand *h, const atoll_state *state, f
 /* workspace->combined: the combination with the experts on the route. */
 atoll_status atoll_step_combine(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                 const atoll_route *route, atoll_voices *voices, atoll_error *error);
+
+/* ---- compare.c ---- */
+
+/* Whether a new record is also answered as if there were no search. */
+bool atoll_step_compares(const atoll_model *model, uint64_t seq);
+
+/* A record and the answer that it got. */
+typedef struct atoll_compared {
+    const atoll_input *input;
+    const atoll_context *context;
+    const atoll_voices *voices; /* all but the experts' */
+    const float *unheard;       /* the gate without votes */
+    const float *p;             /* the answer, over voices->labels */
+} atoll_compared;
+
+/* Answers it once more, without votes, and lets the model's sureness learn. Works with the second hand's workspace. */
+atoll_status atoll_step_compare(atoll_trainer *trainer, atoll_state *state, const atoll_compared *compared,
+                                atoll_error *error);
 
 /* ---- samples.c, rehearsal.c ---- */
 

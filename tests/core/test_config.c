@@ -59,7 +59,7 @@ static const char all_changed[] =
     "\"overflow\":\"drop\",\"balance\":\"load\",\"balance_weight\":0.5,\"z_weight\":0.25},"
     "\"experts\":{\"hidden\":32,\"shared_hidden\":96,\"dense_hidden\":24,\"max\":7,"
     "\"precision\":\"q4\"},"
-    "\"memory\":{\"exemplars\":3000,\"replays\":0},\"retrieval\":{\"neighbours\":5},"
+    "\"memory\":{\"exemplars\":3000,\"replays\":0},\"retrieval\":{\"neighbours\":5,\"when\":\"always\"},"
     "\"training\":{\"freeze\":\"experts\"},"
     "\"growth\":{\"mode\":\"off\",\"merge\":\"off\"},"
     "\"pruning\":{\"schedule\":\"\",\"idle_after\":\"90s\",\"min_share\":0.25},"
@@ -95,6 +95,7 @@ static void merges_every_setting(void **state)
     assert_int_equal(config.memory_exemplars, 3000);
     assert_int_equal(config.replays, 0);
     assert_int_equal(config.neighbours, 5);
+    assert_int_equal(config.search_always, 1);
     assert_int_equal(config.freeze, ATOLL_FREEZE_EXPERTS);
     assert_int_equal(config.growth_off, 1);
     assert_int_equal(config.merge_off, 1);

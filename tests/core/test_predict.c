@@ -187,6 +187,94 @@ static void a_known_expert_has_the_gate_to_itself(void **state)
     trial_close(&t);
 }
 
+/* Votes that are heard after the rest, or taken out again, leave what would have been said at once. */
+static void neighbours_may_be_heard_later(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_input input = input_of(&t);
+    atoll_context none = {0};
+    atoll_voices late, whole;
+    float gate[EXPERTS], *heard = t.workspace.gate, votes[LABELS];
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &whole, NULL), ATOLL_OK);
+    memcpy(votes, whole.says[ATOLL_VOICE_VOTES], sizeof votes);
+    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &none, &late, NULL), ATOLL_OK);
+    assert_null(late.says[ATOLL_VOICE_VOTES]);
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &none, &late, NULL), ATOLL_OK);
+    memcpy(gate, heard, sizeof gate);
+    assert_true(gate[1] == gate[2] && gate[2] == gate[3]);
+    atoll_predict_hear(&t.model, &t.workspace, &t.context, gate, &late);
+    assert_memory_equal(late.says[ATOLL_VOICE_VOTES], votes, sizeof votes);
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &late, NULL), ATOLL_OK);
+    for (uint32_t e = 0; e < EXPERTS; e++)
+        assert_near(gate[e], heard[e], 1e-6);
+    assert_true(heard[2] > heard[3]);
+    atoll_predict_unhear(&t.model, &t.workspace);
+    assert_near(heard[2], 1.0 / 3, 1e-6);
+    assert_true(heard[0] == 0 && heard[4] == 0);
+    trial_close(&t);
+}
+
+static void a_sure_answer_of_what_is_not_novel_suffices(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_sureness *s = &t.model.sureness;
+    float cue[ATOLL_CHEAP_CUES] = {1, 1, 0.9f, 0.9f, 1}, novelty;
+    atoll_sureness_init(s);
+    for (int i = 0; i < 100; i++)
+        atoll_novelty_learn(&t.model.assured, (float)i / 100);
+    assert_false(atoll_predict_suffices(&t.model, cue, &novelty)); /* nothing has been proven */
+    s->bound = 0.8f;
+    s->weight[ATOLL_CHEAP_ONE] = 0.2f;
+    assert_true(atoll_predict_suffices(&t.model, cue, &novelty));
+    assert_near(novelty, 0.345, 0.02);
+    s->weight[ATOLL_CHEAP_ONE] = -0.4f;
+    assert_true(!atoll_predict_suffices(&t.model, cue, &novelty) && atoll_predict_is_novel(novelty));
+    s->weight[ATOLL_CHEAP_ONE] = 0.2f;
+    cue[ATOLL_CHEAP_SCORE] = 0.7f;
+    assert_false(atoll_predict_suffices(&t.model, cue, &novelty));
+    trial_close(&t);
+}
+
+static void only_some_models_may_skip_the_search(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_config *c = &t.model.config;
+    uint32_t *const setting[] = {&c->search_always, &c->gate, &c->granularity, &c->overflow};
+    assert_true(atoll_predict_may_skip(&t.model));
+    for (int i = 0; i < 4; i++) {
+        *setting[i] = 1;
+        assert_false(atoll_predict_may_skip(&t.model));
+        *setting[i] = 0;
+    }
+    c->neighbours = 0;
+    assert_false(atoll_predict_may_skip(&t.model));
+    trial_close(&t);
+}
+
+static void the_cues_are_of_the_answer(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_input input = input_of(&t);
+    float shared[LABELS] = {0.1f, 0.2f, 0.7f}, gate[EXPERTS] = {0, 0.25f, 0.75f}, cue[ATOLL_CHEAP_CUES];
+    atoll_voices voices = {.labels = LABELS, .says = {[ATOLL_VOICE_SHARED] = shared}};
+    atoll_route route = {.count = 2, .expert = {2, 1}};
+    memset(t.workspace.combined, 0, LABELS * sizeof(float));
+    t.workspace.combined[1] = 0.8f;
+    assert_int_equal(atoll_predict_cues(&t.workspace, &input, &voices, gate, &route, cue), 1);
+    assert_near(cue[ATOLL_CHEAP_KNOWN], atoll_dot(t.weight, t.weight, KNOWN), 1e-6);
+    assert_true(cue[ATOLL_CHEAP_ONE] == 1 && cue[ATOLL_CHEAP_SCORE] == 0.8f);
+    assert_true(cue[ATOLL_CHEAP_SHARED] == 0.2f && cue[ATOLL_CHEAP_GATE] == 0.75f);
+    trial_close(&t);
+}
+
 /* It has rows for them all here, but reads the common ones alone, and leaves the input as it is. */
 static void the_gate_reads_common_features(void **state)
 {
@@ -587,6 +675,10 @@ int main(void)
         cmocka_unit_test(the_gate_is_over_those_that_are_routed_to),
         cmocka_unit_test(a_random_gate_draws_from_the_record_alone),
         cmocka_unit_test(a_known_expert_has_the_gate_to_itself),
+        cmocka_unit_test(neighbours_may_be_heard_later),
+        cmocka_unit_test(a_sure_answer_of_what_is_not_novel_suffices),
+        cmocka_unit_test(only_some_models_may_skip_the_search),
+        cmocka_unit_test(the_cues_are_of_the_answer),
         cmocka_unit_test(the_gate_reads_common_features),
         cmocka_unit_test(labels_speak_for_those_who_learned_them),
         cmocka_unit_test(the_gate_may_know_fewer_experts),

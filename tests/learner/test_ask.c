@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "learner/inside.h"
 #include "tests/support/running.h"
 
 enum { BATCH = 80, MANY = 150 };
@@ -427,6 +428,77 @@ static void a_label_seen_once_is_answered_at_the_next_query(void **state)
     assert_true(right >= 12); /* of 16 */
 }
 
+/* As if the stream had proven that answers from there on are sure. */
+static void be_sure_from(running *r, float score)
+{
+    int ticket;
+    const atoll_published *published = atoll_learner_enter(r->learner, &ticket);
+    published->model->sureness.bound = score;
+    atoll_learner_leave(r->learner, ticket);
+}
+
+static void check_alike(const atoll_prediction *one, const atoll_prediction *other)
+{
+    assert_string_equal(one->label[0].label, other->label[0].label);
+    assert_true(fabsf(one->label[0].score - other->label[0].score) < 1e-2f);
+    assert_true(fabsf(one->novelty - other->novelty) < 1e-2f);
+    assert_int_equal(one->abstain, other->abstain);
+    assert_int_equal(one->experts, other->experts);
+}
+
+/* The same answers in one call, one by one and to explain, which shows neighbours that had no say. */
+static void sure_answers_do_without_a_search(void **state)
+{
+    running *r = *state;
+    learning_record questions[MANY];
+    uint32_t same = 0, sure = 0;
+    running_feed(r, 0, 8, BATCH);
+    running_feed(r, 1, 8, BATCH);
+    for (uint32_t i = 0; i < MANY; i++)
+        learning_draw_text(&questions[i], &r->rng, i % 3, i % 5);
+    answers *searched = ask(r, questions, MANY, 2, false);
+    assert_int_equal(running_stats(r).unsearched, 0);
+    be_sure_from(r, 0.8f);
+    answers *all = ask(r, questions, MANY, 2, false);
+    atoll_stats stats = running_stats(r);
+    assert_in_range(stats.unsearched, MANY / 10, MANY - 1);
+    assert_int_equal(stats.predictions, 2 * MANY);
+    assert_true(fabs(stats.search_below - 0.8) < 1e-6);
+    answers *explained = ask(r, questions, MANY, 2, true);
+    assert_int_equal(running_stats(r).unsearched, 2 * stats.unsearched);
+    for (uint32_t i = 0; i < MANY; i++) {
+        answers *one = ask(r, &questions[i], 1, 2, false);
+        check_alike(&all->at[i], &one->at[0]);
+        check_alike(&all->at[i], &explained->at[i]);
+        free(one);
+        same += strcmp(all->at[i].label[0].label, searched->at[i].label[0].label) == 0;
+        assert_int_equal(explained->at[i].neighbours, ATOLL_EXPLAIN_NEIGHBOURS);
+        sure += !explained->at[i].voice[ATOLL_VOICE_VOTES];
+        if (all->at[i].novelty > 0.8f || all->at[i].label[0].score < 0.8f) /* they were searched */
+            check_alike(&all->at[i], &searched->at[i]);
+    }
+    assert_int_equal(sure, stats.unsearched);
+    assert_true(same >= MANY - 2);
+    free(searched);
+    free(all);
+    free(explained);
+}
+
+static void a_model_may_search_always(void **state)
+{
+    running *r = *state;
+    learning_record question;
+    atoll_config config = r->config;
+    config.search_always = true;
+    assert_int_equal(running_configure(r, &config), ATOLL_OK);
+    running_feed(r, 0, 8, BATCH);
+    learning_draw_text(&question, &r->rng, 0, 1);
+    be_sure_from(r, 0.1f);
+    free(ask(r, &question, 1, 1, false));
+    assert_int_equal(running_stats(r).unsearched, 0);
+    assert_true(running_stats(r).search_below > 1);
+}
+
 static void asking_of_nothing_is_no_failure(void **state)
 {
     running *r = *state;
@@ -454,6 +526,8 @@ int main(void)
         TEST(a_named_domain_is_answered_by_its_expert),
         TEST(neighbours_can_be_fewer_or_none),
         TEST(a_label_seen_once_is_answered_at_the_next_query),
+        TEST(sure_answers_do_without_a_search),
+        TEST(a_model_may_search_always),
         TEST(asking_of_nothing_is_no_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

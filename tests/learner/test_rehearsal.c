@@ -16,13 +16,14 @@ static void open_and_feed(learning *l)
     assert_true(l->trainer->rehearsals > 4);
 }
 
-static void rehearsing_changes_weights_alone(void **state)
+static void rehearsing_changes_weights_and_sureness_alone(void **state)
 {
     learning l;
     (void)state;
     open_and_feed(&l);
     atoll_combiner before = l.state.model.combiner;
     atoll_gate gate = l.state.model.gate;
+    atoll_sureness sure = l.state.model.sureness;
     uint64_t digest = learning_digest(&l.state);
     assert_int_equal(atoll_step_rehearse(l.trainer, &l.state, NULL), ATOLL_OK);
     atoll_combiner *after = &l.state.model.combiner;
@@ -30,8 +31,10 @@ static void rehearsing_changes_weights_alone(void **state)
     assert_true(after->weight[ATOLL_VOICE_VOTES] != before.weight[ATOLL_VOICE_VOTES]);
     assert_true(after->weight[ATOLL_VOICE_ANALYTIC] == before.weight[ATOLL_VOICE_ANALYTIC]); /* silent */
     assert_true(after->weight[ATOLL_VOICE_NAMES] == before.weight[ATOLL_VOICE_NAMES]);
+    assert_true(l.state.model.sureness.all > sure.all);
     *after = before;
     l.state.model.gate = gate;
+    l.state.model.sureness = sure;
     assert_int_equal(learning_digest(&l.state), digest);
     learning_close(&l);
 }
@@ -66,7 +69,7 @@ static void nothing_to_rehearse_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rehearsing_changes_weights_alone),
+        cmocka_unit_test(rehearsing_changes_weights_and_sureness_alone),
         cmocka_unit_test(a_voice_that_errs_loses_its_weight),
         cmocka_unit_test(nothing_to_rehearse_changes_nothing),
     };

@@ -259,6 +259,7 @@ static void add_model(uint64_t *hash, const atoll_model *model)
     add(hash, model->novelty.sorted, model->novelty.count * sizeof(float));
     ADD(hash, model->assured.next);
     add(hash, model->assured.recent, model->assured.count * sizeof(float));
+    ADD(hash, model->sureness);
     if (model->analytic)
         add(hash, model->analytic->w, (size_t)ATOLL_RIDGE_FEATURES * model->analytic->labels * sizeof(float));
 }

@@ -1,0 +1,54 @@
+/*
+ * Sureness: whether an answer made without a search is sure enough to stand. Most of a prediction is the search for
+ * neighbours, and most answers are the same with it and without; a model that leaves early where it is confident, by a
+ * bound that it has calibrated itself, is known from [Teerapittayanon et al. 2016, BranchyNet; Schuster et al. 2022,
+ * CALM]. Here the bound is learned as long as the stream lasts: of every few records, new and rehearsed, both answers
+ * are made. An answer is sure from the score on from which at most ATOLL_SURENESS_CHANGED of those seen would have been
+ * another label, or an abstention: the upper end of Wilson's interval [Wilson 1927] at two deviations, so that few
+ * records prove nothing. Where less than ATOLL_SURENESS_SHARE of the answers are sure, asking twice costs more than it
+ * saves, and none is.
+ *
+ * What the search would have told of a record's familiarity is foretold for the answers that do without, by least
+ * squares from what is known of them; where that looks novel, the search is made.
+ */
+#ifndef ATOLL_CORE_SURENESS_H
+#define ATOLL_CORE_SURENESS_H
+
+#include <stdbool.h>
+
+#define ATOLL_SURENESS_CHANGED 0.002
+#define ATOLL_SURENESS_SHARE 0.25
+
+/* What is known of an answer without a search. */
+typedef enum atoll_cheap_cue {
+    ATOLL_CHEAP_ONE,
+    ATOLL_CHEAP_KNOWN,  /* the share of the text's squared weights that networks have rows for */
+    ATOLL_CHEAP_SCORE,
+    ATOLL_CHEAP_SHARED, /* what the shared expert gives the same label */
+    ATOLL_CHEAP_GATE,   /* what the gate gives its first expert */
+    ATOLL_CHEAP_CUES
+} atoll_cheap_cue;
+
+enum { ATOLL_SURENESS_BINS = 64 }; /* of scores: bin b is from 1 - 2^(-b/4) on */
+
+/* Plain data. */
+typedef struct atoll_sureness {
+    double seen[ATOLL_SURENESS_BINS], changed[ATOLL_SURENESS_BINS]; /* fading; changed: by the search */
+    double all;  /* seen in any bin, or none */
+    double product[ATOLL_CHEAP_CUES][ATOLL_CHEAP_CUES], target[ATOLL_CHEAP_CUES]; /* fading sums: x x', x familiarity */
+    float weight[ATOLL_CHEAP_CUES]; /* of the cues in a familiarity that is foretold */
+    float bound; /* sure answers score as much at least; above 1: none is */
+} atoll_sureness;
+
+void atoll_sureness_init(atoll_sureness *sureness);
+
+/* What is foretold of the familiarity (core/context.h) of an answer with these cues. */
+float atoll_sureness_familiarity(const atoll_sureness *sureness, const float *cue);
+
+/*
+ * Learns from one record that was answered both ways. `counts` is false where the answer would not have stood whatever
+ * its score, for the record looked novel. Call after atoll_sureness_familiarity of the same record.
+ */
+void atoll_sureness_learn(atoll_sureness *sureness, const float *cue, float familiarity, bool counts, bool changed);
+
+#endif

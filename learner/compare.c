@@ -1,0 +1,52 @@
+#include "learner/step.h"
+
+#include <string.h>
+
+/* Of new records one in so many: as many as are rehearsed, so that past and present have an equal say. */
+enum { COMPARE_EVERY = ATOLL_REHEARSE_EVERY };
+
+bool atoll_step_compares(const atoll_model *model, uint64_t seq)
+{
+    return seq % COMPARE_EVERY == 0 && atoll_predict_may_skip(model);
+}
+
+/* Whether a search changed label or belief. */
+static bool changed(const atoll_model *model, const atoll_compared *c, uint32_t label)
+{
+    uint32_t best = 0;
+    for (uint32_t y = 1; y < c->voices->labels; y++)
+        best = c->p[y] > c->p[best] ? y : best;
+    float assurance = atoll_predict_assurance(c->context->familiarity, c->p[best]);
+    return best != label || atoll_predict_abstains(c->p[best], atoll_novelty_of(&model->assured, assurance));
+}
+
+atoll_status atoll_step_compare(atoll_trainer *trainer, atoll_state *state, const atoll_compared *compared,
+                                atoll_error *error)
+{
+    atoll_model *model = &state->model;
+    atoll_hand *hand = &trainer->hand[1];
+    atoll_workspace *workspace = &hand->workspace;
+    atoll_voices voices = *compared->voices;
+    atoll_route route;
+    atoll_route_counts ignored = {0};
+    atoll_gated gated = {compared->unheard, 0};
+    if (!voices.labels)
+        return ATOLL_OK;
+    atoll_status status = atoll_workspace_fit(workspace, model, error);
+    if (status || (status = atoll_dispatch(model, &gated, 1, ATOLL_OVERFLOW_KEEP, workspace->load, &hand->arena, &route,
+                                           &ignored, error)))
+        return status;
+    /* What the experts' voice is made of besides experts. */
+    if (voices.says[ATOLL_VOICE_SHARED])
+        memcpy(workspace->voice[ATOLL_VOICE_SHARED], voices.says[ATOLL_VOICE_SHARED], voices.labels * sizeof(float));
+    memset(workspace->voice[ATOLL_VOICE_VOTES], 0, model->labels * sizeof(float));
+    voices.says[ATOLL_VOICE_VOTES] = NULL;
+    if ((status = atoll_step_combine(model, workspace, compared->input, &route, &voices, error)))
+        return status;
+    float cue[ATOLL_CHEAP_CUES], novelty;
+    uint32_t label = atoll_predict_cues(workspace, compared->input, &voices, compared->unheard, &route, cue);
+    atoll_predict_suffices(model, cue, &novelty);
+    atoll_sureness_learn(&model->sureness, cue, compared->context->familiarity, !atoll_predict_is_novel(novelty),
+                         changed(model, compared, label));
+    return ATOLL_OK;
+}
