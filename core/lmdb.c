@@ -436,6 +436,12 @@ atoll_status atoll_lmdb_drop(atoll_lmdb_txn *txn, const void *key, size_t key_by
     return report(db, rc == MDB_NOTFOUND ? 0 : rc, "removing", error);
 }
 
+uint64_t atoll_lmdb_leaf_pages(atoll_lmdb_txn *txn)
+{
+    MDB_stat stat;
+    return mdb_stat(txn, db_of(txn)->table, &stat) ? 0 : stat.ms_leaf_pages;
+}
+
 uint64_t atoll_lmdb_count(atoll_lmdb *db)
 {
     MDB_stat stat;

@@ -70,6 +70,9 @@ atoll_status atoll_lmdb_reserve(atoll_lmdb_txn *txn, const void *key, size_t key
 /* Removes; absent is fine. */
 atoll_status atoll_lmdb_drop(atoll_lmdb_txn *txn, const void *key, size_t key_bytes, atoll_error *error);
 
+/* Pages of values that share a page, as the transaction sees them. */
+uint64_t atoll_lmdb_leaf_pages(atoll_lmdb_txn *txn);
+
 /* Values held. */
 uint64_t atoll_lmdb_count(atoll_lmdb *db);
 

@@ -1,5 +1,6 @@
 #include "core/store.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,14 +29,16 @@ struct atoll_store {
 
 /*
  * A value that shares a page with others makes LMDB keep that page, once written, for writes to come; what has pages of
- * its own is freed by the commit. So the most small ones of any write stay in memory.
+ * its own is freed by the commit. So the most such pages of any write stay in memory.
  */
 enum { LEAF_BYTES = 4096, LEAF_ROOM = 4080, NODE_HEAD_BYTES = 8, NODE_MOST_BYTES = LEAF_ROOM / 2 };
 
 struct atoll_store_write {
     atoll_store *store;
     atoll_lmdb_txn *txn;
-    size_t bytes, shared; /* put so far; the pages of those that share one */
+    size_t bytes, small; /* put so far; how many of the values share a page */
+    double fresh;        /* pages of those if all are new */
+    double leaves;       /* such pages at the beginning */
     atoll_error failure; /* of the first put or drop that failed */
 };
 
@@ -118,6 +121,7 @@ atoll_status atoll_store_begin(atoll_store *store, atoll_store_write **out, atol
         return status;
     }
     write->store = store;
+    write->leaves = (double)atoll_lmdb_leaf_pages(write->txn);
     *out = write;
     return ATOLL_OK;
 }
@@ -133,18 +137,28 @@ static atoll_status settle(atoll_store_write *write, atoll_status status, const 
     return status;
 }
 
+/* Bytes of the pages that shared ones were put on, wherever among all of them they fell. */
+static size_t shared_bytes(const atoll_store_write *write)
+{
+    double leaves = write->leaves > write->fresh ? write->leaves : write->fresh;
+    return (size_t)(leaves * -expm1(-(double)write->small / leaves) * LEAF_BYTES);
+}
+
 static void note_put(atoll_store_write *write, size_t key_bytes, size_t bytes)
 {
     atoll_store *store = write->store;
     size_t node = NODE_HEAD_BYTES + key_bytes + CHECKSUM_BYTES + bytes;
     write->bytes += bytes;
-    if (node <= NODE_MOST_BYTES)
-        write->shared += LEAF_BYTES / (LEAF_ROOM / node);
-    else
+    if (node > NODE_MOST_BYTES) {
         atomic_fetch_add(&store->held, bytes);
-    if (write->shared > store->kept) {
-        atomic_fetch_add(&store->held, write->shared - store->kept);
-        store->kept = write->shared;
+        return;
+    }
+    write->small++;
+    write->fresh += 2.0 / (double)(LEAF_ROOM / node + 1); /* LMDB splits a full page in halves */
+    size_t shared = shared_bytes(write);
+    if (shared > store->kept) {
+        atomic_fetch_add(&store->held, shared - store->kept);
+        store->kept = shared;
     }
 }
 

@@ -551,6 +551,34 @@ static void test_a_large_checkpoint(void **state)
 }
 
 /* Writes checkpoints until it is killed, and says the number of each that is committed. */
+/* LMDB keeps the pages that values of 1,100 bytes share, of which two are on each once they came in ascending order. */
+static void test_what_a_write_leaves_in_memory_is_told(void **state)
+{
+    enum { VALUES = 3000, BYTES = 1100 };
+    static char data[1 << 20];
+    char key[32];
+    atoll_store *store = open_store(*state, MAP_BYTES);
+    assert_int_equal(atoll_store_held_bytes(store), 0);
+    atoll_store_write *write = begin(store);
+    for (int i = 0; i < VALUES; i++) {
+        snprintf(key, sizeof key, "value/%08d", i);
+        assert_int_equal(atoll_store_put(write, key, data, BYTES, NULL), ATOLL_OK);
+    }
+    commit(write);
+    size_t held = atoll_store_held_bytes(store);
+    assert_in_range(held, VALUES / 2 * 4096 * 8 / 10, VALUES / 2 * 4096 * 11 / 10);
+    write = begin(store);
+    assert_int_equal(atoll_store_put(write, "large", data, sizeof data, NULL), ATOLL_OK);
+    assert_true(atoll_store_held_bytes(store) >= held + sizeof data);
+    commit(write);
+    assert_int_equal(atoll_store_held_bytes(store), held);
+    write = begin(store);
+    put_text(write, "value/00000001", "x");
+    commit(write);
+    assert_int_equal(atoll_store_held_bytes(store), held);
+    atoll_store_close(store);
+}
+
 static void child(const folder *f, int pipe)
 {
     atoll_store *store;
@@ -611,6 +639,7 @@ int main(void)
         TEST(test_a_full_disk_keeps_the_last_checkpoint),
         TEST(test_readers_see_whole_checkpoints),
         TEST(test_one_write_at_a_time),
+        TEST(test_what_a_write_leaves_in_memory_is_told),
         TEST(test_a_large_checkpoint),
         TEST(test_killed_at_any_moment),
     };
