@@ -48,8 +48,8 @@ void atoll_gate_clear(atoll_pager *pager, atoll_gate *gate);
 void atoll_gate_votes(const atoll_context *context, uint32_t experts, float *vote);
 
 /*
- * With more experts than this, answers read the network's rows rounded to 8 bits (core/served.h): hundreds of rows of
- * as many weights as there are experts are most of what routing fetches from memory.
+ * With more experts than this, answers read the network's rows rounded to 4 bits, its linear path to 8 (core/served.h):
+ * hundreds of rows of as many weights as there are experts are most of what routing fetches from memory.
  */
 enum { ATOLL_GATE_FLOATS_MAX = 64 };
 

@@ -83,7 +83,7 @@ static void unload(atoll_learner *learner)
 static atoll_status round_weights(atoll_state *state, atoll_error *error)
 {
     const atoll_net *gate = &state->model.gate.net;
-    atoll_precision of_gate = gate->outputs > ATOLL_GATE_FLOATS_MAX ? ATOLL_PRECISION_Q8 : ATOLL_PRECISION_F32;
+    atoll_precision of_gate = gate->outputs > ATOLL_GATE_FLOATS_MAX ? ATOLL_PRECISION_Q4 : ATOLL_PRECISION_F32;
     atoll_status status = atoll_served_refresh(&state->pager, &state->gate, gate, of_gate, error);
     for (uint32_t e = 0; e < state->model.experts && status == ATOLL_OK; e++) {
         atoll_expert *expert = &state->model.expert[e];
