@@ -155,44 +155,35 @@ static atoll_status ask(atoll_hand *h, const atoll_state *state, atoll_step_item
     return whole ? ATOLL_OK : atoll_step_no_memory(error);
 }
 
-/* What `ask` kept of an item, back in a workspace that fits the model. */
-static void recall(atoll_workspace *workspace, const atoll_model *model, atoll_step_item *it)
-{
-    memcpy(workspace->gate, it->gate, model->experts * sizeof *workspace->gate);
-    memcpy(workspace->vote, it->vote, model->experts * sizeof *workspace->vote);
-    for (int v = 0; v < ATOLL_VOICES; v++)
-        if (it->voices.says[v]) {
-            memcpy(workspace->voice[v], it->voices.says[v], it->voices.labels * sizeof(float));
-            it->voices.says[v] = workspace->voice[v];
-        }
-    if (!it->voices.says[ATOLL_VOICE_VOTES])
-        memset(workspace->voice[ATOLL_VOICE_VOTES], 0, it->voices.labels * sizeof(float));
-}
-
 /* Encodes items, finds their contexts, and asks. */
-static void encode_half(void *arg)
+static atoll_status ask_portion(atoll_portion *w)
 {
-    atoll_portion *w = arg;
     atoll_step_item *items = w->trainer->items;
     float *embedding[ATOLL_STEP_RECORDS];
     atoll_context *context[ATOLL_STEP_RECORDS];
     uint32_t except[ATOLL_STEP_RECORDS], count = 0;
-    w->status = atoll_workspace_fit(&w->hand->workspace, &w->state->model, &w->error);
-    for (uint32_t i = w->from; i < w->to && w->status == ATOLL_OK; i++) {
-        w->status = encode(w->hand, w->state, &items[i], &w->error);
+    atoll_status status = atoll_workspace_fit(&w->hand->workspace, &w->state->model, &w->error);
+    for (uint32_t i = w->from; i < w->to && status == ATOLL_OK; i++) {
+        status = encode(w->hand, w->state, &items[i], &w->error);
         embedding[count] = items[i].encoded.embedding;
         context[count] = &items[i].context;
         except[count++] = ATOLL_SLOT_NONE;
     }
-    if (w->status || !count ||
-        (w->status = atoll_step_find_contexts(w->hand, w->state, embedding, except, context, count, &w->error)) ||
-        (w->status = encode_vectors(w->hand, w->state, items, w->from, w->to, &w->error)))
-        return;
-    for (uint32_t i = w->from; i < w->to && w->status == ATOLL_OK; i++)
-        w->status = ask(w->hand, w->state, &items[i], &w->error);
+    if (status ||
+        (status = atoll_step_find_contexts(w->hand, w->state, embedding, except, context, count, &w->error)) ||
+        (status = encode_vectors(w->hand, w->state, items, w->from, w->to, &w->error)))
+        return status;
+    for (uint32_t i = w->from; i < w->to && status == ATOLL_OK; i++)
+        status = ask(w->hand, w->state, &items[i], &w->error);
+    return status;
 }
 
-/* ---- answer first, assign ---- */
+uint64_t atoll_step_ask(atoll_plan *plan)
+{
+    return atoll_plan_spread(plan, ask_portion, plan->count, (plan->count + 1) / 2, 0);
+}
+
+/* ---- ask experts ---- */
 
 atoll_status atoll_step_combine(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                 const atoll_route *route, atoll_voices *voices, atoll_error *error)
@@ -206,33 +197,63 @@ atoll_status atoll_step_combine(const atoll_model *model, atoll_workspace *works
 }
 
 /* Routes the step's records as one batch. */
-static atoll_status route(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_error *error)
+static atoll_status route_all(atoll_portion *w)
 {
     atoll_gated gated[ATOLL_STEP_RECORDS] = {{0}};
     atoll_route routes[ATOLL_STEP_RECORDS];
-    atoll_hand *h = &trainer->hand[0];
-    for (uint32_t i = 0; i < count; i++)
-        gated[i] = trainer->items[i].gated;
-    atoll_status status = atoll_dispatch(&state->model, gated, count, (atoll_overflow)state->model.config.overflow,
-                                         h->workspace.load, &h->arena, routes, &state->tally.routes, error);
+    atoll_model *model = &w->state->model;
+    atoll_step_item *items = w->trainer->items;
+    uint32_t *load = w->hand->workspace.load;
+    atoll_status status = atoll_workspace_fit(&w->hand->workspace, model, &w->error);
+    for (uint32_t i = 0; i < w->to; i++)
+        gated[i] = items[i].gated;
     if (status == ATOLL_OK)
-        atoll_tally_load(state, h->workspace.load, state->model.experts);
-    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
-        trainer->items[i].route = routes[i];
+        status = atoll_dispatch(model, gated, w->to, (atoll_overflow)model->config.overflow, load, &w->hand->arena,
+                                routes, &w->state->tally.routes, &w->error);
+    if (status == ATOLL_OK)
+        atoll_tally_load(w->state, load, model->experts);
+    for (uint32_t i = 0; i < w->to && status == ATOLL_OK; i++)
+        items[i].route = routes[i];
     return status;
 }
 
-atoll_status atoll_step_ask(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_error *error)
+/* Asks the experts that items were routed to. */
+static atoll_status hear_portion(atoll_portion *w)
 {
-    atoll_status status = atoll_step_halve(trainer, state, count, encode_half, error);
-    return status ? status : route(trainer, state, count, error);
+    const atoll_model *model = &w->state->model;
+    atoll_workspace *workspace = &w->hand->workspace;
+    atoll_status status = atoll_workspace_fit(workspace, model, &w->error);
+    for (uint32_t i = w->from; i < w->to && status == ATOLL_OK; i++) {
+        atoll_step_item *it = &w->trainer->items[i];
+        atoll_input input = atoll_predict_input(&it->encoded);
+        for (int v = 0; v < ATOLL_VOICES; v++)
+            if (it->voices.says[v])
+                memcpy(workspace->voice[v], it->voices.says[v], model->labels * sizeof(float));
+        status = atoll_predict_experts(model, workspace, &input, &it->route, &w->error);
+        if (status || !it->route.count)
+            continue;
+        it->voices.says[ATOLL_VOICE_EXPERTS] =
+            keep_floats(w->hand, workspace->voice[ATOLL_VOICE_EXPERTS], model->labels, 0);
+        if (!it->voices.says[ATOLL_VOICE_EXPERTS])
+            status = atoll_step_no_memory(&w->error);
+    }
+    return status;
 }
 
-atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_step_item *it, uint64_t commit,
-                              int64_t time_ms, atoll_error *error)
+uint64_t atoll_step_hear(atoll_plan *plan, uint64_t after)
+{
+    enum { PART = 16 };
+    return atoll_plan_spread(plan, hear_portion, plan->count, PART,
+                             atoll_plan_add(plan, route_all, 0, plan->count, after));
+}
+
+/* ---- answer first, assign ---- */
+
+atoll_status atoll_step_judge(atoll_hand *h, atoll_trainer *trainer, atoll_state *state, atoll_step_item *it,
+                              uint64_t commit, int64_t time_ms, atoll_error *error)
 {
     atoll_model *model = &state->model;
-    atoll_workspace *workspace = &trainer->hand[0].workspace;
+    atoll_workspace *workspace = &h->workspace;
     atoll_slice name = it->record->label;
     atoll_status status = atoll_workspace_fit(workspace, model, error);
     if (status)
@@ -241,22 +262,23 @@ atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_
     bool known = label < it->voices.labels;
     atoll_input input = atoll_predict_input(&it->encoded);
     float novelty = atoll_novelty_of(&model->novelty, it->context.familiarity);
-    recall(workspace, model, it);
-    atoll_voices asked = it->voices;
-    if ((status = atoll_step_combine(model, workspace, &input, &it->route, &it->voices, error)))
-        return status;
-    atoll_compared compared = {&input, &it->context, &asked, it->unheard, workspace->combined};
+    atoll_voices voices = it->voices;
+    memcpy(workspace->gate, it->gate, model->experts * sizeof *workspace->gate);
+    memcpy(workspace->vote, it->vote, model->experts * sizeof *workspace->vote);
+    atoll_predict_hush(model, &it->route, &voices);
+    atoll_combine(&model->combiner, &voices, workspace->combined);
+    atoll_compared compared = {&input, &it->context, &it->voices, it->unheard, workspace->combined};
     if (it->unheard && (status = atoll_step_compare(trainer, state, &compared, error)))
         return status;
     atoll_tally_route(state, workspace->gate, &it->route, time_ms);
     atoll_tally_features(state, it->encoded.known, it->encoded.common);
-    float score = atoll_tally_answer(state, &it->voices, workspace->combined, label, it->domain);
+    float score = atoll_tally_answer(state, &voices, workspace->combined, label, it->domain);
     atoll_novelty_learn(&model->assured, atoll_predict_assurance(it->context.familiarity, score));
-    float importance = it->voices.says[ATOLL_VOICE_ANALYTIC] ? ATOLL_STEP_CALM : fresh_importance;
+    float importance = voices.says[ATOLL_VOICE_ANALYTIC] ? ATOLL_STEP_CALM : fresh_importance;
     if (known)
-        atoll_combiner_learn(&model->combiner, &it->voices, workspace->combined, label, importance, importance);
+        atoll_combiner_learn(&model->combiner, &voices, workspace->combined, label, importance, importance);
     it->probability = known ? workspace->combined[label] : 0;
-    atoll_drift_observe(state, &(atoll_drift_seen){&it->context, workspace->combined, it->voices.labels, label, novelty,
+    atoll_drift_observe(state, &(atoll_drift_seen){&it->context, workspace->combined, voices.labels, label, novelty,
                                                    it->seq});
     state->tally.repeated += label == state->tally.last_label;
     atoll_judged judged = {&input, &it->context, label, novelty, it->probability};

@@ -24,7 +24,7 @@ atoll_status atoll_step_compare(atoll_trainer *trainer, atoll_state *state, cons
                                 atoll_error *error)
 {
     atoll_model *model = &state->model;
-    atoll_hand *hand = &trainer->hand[1];
+    atoll_hand *hand = &trainer->aside;
     atoll_workspace *workspace = &hand->workspace;
     atoll_voices voices = *compared->voices;
     atoll_route route;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "core/log.h"
 #include "learner/inside.h"
 #include "learner/merging.h"
+#include "learner/priority.h"
 #include "learner/pruning.h"
 #include "learner/publish.h"
 
@@ -145,7 +145,7 @@ static atoll_status learn_entry(atoll_learner *learner, const atoll_entry *entry
 static void *write_checkpoints(void *arg)
 {
     atoll_learner *learner = arg;
-    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+    atoll_priority_lower(NICENESS);
     atoll_log_about(learner->name);
     pthread_mutex_lock(&learner->mutex);
     for (;;) {
@@ -338,7 +338,7 @@ static void *learn(void *arg)
     pace p = {.since = learner->loaded_epoch,
               .records = learner->state.model.records,
               .taken_ns = atoll_clock_monotonic_ns()};
-    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+    atoll_priority_lower(NICENESS);
     atoll_log_about(learner->name);
     while (!atomic_load(&learner->stopping)) {
         atoll_error error = {0};

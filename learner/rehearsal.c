@@ -9,9 +9,9 @@
  */
 enum { EQUAL = 96 };
 
-static float importance_of(const atoll_state *state, const atoll_sample *sample)
+static float importance_of(const atoll_trainer *trainer, const atoll_sample *sample)
 {
-    return ATOLL_REHEARSE_EVERY * sample->importance * atoll_step_held_out(state) / EQUAL;
+    return ATOLL_REHEARSE_EVERY * sample->importance * trainer->held_out / EQUAL;
 }
 
 /* The cues' weights learn whose the exemplar is; workspace->gate is left without the youth of experts. */
@@ -23,14 +23,14 @@ static void weigh_gate(atoll_model *model, atoll_workspace *workspace, const ato
         atoll_gate_weigh(&model->gate, workspace->cue, workspace->gate, model->experts, sample->owner, importance);
 }
 
-atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, atoll_error *error)
+atoll_status atoll_step_rehearse(atoll_hand *h, atoll_trainer *trainer, atoll_state *state, atoll_error *error)
 {
     atoll_model *model = &state->model;
-    atoll_workspace *workspace = &trainer->hand[0].workspace;
+    atoll_workspace *workspace = &h->workspace;
     atoll_status status = atoll_workspace_fit(workspace, model, error);
     for (uint32_t i = 0; i < trainer->rehearsals && status == ATOLL_OK; i++) {
         const atoll_sample *sample = trainer->rehearsed[i];
-        float importance = importance_of(state, sample);
+        float importance = importance_of(trainer, sample);
         atoll_voices voices;
         atoll_route route;
         atoll_route_counts ignored = {0};
@@ -43,8 +43,8 @@ atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, ato
         if (model->config.gate != ATOLL_GATE_RANDOM)
             weigh_gate(model, workspace, sample, importance);
         atoll_gated gated = {workspace->token.count ? workspace->token.gate : workspace->gate, workspace->token.count};
-        if ((status = atoll_dispatch(model, &gated, 1, ATOLL_OVERFLOW_KEEP, workspace->load, &trainer->hand[0].arena,
-                                     &route, &ignored, error)))
+        if ((status = atoll_dispatch(model, &gated, 1, ATOLL_OVERFLOW_KEEP, workspace->load, &h->arena, &route,
+                                     &ignored, error)))
             return status;
         /* The past has no young labels, whose odds do only harm there: it is not to outvote the present in that. */
         float youth = importance * (voices.says[ATOLL_VOICE_ANALYTIC] ? ATOLL_STEP_CALM : 1);

@@ -24,7 +24,8 @@ static uint32_t bound(const atoll_state *state)
     return exemplars > HELD_OUT * HELD_OUT_MOST ? UINT32_MAX / exemplars * HELD_OUT_MOST : UINT32_MAX / HELD_OUT;
 }
 
-float atoll_step_held_out(const atoll_state *state)
+/* How many are held out, about. */
+static float held_out(const atoll_state *state)
 {
     return (float)atoll_memory_count(state->memory) * ((float)bound(state) / (float)UINT32_MAX);
 }
@@ -40,104 +41,40 @@ static uint32_t draw_lot(const atoll_state *state, const atoll_step_item *it)
     return atoll_expert_label_at(owner, output)->records < HELD_OUT_KNOWN ? 0 : lot;
 }
 
-/* The next sample of the step, still to be encoded; NULL where memory is short. */
-static atoll_sample *add_sample(atoll_trainer *trainer, uint32_t label, uint32_t owner)
-{
-    atoll_sample *sample = atoll_arena_take(&trainer->hand[0].arena, sizeof *sample);
-    if (!sample)
-        return NULL;
-    *sample = (atoll_sample){.label = label, .owner = owner, .slot = ATOLL_SLOT_NONE};
-    return trainer->sample[trainer->samples++] = sample;
-}
+/* ---- draw ---- */
 
 /* An exemplar that was drawn; NULL where memory is short. */
-static atoll_sample *add_replay(atoll_trainer *trainer, const atoll_slot *held, uint32_t slot)
+static atoll_sample *add_replay(atoll_hand *h, const atoll_slot *held, uint32_t slot)
 {
-    atoll_sample *sample = add_sample(trainer, held->exemplar->label, held->owner);
+    atoll_sample *sample = atoll_arena_take(&h->arena, sizeof *sample);
     if (!sample)
         return NULL;
-    sample->slot = slot;
-    sample->term = held->exemplar->term;
-    sample->terms = held->exemplar->terms;
-    sample->vector = held->exemplar->vector;
-    sample->code = held->exemplar->code;
-    sample->numbers = held->exemplar->vector_dim;
+    *sample = (atoll_sample){.label = held->exemplar->label,
+                             .owner = held->owner,
+                             .slot = slot,
+                             .term = held->exemplar->term,
+                             .terms = held->exemplar->terms,
+                             .vector = held->exemplar->vector,
+                             .code = held->exemplar->code,
+                             .numbers = held->exemplar->vector_dim};
     return sample;
 }
 
-static atoll_status add_fresh(atoll_trainer *trainer, const atoll_state *state, atoll_step_item *it,
-                              atoll_error *error)
+/* A record of the step, all but what is known once it has been judged; NULL where memory is short. */
+static atoll_sample *add_fresh(atoll_hand *h, const atoll_step_item *it)
 {
-    atoll_sample *sample = add_sample(trainer, it->label, it->owner);
+    atoll_sample *sample = atoll_arena_take(&h->arena, sizeof *sample);
     if (!sample)
-        return atoll_step_no_memory(error);
-    sample->term = it->term;
-    sample->terms = it->terms;
-    sample->vector = it->record->vector;
-    sample->numbers = atoll_record_numbers(it->record);
-    sample->each = it->encoded.each;
-    sample->fresh = true;
-    it->lot = draw_lot(state, it);
-    sample->held_out = it->lot;
-    sample->gated = !sample->held_out;
-    sample->embedding = it->encoded.embedding;
-    return ATOLL_OK;
-}
-
-/* Samples' random features, and what the analytic half says of them. */
-static atoll_status encode_dense(atoll_portion *w)
-{
-    atoll_encoded **encoded = atoll_arena_take(&w->hand->arena, (w->to - w->from + 1) * sizeof *encoded);
-    if (!encoded)
-        return atoll_step_no_memory(&w->error);
-    for (uint32_t i = w->from; i < w->to; i++)
-        encoded[i - w->from] = &w->trainer->sample[i]->encoded;
-    return atoll_dense_read(&w->hand->arena, &w->state->model, encoded, w->to - w->from, &w->error);
-}
-
-bool atoll_step_encode(atoll_hand *h, const atoll_model *model, atoll_sample *sample)
-{
-    atoll_encoded *encoded = &sample->encoded;
-    if (!atoll_step_take_encoded(h, model, sample->terms, sample->numbers, encoded))
-        return false;
-    atoll_encoder_weigh(&model->encoder, sample->term, sample->terms, encoded);
-    if (sample->vector)
-        atoll_step_scale(model, sample->vector, sample->numbers, encoded);
-    if (sample->code)
-        atoll_encoder_decode(&model->encoder, sample->code, sample->numbers, encoded);
-    encoded->each = sample->each;
-    return sample->each || !(sample->gated || sample->context) || atoll_step_embed_each(h, model, encoded);
-}
-
-/* Encodes samples, with what the step's own records have added, and finds the contexts of what is rehearsed. */
-static void encode_samples_half(void *arg)
-{
-    atoll_portion *w = arg;
-    const atoll_encoder *encoder = &w->state->model.encoder;
-    atoll_memory_view view = atoll_memory_freeze(w->state->memory);
-    float *embedding[ATOLL_STEP_RECORDS];
-    atoll_context *context[ATOLL_STEP_RECORDS];
-    uint32_t except[ATOLL_STEP_RECORDS], rehearsed = 0;
-    for (uint32_t i = w->from; i < w->to; i++) {
-        atoll_sample *sample = w->trainer->sample[i];
-        if (!atoll_step_encode(w->hand, &w->state->model, sample)) {
-            w->status = atoll_step_no_memory(&w->error);
-            return;
-        }
-        if (sample->fresh)
-            memcpy(sample->encoded.embedding, sample->embedding, encoder->embedding_dim * sizeof(float));
-        else if (sample->gated || sample->context)
-            atoll_half_to_float(atoll_memory_at(&view, sample->slot)->exemplar->embedding, sample->encoded.embedding,
-                                encoder->embedding_dim);
-        if (!sample->context)
-            continue;
-        embedding[rehearsed] = sample->encoded.embedding;
-        context[rehearsed] = sample->context;
-        except[rehearsed++] = sample->slot;
-    }
-    w->status = encode_dense(w);
-    if (rehearsed && w->status == ATOLL_OK)
-        w->status = atoll_step_find_contexts(w->hand, w->state, embedding, except, context, rehearsed, &w->error);
+        return NULL;
+    *sample = (atoll_sample){.slot = ATOLL_SLOT_NONE,
+                             .term = it->term,
+                             .terms = it->terms,
+                             .vector = it->record->vector,
+                             .numbers = atoll_record_numbers(it->record),
+                             .each = it->encoded.each,
+                             .fresh = true,
+                             .embedding = it->encoded.embedding};
+    return sample;
 }
 
 /* Draws exemplars that are held out, or that are not: up to `count`, fewer where they are hard to find. */
@@ -153,32 +90,130 @@ static uint32_t draw(const atoll_state *state, atoll_rng *rng, bool out, uint32_
     return drawn;
 }
 
-atoll_status atoll_step_gather(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_rng *rng,
-                               atoll_error *error)
+static atoll_status draw_all(atoll_portion *w)
 {
+    atoll_trainer *trainer = w->trainer;
+    const atoll_state *state = w->state;
+    atoll_rng *rng = w->plan->rng;
     uint32_t slot[ATOLL_REPLAYS_MAX], replays = state->model.config.replays;
     atoll_memory_view view = atoll_memory_freeze(state->memory);
     float share = (float)atoll_memory_count(state->memory) / (float)(state->model.records + 1);
+    trainer->held_out = held_out(state);
     trainer->samples = trainer->rehearsals = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        atoll_status status = add_fresh(trainer, state, &trainer->items[i], error);
+    for (uint32_t i = 0; i < w->to; i++) {
+        atoll_sample *sample = trainer->fresh[i] = add_fresh(w->hand, &trainer->items[i]);
+        if (!sample)
+            return atoll_step_no_memory(&w->error);
+        trainer->sample[trainer->samples++] = sample;
         uint32_t drawn = draw(state, rng, false, replays, slot);
-        for (uint32_t r = 0; r < drawn && status == ATOLL_OK; r++) {
-            atoll_sample *sample = add_replay(trainer, atoll_memory_at(&view, slot[r]), slot[r]);
-            if (!sample)
-                return atoll_step_no_memory(error);
+        for (uint32_t r = 0; r < drawn; r++) {
+            if (!(sample = add_replay(w->hand, atoll_memory_at(&view, slot[r]), slot[r])))
+                return atoll_step_no_memory(&w->error);
             sample->gated = r < GATE_REPLAYS;
+            trainer->sample[trainer->samples++] = sample;
         }
-        if (status == ATOLL_OK && replays && i % ATOLL_REHEARSE_EVERY == 0 && draw(state, rng, true, 1, slot)) {
-            atoll_sample *sample = add_replay(trainer, atoll_memory_at(&view, slot[0]), slot[0]);
-            if (!sample || !(sample->context = atoll_arena_take(&trainer->hand[0].arena, sizeof *sample->context)))
-                return atoll_step_no_memory(error);
-            sample->importance = atoll_memory_stands_for(state->memory, slot[0]) * share;
-            trainer->rehearsed[trainer->rehearsals++] = trainer->sample[--trainer->samples];
-        }
-        if (status)
-            return status;
+        if (!replays || i % ATOLL_REHEARSE_EVERY || !draw(state, rng, true, 1, slot))
+            continue;
+        sample = add_replay(w->hand, atoll_memory_at(&view, slot[0]), slot[0]);
+        if (!sample || !(sample->context = atoll_arena_take(&w->hand->arena, sizeof *sample->context)))
+            return atoll_step_no_memory(&w->error);
+        sample->importance = atoll_memory_stands_for(state->memory, slot[0]) * share;
+        trainer->rehearsed[trainer->rehearsals++] = sample;
     }
-    memcpy(trainer->sample + trainer->samples, trainer->rehearsed, trainer->rehearsals * sizeof *trainer->rehearsed);
-    return atoll_step_halve(trainer, state, trainer->samples + trainer->rehearsals, encode_samples_half, error);
+    return ATOLL_OK;
+}
+
+uint64_t atoll_step_draw(atoll_plan *plan, uint64_t after)
+{
+    return atoll_plan_add(plan, draw_all, 0, plan->count, after);
+}
+
+void atoll_step_settle(atoll_trainer *trainer, const atoll_state *state, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        atoll_step_item *it = &trainer->items[i];
+        atoll_sample *sample = trainer->fresh[i];
+        it->lot = draw_lot(state, it);
+        sample->label = it->label;
+        sample->owner = it->owner;
+        sample->held_out = it->lot;
+        sample->gated = !sample->held_out;
+    }
+}
+
+/* ---- encode ---- */
+
+bool atoll_step_encode(atoll_hand *h, const atoll_model *model, atoll_sample *sample)
+{
+    atoll_encoded *encoded = &sample->encoded;
+    if (!atoll_step_take_encoded(h, model, sample->terms, sample->numbers, encoded))
+        return false;
+    atoll_encoder_weigh(&model->encoder, sample->term, sample->terms, encoded);
+    if (sample->vector)
+        atoll_step_scale(model, sample->vector, sample->numbers, encoded);
+    if (sample->code)
+        atoll_encoder_decode(&model->encoder, sample->code, sample->numbers, encoded);
+    encoded->each = sample->each;
+    /* A new record's were made when it was asked; whether the gate will learn it may be settled while this runs. */
+    return sample->fresh || !(sample->gated || sample->context) || atoll_step_embed_each(h, model, encoded);
+}
+
+/* Encodes samples from..to-1 of a list, with what the step's own records have added. */
+static atoll_status encode_samples(atoll_portion *w, atoll_sample *const *samples, uint32_t from, uint32_t to)
+{
+    const atoll_model *model = &w->state->model;
+    uint32_t dim = model->encoder.embedding_dim;
+    atoll_memory_view view = atoll_memory_freeze(w->state->memory);
+    atoll_encoded *encoded[ATOLL_STEP_PART];
+    for (uint32_t i = from; i < to; i++) {
+        atoll_sample *sample = samples[i];
+        if (!atoll_step_encode(w->hand, model, sample))
+            return atoll_step_no_memory(&w->error);
+        if (sample->fresh)
+            memcpy(sample->encoded.embedding, sample->embedding, dim * sizeof(float));
+        else if (sample->gated || sample->context)
+            atoll_half_to_float(atoll_memory_at(&view, sample->slot)->exemplar->embedding, sample->encoded.embedding,
+                                dim);
+        encoded[i - from] = &sample->encoded;
+    }
+    return from < to ? atoll_dense_read(&w->hand->arena, model, encoded, to - from, &w->error) : ATOLL_OK;
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static atoll_status encode_portion(atoll_portion *w)
+{
+    return encode_samples(w, w->trainer->sample, w->from, least(w->to, w->trainer->samples));
+}
+
+static atoll_status encode_rehearsed(atoll_portion *w)
+{
+    atoll_sample *const *rehearsed = w->trainer->rehearsed;
+    float *embedding[ATOLL_REHEARSALS];
+    atoll_context *context[ATOLL_REHEARSALS];
+    uint32_t except[ATOLL_REHEARSALS], count = 0, to = least(w->to, w->trainer->rehearsals);
+    atoll_status status = encode_samples(w, rehearsed, w->from, to);
+    for (uint32_t i = w->from; i < to; i++) {
+        embedding[count] = rehearsed[i]->encoded.embedding;
+        context[count] = rehearsed[i]->context;
+        except[count++] = rehearsed[i]->slot;
+    }
+    if (status || !count)
+        return status;
+    return atoll_step_find_contexts(w->hand, w->state, embedding, except, context, count, &w->error);
+}
+
+uint64_t atoll_step_recall(atoll_plan *plan, uint64_t after)
+{
+    return atoll_plan_spread(plan, encode_rehearsed, (plan->count + ATOLL_REHEARSE_EVERY - 1) / ATOLL_REHEARSE_EVERY,
+                             ATOLL_REHEARSALS / 2, after);
+}
+
+uint64_t atoll_step_encode_samples(atoll_plan *plan, uint64_t after)
+{
+    return atoll_plan_spread(plan, encode_portion, plan->count * (1 + plan->state->model.config.replays),
+                             ATOLL_STEP_PART, after);
 }

@@ -1,23 +1,23 @@
 /*
  * A step of learning from inside, for trainer.c and the files that do its parts: answer.c (encode, find neighbours,
  * answer first, assign), samples.c (draw and encode what is learned from), rehearsal.c (the combination), compare.c
- * (which answers need no search).
+ * (which answers need no search). What is planned returns the bits of its tasks, for what comes after.
  */
 #ifndef ATOLL_LEARNER_STEP_H
 #define ATOLL_LEARNER_STEP_H
 
-#include "core/arena.h"
 #include "core/dispatch.h"
-#include "core/predict.h"
 #include "learner/fit.h"
-#include "learner/trainer.h"
-#include "learner/twin.h"
+#include "learner/plan.h"
 
 /* Every ATOLL_REHEARSE_EVERY records one exemplar that is held out is asked for, for the combination. */
 enum { ATOLL_REHEARSE_EVERY = 4, ATOLL_REHEARSALS = ATOLL_STEP_RECORDS / ATOLL_REHEARSE_EVERY };
 
 /* A new record's say in the combination where the analytic half speaks, for the reason that core/combine.c gives. */
 #define ATOLL_STEP_CALM 0.1f
+
+/* Samples of one task: few enough for two threads to end at one time, and for all tasks of a step. */
+enum { ATOLL_STEP_PART = 32 };
 
 enum { ATOLL_STEP_SAMPLES = ATOLL_STEP_RECORDS * (1 + ATOLL_REPLAYS_MAX) };
 
@@ -43,53 +43,39 @@ typedef struct atoll_step_item {
     float probability;             /* that was given to its label before it was learned */
 } atoll_step_item;
 
-/* What one of the two threads works with. */
-typedef struct atoll_hand {
-    atoll_arena arena;
-    atoll_text_scratch *text;
-    atoll_workspace workspace;
-    atoll_term *term; /* ATOLL_FEATURES_MAX */
-} atoll_hand;
-
 struct atoll_trainer {
     atoll_hand hand[2]; /* the learner's own, and its twin's */
+    atoll_hand aside;   /* for atoll_step_compare, on either thread */
     atoll_twin *twin;
     atoll_step_item items[ATOLL_STEP_RECORDS];
-    atoll_sample *sample[ATOLL_STEP_SAMPLES + ATOLL_REHEARSALS]; /* all samples of the step, in order */
+    atoll_sample *sample[ATOLL_STEP_SAMPLES]; /* all that the step fits, in order: a record, its replays, the next */
     atoll_sample *chosen[ATOLL_STEP_SAMPLES];
+    atoll_sample *fresh[ATOLL_STEP_RECORDS];  /* those of the items, in their order */
     uint32_t samples;
-    atoll_sample *rehearsed[ATOLL_REHEARSALS]; /* behind the others in `sample`, not counted in `samples` */
+    atoll_sample *rehearsed[ATOLL_REHEARSALS];
     uint32_t rehearsals;
+    float held_out;    /* exemplars, about, that could be rehearsed */
+    const float *lean; /* of the step's samples (learner/lean.h) */
+    uint32_t scales;   /* of vectors, taken before the step */
+    atoll_plan plan;
 };
-
-/* One half of a piece of work: samples or items from..to-1 with one hand. */
-typedef struct atoll_portion {
-    atoll_trainer *trainer;
-    atoll_state *state;
-    atoll_hand *hand;
-    uint32_t from, to;
-    uint64_t commit;
-    atoll_status status;
-    atoll_error error;
-} atoll_portion;
 
 static inline atoll_status atoll_step_no_memory(atoll_error *error)
 {
     return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn with");
 }
 
-/* Does both halves of 0..count-1; `work` is given an atoll_portion. Fails as the first that failed. */
-atoll_status atoll_step_halve(atoll_trainer *trainer, atoll_state *state, uint32_t count, void (*work)(void *),
-                              atoll_error *error);
-
 /* ---- answer.c ---- */
 
-/* Encodes the first `count` items, finds their contexts, asks all voices but the experts', and routes them as one. */
-atoll_status atoll_step_ask(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_error *error);
+/* Plans to encode the items, to find their contexts and to ask all voices but the experts'. */
+uint64_t atoll_step_ask(atoll_plan *plan);
+
+/* Plans to route the items as one batch and to ask the experts; `after` is what atoll_step_ask has planned. */
+uint64_t atoll_step_hear(atoll_plan *plan, uint64_t after);
 
 /* Answers, counts, weighs the candidate and names the owner of one record. */
-atoll_status atoll_step_judge(atoll_trainer *trainer, atoll_state *state, atoll_step_item *it, uint64_t commit,
-                              int64_t time_ms, atoll_error *error);
+atoll_status atoll_step_judge(atoll_hand *h, atoll_trainer *trainer, atoll_state *state, atoll_step_item *it,
+                              uint64_t commit, int64_t time_ms, atoll_error *error);
 
 /* Arrays for an encoded record of `terms` terms and `numbers` in its vectors, 0 for none. */
 bool atoll_step_take_encoded(atoll_hand *h, const atoll_model *model, uint32_t terms, uint32_t numbers,
@@ -124,7 +110,7 @@ typedef struct atoll_compared {
     const float *p;             /* the answer, over voices->labels */
 } atoll_compared;
 
-/* Answers it once more, without votes, and lets the model's sureness learn. Works with the second hand's workspace. */
+/* Answers it once more, without votes, and lets the model's sureness learn. Works with trainer->aside. */
 atoll_status atoll_step_compare(atoll_trainer *trainer, atoll_state *state, const atoll_compared *compared,
                                 atoll_error *error);
 
@@ -133,14 +119,17 @@ atoll_status atoll_step_compare(atoll_trainer *trainer, atoll_state *state, cons
 /* Fills sample->encoded, but for the record's embedding; arrays are the hand's. False where memory is short. */
 bool atoll_step_encode(atoll_hand *h, const atoll_model *model, atoll_sample *sample);
 
-/* The first `count` items as samples, each with its replays behind it, and what is rehearsed; all encoded. */
-atoll_status atoll_step_gather(atoll_trainer *trainer, atoll_state *state, uint32_t count, atoll_rng *rng,
-                               atoll_error *error);
+/* Plans to draw replays and what is rehearsed. */
+uint64_t atoll_step_draw(atoll_plan *plan, uint64_t after);
 
-/* How many exemplars are held out of learning, as expected. */
-float atoll_step_held_out(const atoll_state *state);
+/* The first `count` items have been judged and drawn for: what their samples lacked. */
+void atoll_step_settle(atoll_trainer *trainer, const atoll_state *state, uint32_t count);
+
+/* Plans to encode what is rehearsed, with its contexts, and what is fitted; both after drawing. */
+uint64_t atoll_step_recall(atoll_plan *plan, uint64_t after);
+uint64_t atoll_step_encode_samples(atoll_plan *plan, uint64_t after);
 
 /* Asks for the exemplars that are held out, and lets the combination learn from what is said. */
-atoll_status atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, atoll_error *error);
+atoll_status atoll_step_rehearse(atoll_hand *h, atoll_trainer *trainer, atoll_state *state, atoll_error *error);
 
 #endif

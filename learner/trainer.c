@@ -33,6 +33,7 @@ atoll_trainer *atoll_trainer_new(int niceness)
         return NULL;
     bool whole = hand_init(&trainer->hand[0]);
     whole &= hand_init(&trainer->hand[1]);
+    whole &= hand_init(&trainer->aside);
     trainer->twin = atoll_twin_new(niceness);
     if (whole && trainer->twin)
         return trainer;
@@ -47,45 +48,49 @@ void atoll_trainer_free(atoll_trainer *trainer)
     atoll_twin_free(trainer->twin);
     hand_free(&trainer->hand[0]);
     hand_free(&trainer->hand[1]);
+    hand_free(&trainer->aside);
     free(trainer);
 }
 
 uint64_t atoll_trainer_bytes(const atoll_trainer *trainer)
 {
-    return sizeof *trainer + 2 * ATOLL_FEATURES_MAX * sizeof *trainer->hand[0].term +
-           atoll_arena_bytes(&trainer->hand[0].arena) + atoll_arena_bytes(&trainer->hand[1].arena);
-}
-
-atoll_status atoll_step_halve(atoll_trainer *trainer, atoll_state *state, uint32_t count, void (*work)(void *),
-                              atoll_error *error)
-{
-    uint32_t middle = count / 2;
-    atoll_portion halves[2] = {
-        {.trainer = trainer, .state = state, .hand = &trainer->hand[0], .to = middle},
-        {.trainer = trainer, .state = state, .hand = &trainer->hand[1], .from = middle, .to = count}};
-    atoll_twin_run(trainer->twin, work, &halves[0], work, &halves[1]);
-    for (int i = 0; i < 2; i++)
-        if (halves[i].status) {
-            if (error)
-                *error = halves[i].error;
-            return halves[i].status;
-        }
-    return ATOLL_OK;
+    return sizeof *trainer + 3 * ATOLL_FEATURES_MAX * sizeof *trainer->hand[0].term +
+           atoll_arena_bytes(&trainer->hand[0].arena) + atoll_arena_bytes(&trainer->hand[1].arena) +
+           atoll_arena_bytes(&trainer->aside.arena);
 }
 
 /* ---- fit ---- */
 
+static bool experts_learn(const atoll_state *state)
+{
+    return state->model.config.freeze != ATOLL_FREEZE_EXPERTS;
+}
+
+/* The shared expert learns from every sample. */
+static atoll_status fit_shared(atoll_portion *w)
+{
+    atoll_expert *shared = &w->state->model.expert[0];
+    atoll_status status = atoll_workspace_fit(&w->hand->workspace, &w->state->model, &w->error);
+    if (status || !experts_learn(w->state))
+        return status;
+    shared->version = w->plan->commit;
+    return atoll_fit_expert(&w->state->pager, shared, &w->hand->workspace, w->trainer->sample, w->trainer->samples,
+                            w->trainer->lean, &w->error);
+}
+
 /* The counts learn from what is new, by rows that the shared expert has by now. */
-static atoll_status count(atoll_portion *w)
+static atoll_status count_fresh(atoll_portion *w)
 {
     const atoll_net *net = &w->state->model.expert[0].net;
-    atoll_net_scratch *scratch = &w->hand->workspace.net;
-    for (uint32_t i = 0; i < w->trainer->samples; i++) {
-        const atoll_sample *sample = w->trainer->sample[i];
-        atoll_counted counted = {scratch->row, sample->encoded.weight, sample->encoded.known};
-        if (!sample->fresh || sample->held_out || !counted.features)
+    uint32_t *row = atoll_arena_take(&w->hand->arena, ATOLL_FEATURES_MAX * sizeof *row);
+    if (!row)
+        return atoll_step_no_memory(&w->error);
+    for (uint32_t i = 0; i < w->to && experts_learn(w->state); i++) {
+        const atoll_sample *sample = w->trainer->fresh[i];
+        atoll_counted counted = {row, sample->encoded.weight, sample->encoded.known};
+        if (sample->held_out || !counted.features)
             continue;
-        atoll_rows_find(&net->sparse, sample->encoded.bucket, counted.features, scratch->row);
+        atoll_rows_find(&net->sparse, sample->encoded.bucket, counted.features, row);
         atoll_status status = atoll_counts_add(&w->state->pager, &w->state->model.counts, &counted,
                                                net->sparse.rows.count, sample->label, &w->error);
         if (status)
@@ -94,84 +99,65 @@ static atoll_status count(atoll_portion *w)
     return ATOLL_OK;
 }
 
-/* The shared expert learns from every sample. */
-static void fit_shared(void *arg)
-{
-    atoll_portion *w = arg;
-    atoll_expert *shared = &w->state->model.expert[0];
-    if (w->state->model.config.freeze == ATOLL_FREEZE_EXPERTS)
-        return;
-    const float *lean = atoll_lean_find(&w->hand->arena, w->state->memory, w->state->model.labels, w->trainer->sample,
-                                        w->trainer->samples);
-    shared->version = w->commit;
-    w->status = lean ? atoll_fit_expert(&w->state->pager, shared, &w->hand->workspace, w->trainer->sample,
-                                        w->trainer->samples, lean, &w->error)
-                     : atoll_step_no_memory(&w->error);
-    if (w->status == ATOLL_OK)
-        w->status = count(w);
-}
-
 /* The analytic half learns each new record once. */
-static atoll_status fit_analytic(atoll_trainer *trainer, atoll_state *state, atoll_error *error)
+static atoll_status fit_analytic(atoll_portion *w)
 {
     atoll_status status = ATOLL_OK;
-    if (state->model.config.freeze == ATOLL_FREEZE_EXPERTS)
-        return ATOLL_OK;
-    for (uint32_t i = 0; i < trainer->samples && status == ATOLL_OK; i++)
-        if (trainer->sample[i]->fresh && !trainer->sample[i]->held_out && trainer->sample[i]->encoded.z)
-            status = atoll_ridge_add(state->ridge, trainer->sample[i]->encoded.z, trainer->sample[i]->label,
-                                     state->model.labels, error);
+    for (uint32_t i = 0; i < w->to && experts_learn(w->state) && status == ATOLL_OK; i++) {
+        const atoll_sample *sample = w->trainer->fresh[i];
+        if (!sample->held_out && sample->encoded.z)
+            status = atoll_ridge_add(w->state->ridge, sample->encoded.z, sample->label, w->state->model.labels,
+                                     &w->error);
+    }
     return status;
 }
 
-/* Each expert learns from its own, and the gate whose they are. */
-static void fit_routed(void *arg)
+/* Each expert learns from its own. */
+static atoll_status fit_routed(atoll_portion *w)
 {
-    atoll_portion *w = arg;
     atoll_trainer *trainer = w->trainer;
     atoll_model *model = &w->state->model;
-    float running[ATOLL_EXPERTS_MAX];
-    for (uint32_t e = 0; e < model->experts && w->status == ATOLL_OK; e++) {
+    atoll_status status = atoll_workspace_fit(&w->hand->workspace, model, &w->error);
+    for (uint32_t e = 0; e < model->experts && status == ATOLL_OK && experts_learn(w->state); e++) {
         atoll_expert *expert = &model->expert[e];
         uint32_t chosen = 0;
         for (uint32_t i = 0; i < trainer->samples; i++)
             if (trainer->sample[i]->owner == e)
                 trainer->chosen[chosen++] = trainer->sample[i];
-        if (chosen == 0 || model->config.freeze == ATOLL_FREEZE_EXPERTS ||
-            (expert->state != ATOLL_EXPERT_ACTIVE && expert->state != ATOLL_EXPERT_CANDIDATE))
+        if (chosen == 0 || (expert->state != ATOLL_EXPERT_ACTIVE && expert->state != ATOLL_EXPERT_CANDIDATE))
             continue;
-        expert->version = w->commit;
-        w->status = atoll_fit_expert(&w->state->pager, expert, &w->hand->workspace, trainer->chosen, chosen, NULL,
-                                     &w->error);
+        expert->version = w->plan->commit;
+        status = atoll_fit_expert(&w->state->pager, expert, &w->hand->workspace, trainer->chosen, chosen, NULL,
+                                  &w->error);
     }
-    if (w->status == ATOLL_OK)
-        w->status = fit_analytic(trainer, w->state, &w->error);
-    if (!atoll_model_gate_learns(model))
-        return;
-    model->gate.version = w->commit;
-    atoll_gate_losses losses = atoll_fit_losses(model, running);
-    for (uint32_t i = 0; i < trainer->samples && w->status == ATOLL_OK; i++)
-        if (trainer->sample[i]->gated && trainer->sample[i]->owner != ATOLL_EXPERT_NONE)
-            w->status = atoll_fit_gate(w->state, &w->hand->workspace, trainer->sample[i], &losses, &w->error);
+    return status;
 }
 
-static atoll_status fit(atoll_trainer *trainer, atoll_state *state, uint64_t commit, atoll_error *error)
+/* The gate learns whose they are. */
+static atoll_status fit_gate(atoll_portion *w)
 {
-    atoll_portion halves[2];
-    for (int i = 0; i < 2; i++) {
-        halves[i] = (atoll_portion){.trainer = trainer, .state = state, .hand = &trainer->hand[i], .commit = commit};
-        atoll_status status = atoll_workspace_fit(&trainer->hand[i].workspace, &state->model, error);
-        if (status)
-            return status;
-    }
-    atoll_twin_run(trainer->twin, fit_shared, &halves[0], fit_routed, &halves[1]);
-    for (int i = 0; i < 2; i++)
-        if (halves[i].status) {
-            if (error)
-                *error = halves[i].error;
-            return halves[i].status;
-        }
-    return ATOLL_OK;
+    atoll_model *model = &w->state->model;
+    float running[ATOLL_EXPERTS_MAX];
+    atoll_status status = atoll_workspace_fit(&w->hand->workspace, model, &w->error);
+    if (status || !atoll_model_gate_learns(model))
+        return status;
+    model->gate.version = w->plan->commit;
+    atoll_gate_losses losses = atoll_fit_losses(model, running);
+    for (uint32_t i = 0; i < w->trainer->samples && status == ATOLL_OK; i++)
+        if (w->trainer->sample[i]->gated && w->trainer->sample[i]->owner != ATOLL_EXPERT_NONE)
+            status = atoll_fit_gate(w->state, &w->hand->workspace, w->trainer->sample[i], &losses, &w->error);
+    return status;
+}
+
+/* Networks and sums that do not read each other, the longest first. */
+static void plan_fit(atoll_plan *plan, uint64_t after)
+{
+    uint64_t shared = atoll_plan_add(plan, fit_shared, 0, plan->count, after);
+    atoll_plan_add(plan, fit_routed, 0, plan->count, after);
+    atoll_plan_add(plan, fit_gate, 0, plan->count, after);
+    atoll_plan_add(plan, count_fresh, 0, plan->count, shared);
+    if (plan->state->ridge)
+        atoll_plan_add(plan, fit_analytic, 0, plan->count, after);
 }
 
 /* ---- remember ---- */
@@ -191,13 +177,13 @@ static int8_t *code_of(atoll_arena *arena, const atoll_model *model, const atoll
     return code;
 }
 
-static atoll_status remember(atoll_trainer *trainer, atoll_state *state, const atoll_step_item *it, atoll_rng *rng,
-                             int64_t time_ms, atoll_error *error)
+static atoll_status remember(atoll_portion *w, const atoll_step_item *it)
 {
+    atoll_state *state = w->state;
     uint32_t slot, dim = state->model.encoder.embedding_dim;
     const atoll_record *record = it->record;
     atoll_exemplar like = {.seq = it->seq,
-                           .time_ms = record->has_time ? record->time_ms : time_ms,
+                           .time_ms = record->has_time ? record->time_ms : w->plan->time_ms,
                            .label = it->label,
                            .domain = it->domain,
                            .lot = it->lot,
@@ -210,17 +196,26 @@ static atoll_status remember(atoll_trainer *trainer, atoll_state *state, const a
                            .vector = record->vector};
     if (record->vector && atoll_encoder_settled(&state->model.encoder)) {
         like.vector = NULL;
-        if (!(like.code = code_of(&trainer->hand[0].arena, &state->model, it)))
-            return atoll_step_no_memory(error);
+        if (!(like.code = code_of(&w->hand->arena, &state->model, it)))
+            return atoll_step_no_memory(&w->error);
     }
-    atoll_status status = atoll_memory_offer(state->memory, &like, it->encoded.embedding, it->owner, rng, &slot, error);
+    atoll_status status = atoll_memory_offer(state->memory, &like, it->encoded.embedding, it->owner, w->plan->rng,
+                                             &slot, &w->error);
     if (status || slot == ATOLL_SLOT_NONE)
         return status;
     float rounded[ATOLL_EMBEDDING_MAX_DIM];
     atoll_memory_view view = atoll_memory_freeze(state->memory);
     atoll_drift_placed(&state->drift, slot, it->seq);
     atoll_half_to_float(atoll_memory_at(&view, slot)->exemplar->embedding, rounded, dim);
-    return atoll_index_put(state->index, slot, rounded, error);
+    return atoll_index_put(state->index, slot, rounded, &w->error);
+}
+
+static atoll_status remember_all(atoll_portion *w)
+{
+    atoll_status status = atoll_drift_settle(w->state, &w->error);
+    for (uint32_t i = 0; i < w->to && status == ATOLL_OK; i++)
+        status = remember(w, &w->trainer->items[i]);
+    return status ? status : atoll_index_flush(w->state->index, &w->error);
 }
 
 /* ---- one step, one commit ---- */
@@ -245,44 +240,92 @@ static atoll_status name_label(atoll_hand *h, atoll_state *state, const atoll_st
                             it->label, error);
 }
 
-static atoll_status step(atoll_trainer *trainer, atoll_state *state, uint32_t count, uint64_t commit,
-                         int64_t time_ms, atoll_rng *rng, atoll_error *error)
+static atoll_status judge_all(atoll_portion *w)
 {
     atoll_status status = ATOLL_OK;
-    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
-        if (trainer->items[i].record->vector && !state->model.encoder.vector_dim)
-            status = atoll_state_set_vector(state, trainer->items[i].record->vector_dim, error);
-    if (status || (status = atoll_step_ask(trainer, state, count, error)))
-        return status;
-    for (uint32_t i = 0; i < count; i++)
-        if ((status = atoll_step_judge(trainer, state, &trainer->items[i], commit, time_ms, error)))
-            return status;
-    if ((status = atoll_drift_settle(state, error)))
-        return status;
-    uint32_t scales = state->model.encoder.scales;
-    for (uint32_t i = 0; i < count; i++) {
-        const atoll_step_item *it = &trainer->items[i];
-        if ((status = atoll_encoder_learn(&state->pager, &state->model.encoder, it->term, it->terms,
-                                          it->record->vector, atoll_record_vectors(it->record), error)))
+    for (uint32_t i = 0; i < w->to && status == ATOLL_OK; i++)
+        status = atoll_step_judge(w->hand, w->trainer, w->state, &w->trainer->items[i], w->plan->commit,
+                                  w->plan->time_ms, &w->error);
+    return status;
+}
+
+/* Frequencies, and the scale of vectors. */
+static atoll_status learn_terms(atoll_portion *w)
+{
+    atoll_status status = ATOLL_OK;
+    for (uint32_t i = 0; i < w->to && status == ATOLL_OK; i++) {
+        const atoll_step_item *it = &w->trainer->items[i];
+        status = atoll_encoder_learn(&w->state->pager, &w->state->model.encoder, it->term, it->terms,
+                                     it->record->vector, atoll_record_vectors(it->record), &w->error);
+    }
+    return status;
+}
+
+static atoll_status rescale(atoll_portion *w)
+{
+    return w->trainer->scales != w->state->model.encoder.scales ? atoll_state_rescale(w->state, &w->error) : ATOLL_OK;
+}
+
+/* What was to wait for labels and owners. */
+static atoll_status settle(atoll_portion *w)
+{
+    atoll_trainer *trainer = w->trainer;
+    atoll_state *state = w->state;
+    for (uint32_t i = 0; i < w->to; i++) {
+        atoll_status status = name_label(w->hand, state, &trainer->items[i], &w->error);
+        if (status)
             return status;
     }
-    for (uint32_t i = 0; i < count; i++)
-        if ((status = name_label(&trainer->hand[0], state, &trainer->items[i], error)))
-            return status;
-    if (scales != state->model.encoder.scales && (status = atoll_state_rescale(state, error)))
+    atoll_step_settle(trainer, state, w->to);
+    trainer->lean = atoll_lean_find(&w->hand->arena, state->memory, state->model.labels, trainer->sample,
+                                    trainer->samples);
+    return trainer->lean ? ATOLL_OK : atoll_step_no_memory(&w->error);
+}
+
+static atoll_status rehearse(atoll_portion *w)
+{
+    return atoll_step_rehearse(w->hand, w->trainer, w->state, &w->error);
+}
+
+/*
+ * What one thread alone can do (judging, rehearsing) goes beside what the other can: drawing and encoding replays,
+ * remembering.
+ */
+static atoll_status work(atoll_plan *plan, atoll_error *error)
+{
+    const atoll_encoder *encoder = &plan->state->model.encoder;
+    uint64_t asked = atoll_step_ask(plan);
+    uint64_t heard = atoll_step_hear(plan, asked);
+    uint64_t judged = atoll_plan_add(plan, judge_all, 0, plan->count, heard);
+    uint64_t learned = atoll_plan_add(plan, learn_terms, 0, plan->count, asked);
+    /* A new scale changes what is remembered, which judging reads. */
+    if (encoder->vector_dim && !atoll_encoder_settled(encoder))
+        learned = atoll_plan_add(plan, rescale, 0, plan->count, learned | judged);
+    uint64_t drawn = atoll_step_draw(plan, learned);
+    uint64_t settled = atoll_plan_add(plan, settle, 0, plan->count, judged | drawn);
+    uint64_t recalled = atoll_step_recall(plan, drawn);
+    uint64_t rehearsed = atoll_plan_add(plan, rehearse, 0, plan->count, settled | recalled);
+    uint64_t encoded = atoll_step_encode_samples(plan, drawn);
+    plan_fit(plan, rehearsed | encoded);
+    atoll_plan_add(plan, remember_all, 0, plan->count, settled | recalled | encoded);
+    return atoll_plan_run(plan, error);
+}
+
+static atoll_status step(atoll_plan *plan, atoll_error *error)
+{
+    atoll_trainer *trainer = plan->trainer;
+    atoll_state *state = plan->state;
+    atoll_status status = ATOLL_OK;
+    for (uint32_t i = 0; i < plan->count && status == ATOLL_OK; i++)
+        if (trainer->items[i].record->vector && !state->model.encoder.vector_dim)
+            status = atoll_state_set_vector(state, trainer->items[i].record->vector_dim, error);
+    trainer->scales = state->model.encoder.scales;
+    if (status || (status = work(plan, error)))
         return status;
-    if ((status = atoll_step_gather(trainer, state, count, rng, error)) ||
-        (status = atoll_step_rehearse(trainer, state, error)) || (status = fit(trainer, state, commit, error)))
-        return status;
-    for (uint32_t i = 0; i < count; i++)
-        if ((status = remember(trainer, state, &trainer->items[i], rng, time_ms, error)))
-            return status;
-    if ((status = atoll_index_flush(state->index, error)))
-        return status;
-    state->model.records += count;
+    state->model.records += plan->count;
     atoll_tally_collapse(state);
-    if (!state->model.config.freeze && ((status = atoll_growth_review(state, commit, error)) ||
-                                        (status = atoll_splitting_review(trainer, state, commit, error))))
+    if (!state->model.config.freeze && ((status = atoll_growth_review(state, plan->commit, error)) ||
+                                        (status = atoll_splitting_review(trainer, state, plan->commit, error))))
         return status;
     for (uint32_t e = 1; e < state->model.experts; e++)
         state->model.expert[e].exemplars = atoll_memory_owned(state->memory, e);
@@ -315,6 +358,7 @@ atoll_status atoll_trainer_learn(atoll_trainer *trainer, atoll_state *state, con
         uint32_t batch = count - at < ATOLL_STEP_RECORDS ? count - at : ATOLL_STEP_RECORDS;
         atoll_arena_reset(&trainer->hand[0].arena);
         atoll_arena_reset(&trainer->hand[1].arena);
+        atoll_arena_reset(&trainer->aside.arena);
         for (uint32_t i = 0; i < batch; i++) {
             atoll_step_item *it = &trainer->items[i];
             *it = (atoll_step_item){.record = &records[at + i], .seq = first_seq + at + i, .domain = UINT32_MAX};
@@ -323,7 +367,13 @@ atoll_status atoll_trainer_learn(atoll_trainer *trainer, atoll_state *state, con
             if (domain.data && atoll_names_add(&state->domains, domain.data, domain.bytes, &it->domain, NULL))
                 it->domain = UINT32_MAX;
         }
-        status = step(trainer, state, batch, commit, time_ms, &rng, error);
+        trainer->plan = (atoll_plan){.trainer = trainer,
+                                     .state = state,
+                                     .count = batch,
+                                     .commit = commit,
+                                     .time_ms = time_ms,
+                                     .rng = &rng};
+        status = step(&trainer->plan, error);
     }
     return status ? status : solve(state, error);
 }

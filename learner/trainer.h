@@ -6,8 +6,8 @@
  *     -> draw replays -> rehearse (the combination) -> fit shared expert, experts, gate -> remember
  *     -> review the candidate -> split what is over its capacity
  *
- * All randomness is seeded by the commit's number: the same journal gives the same weights. Where two threads work,
- * they touch different networks or different records, so that it does not matter which is first.
+ * These are tasks for two threads, with what may go side by side told in trainer.c. All randomness is seeded by the
+ * commit's number: the same journal gives the same weights, whichever thread does what.
  */
 #ifndef ATOLL_LEARNER_TRAINER_H
 #define ATOLL_LEARNER_TRAINER_H

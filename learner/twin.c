@@ -1,37 +1,70 @@
 #include "learner/twin.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
+
+#include "learner/priority.h"
 
 struct atoll_twin {
     pthread_t thread;
     int niceness;
-    pthread_mutex_t mutex;
+    pthread_mutex_t mutex; /* over all that follows */
     pthread_cond_t changed;
-    void (*work)(void *); /* NULL while there is none */
-    void *arg;
+    const atoll_task *task;
+    uint32_t count; /* 0 while there is no list */
+    uint64_t taken, done;
     bool leaving;
 };
+
+/* Tasks that may begin. */
+static uint64_t ready(const atoll_twin *twin)
+{
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < twin->count; i++)
+        bits |= (uint64_t)!(twin->task[i].after & ~twin->done) << i;
+    return bits & ~twin->taken;
+}
+
+static bool over(const atoll_twin *twin)
+{
+    return twin->done == UINT64_MAX >> (ATOLL_TWIN_TASKS - twin->count);
+}
+
+/* The other thread, if it waits, where there is more than the one task that this thread will take itself. */
+static void wake(atoll_twin *twin)
+{
+    uint64_t bits = ready(twin);
+    if ((bits & (bits - 1)) || over(twin))
+        pthread_cond_signal(&twin->changed);
+}
+
+/* Does the first task that may begin, or waits for one. The mutex is held, but not during the task. */
+static void take(atoll_twin *twin, int thread)
+{
+    uint64_t bits = ready(twin);
+    if (!bits) {
+        pthread_cond_wait(&twin->changed, &twin->mutex);
+        return;
+    }
+    uint64_t bit = bits & -bits;
+    const atoll_task *task = &twin->task[__builtin_ctzll(bits)];
+    twin->taken |= bit;
+    pthread_mutex_unlock(&twin->mutex);
+    task->work(task->arg, thread);
+    pthread_mutex_lock(&twin->mutex);
+    twin->done |= bit;
+    wake(twin);
+}
 
 static void *serve(void *arg)
 {
     atoll_twin *twin = arg;
-    setpriority(PRIO_PROCESS, (id_t)gettid(), twin->niceness);
+    atoll_priority_lower(twin->niceness);
     pthread_mutex_lock(&twin->mutex);
-    while (!twin->leaving) {
-        if (!twin->work) {
-            pthread_cond_wait(&twin->changed, &twin->mutex);
-            continue;
-        }
-        pthread_mutex_unlock(&twin->mutex);
-        twin->work(twin->arg);
-        pthread_mutex_lock(&twin->mutex);
-        twin->work = NULL;
-        pthread_cond_broadcast(&twin->changed);
-    }
+    while (!twin->leaving)
+        take(twin, 1);
     pthread_mutex_unlock(&twin->mutex);
     return NULL;
 }
@@ -58,7 +91,7 @@ void atoll_twin_free(atoll_twin *twin)
         return;
     pthread_mutex_lock(&twin->mutex);
     twin->leaving = true;
-    pthread_cond_broadcast(&twin->changed);
+    pthread_cond_signal(&twin->changed);
     pthread_mutex_unlock(&twin->mutex);
     pthread_join(twin->thread, NULL);
     pthread_cond_destroy(&twin->changed);
@@ -66,16 +99,18 @@ void atoll_twin_free(atoll_twin *twin)
     free(twin);
 }
 
-void atoll_twin_run(atoll_twin *twin, void (*mine)(void *), void *my_arg, void (*theirs)(void *), void *their_arg)
+void atoll_twin_run(atoll_twin *twin, const atoll_task *task, uint32_t count)
 {
+    assert(count <= ATOLL_TWIN_TASKS);
+    if (!count)
+        return;
     pthread_mutex_lock(&twin->mutex);
-    twin->work = theirs;
-    twin->arg = their_arg;
-    pthread_cond_broadcast(&twin->changed);
-    pthread_mutex_unlock(&twin->mutex);
-    mine(my_arg);
-    pthread_mutex_lock(&twin->mutex);
-    while (twin->work)
-        pthread_cond_wait(&twin->changed, &twin->mutex);
+    twin->task = task;
+    twin->count = count;
+    twin->taken = twin->done = 0;
+    wake(twin);
+    while (!over(twin))
+        take(twin, 0);
+    twin->count = 0;
     pthread_mutex_unlock(&twin->mutex);
 }

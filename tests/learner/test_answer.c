@@ -30,7 +30,10 @@ static void trial_open(trial *t)
 
 static void ask(trial *t)
 {
-    assert_int_equal(atoll_step_ask(t->l.trainer, &t->l.state, BATCH, NULL), ATOLL_OK);
+    atoll_plan *plan = &t->l.trainer->plan;
+    *plan = (atoll_plan){.trainer = t->l.trainer, .state = &t->l.state, .count = BATCH};
+    atoll_step_hear(plan, atoll_step_ask(plan));
+    assert_int_equal(atoll_plan_run(plan, NULL), ATOLL_OK);
 }
 
 static void items_are_encoded_and_asked_as_the_model_would_be(void **state)
@@ -49,6 +52,7 @@ static void items_are_encoded_and_asked_as_the_model_would_be(void **state)
         assert_int_equal(it->voices.labels, LEARNING_LABELS_A_DOMAIN);
         assert_int_equal(it->context.count, ATOLL_NEIGHBOURS);
         assert_true(it->route.count >= 1);
+        assert_non_null(it->voices.says[ATOLL_VOICE_EXPERTS]);
         const float *shared = it->voices.says[ATOLL_VOICE_SHARED];
         assert_null(it->voices.says[ATOLL_VOICE_ANALYTIC]);
         uint32_t best = 0;
@@ -79,7 +83,7 @@ static void judging_counts_and_names_the_owner(void **state)
     uint64_t asked = t->l.state.tally.asked;
     for (uint32_t i = 0; i < BATCH; i++) {
         atoll_step_item *it = &t->l.trainer->items[i];
-        assert_int_equal(atoll_step_judge(t->l.trainer, &t->l.state, it, 4, 0, NULL), ATOLL_OK);
+        assert_int_equal(atoll_step_judge(&t->l.trainer->hand[0], t->l.trainer, &t->l.state, it, 4, 0, NULL), ATOLL_OK);
         assert_int_equal(it->label,
                          atoll_names_find(&t->l.state.labels, it->record->label.data, it->record->label.bytes));
         assert_true(it->owner > 0 && it->owner < t->l.state.model.experts);
@@ -98,7 +102,7 @@ static void a_new_label_gets_the_next_number(void **state)
     t->records[7].record.label = (atoll_slice){"unheard", 7};
     ask(t);
     atoll_step_item *it = &t->l.trainer->items[7];
-    assert_int_equal(atoll_step_judge(t->l.trainer, &t->l.state, it, 4, 0, NULL), ATOLL_OK);
+    assert_int_equal(atoll_step_judge(&t->l.trainer->hand[0], t->l.trainer, &t->l.state, it, 4, 0, NULL), ATOLL_OK);
     assert_int_equal(it->label, LEARNING_LABELS_A_DOMAIN);
     assert_int_equal(t->l.state.model.labels, LEARNING_LABELS_A_DOMAIN + 1);
     assert_true(it->probability == 0);
@@ -106,7 +110,7 @@ static void a_new_label_gets_the_next_number(void **state)
     /* The next record of it finds the label, though it was asked when there was none. */
     t->l.trainer->items[8].record = it->record;
     it = &t->l.trainer->items[8];
-    assert_int_equal(atoll_step_judge(t->l.trainer, &t->l.state, it, 4, 0, NULL), ATOLL_OK);
+    assert_int_equal(atoll_step_judge(&t->l.trainer->hand[0], t->l.trainer, &t->l.state, it, 4, 0, NULL), ATOLL_OK);
     assert_int_equal(it->label, LEARNING_LABELS_A_DOMAIN);
     assert_int_equal(t->l.state.model.labels, LEARNING_LABELS_A_DOMAIN + 1);
     learning_close(&t->l);

@@ -25,7 +25,7 @@ static void rehearsing_changes_weights_and_sureness_alone(void **state)
     atoll_gate gate = l.state.model.gate;
     atoll_sureness sure = l.state.model.sureness;
     uint64_t digest = learning_digest(&l.state);
-    assert_int_equal(atoll_step_rehearse(l.trainer, &l.state, NULL), ATOLL_OK);
+    assert_int_equal(atoll_step_rehearse(&l.trainer->hand[0], l.trainer, &l.state, NULL), ATOLL_OK);
     atoll_combiner *after = &l.state.model.combiner;
     assert_true(after->weight[ATOLL_VOICE_SHARED] != before.weight[ATOLL_VOICE_SHARED]);
     assert_true(after->weight[ATOLL_VOICE_VOTES] != before.weight[ATOLL_VOICE_VOTES]);
@@ -49,7 +49,7 @@ static void a_voice_that_errs_loses_its_weight(void **state)
         l.trainer->rehearsed[i]->label = (l.trainer->rehearsed[i]->label + 1) % LEARNING_LABELS_A_DOMAIN;
     float before = l.state.model.combiner.weight[ATOLL_VOICE_SHARED];
     for (int times = 0; times < 20; times++)
-        assert_int_equal(atoll_step_rehearse(l.trainer, &l.state, NULL), ATOLL_OK);
+        assert_int_equal(atoll_step_rehearse(&l.trainer->hand[0], l.trainer, &l.state, NULL), ATOLL_OK);
     assert_true(l.state.model.combiner.weight[ATOLL_VOICE_SHARED] < before);
     learning_close(&l);
 }
@@ -61,7 +61,7 @@ static void nothing_to_rehearse_changes_nothing(void **state)
     open_and_feed(&l);
     uint64_t digest = learning_digest(&l.state);
     l.trainer->rehearsals = 0;
-    assert_int_equal(atoll_step_rehearse(l.trainer, &l.state, NULL), ATOLL_OK);
+    assert_int_equal(atoll_step_rehearse(&l.trainer->hand[0], l.trainer, &l.state, NULL), ATOLL_OK);
     assert_int_equal(learning_digest(&l.state), digest);
     learning_close(&l);
 }
