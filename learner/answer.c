@@ -229,6 +229,8 @@ static atoll_status hear_portion(atoll_portion *w)
         for (int v = 0; v < ATOLL_VOICES; v++)
             if (it->voices.says[v])
                 memcpy(workspace->voice[v], it->voices.says[v], model->labels * sizeof(float));
+            else
+                memset(workspace->voice[v], 0, model->labels * sizeof(float));
         status = atoll_predict_experts(model, workspace, &input, &it->route, &w->error);
         if (status || !it->route.count)
             continue;
