@@ -11,7 +11,7 @@
 #include "retrieval/index_inside.h"
 
 enum {
-    CODES_SAMPLE = 4096,  /* vectors that codes are trained on: 256 for each centre of a code */
+    CODES_SAMPLE = 1024,  /* vectors that codes are trained on: 64 for each centre of a code */
     LIST_SAMPLE = 32,     /* vectors for each list; 16 lose .003 of recall on clustered vectors */
     LISTS_READ_PART = 8,  /* lists pay where so small a part of them holds the neighbours */
     PROBES_MIN = 4,
