@@ -217,11 +217,11 @@ static atoll_status choose(atoll_index_view *side, const truth *t, atoll_error *
     uint32_t lists = side->tuning.lists, probes = lists ? PROBES_MIN : 0, most = candidates_most(side);
     atoll_status status = try(side, t, probes, most, error);
     while (status == ATOLL_OK && (double)side->tuning.recall < recall_aim && probes < lists / 4) {
-        probes *= 2;
+        probes += probes / 4;
         status = try(side, t, probes, most, error);
     }
     double aim = (double)side->tuning.recall < recall_aim ? (double)side->tuning.recall : recall_aim;
-    for (uint32_t few = ATOLL_INDEX_CANDIDATES; few < most && status == ATOLL_OK; few *= 2) {
+    for (uint32_t few = ATOLL_INDEX_CANDIDATES; few < most && status == ATOLL_OK; few += few / 2) {
         status = try(side, t, probes, few, error);
         if ((double)side->tuning.recall >= aim)
             return status;
