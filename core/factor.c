@@ -7,7 +7,8 @@
 
 #include "core/kernels.h"
 
-enum { TILE = ATOLL_FACTOR_TILE, ROWS = ATOLL_FACTOR_ROWS };
+/* Columns that are turned at once: their scratch stays in cache, and is small beside the factor. */
+enum { TILE = ATOLL_FACTOR_TILE, ROWS = ATOLL_FACTOR_ROWS, TURNED = 512 };
 
 /* Where the panel begins whose first row is `row`. */
 static size_t panel_at(uint32_t n, uint32_t row)
@@ -23,7 +24,7 @@ uint64_t atoll_factor_floats(uint32_t n)
 
 static uint64_t work_floats(uint32_t n)
 {
-    return (uint64_t)ATOLL_QR_BLOCK * (TILE + n);
+    return (uint64_t)ATOLL_QR_BLOCK * (TILE + (n < TURNED ? n : TURNED));
 }
 
 atoll_status atoll_factor_init(atoll_factor *factor, uint32_t n, float lambda, atoll_error *error)
@@ -60,10 +61,11 @@ void atoll_factor_add(atoll_factor *factor, float *rows, uint32_t k)
     assert(k <= ROWS);
     for (uint32_t row = 0; row < factor->n && k; row += TILE) {
         float *panel = factor->r + panel_at(factor->n, row), *v = rows + (size_t)row * ROWS;
-        uint32_t rest = factor->n - row - TILE;
+        uint32_t columns = factor->n - row;
         atoll_qr_fold(TILE, k, panel, TILE, v, ROWS, t, work);
-        if (rest)
-            atoll_qr_turn(TILE, k, rest, v, ROWS, t, panel + TILE * TILE, TILE, v + TILE * ROWS, ROWS, work);
+        for (uint32_t at = TILE; at < columns; at += TURNED)
+            atoll_qr_turn(TILE, k, columns - at < TURNED ? columns - at : TURNED, v, ROWS, t,
+                          panel + (size_t)at * TILE, TILE, v + (size_t)at * ROWS, ROWS, work);
     }
 }
 

@@ -11,7 +11,7 @@
 #include "core/status.h"
 
 enum {
-    ATOLL_PROJECTION_FEATURES = 2048,
+    ATOLL_PROJECTION_FEATURES = 2240,
     ATOLL_PROJECTION_INPUTS = 16,
     ATOLL_PROJECTION_BLOCK = 16 /* vectors that are worked on together */
 };

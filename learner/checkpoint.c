@@ -23,9 +23,10 @@ struct atoll_checkpoint {
     meta meta;
     atoll_model *model; /* frozen */
     atoll_memory_view memory;
-    void *cells, *index, *names, *domain_names, *domains, *drift, *ridge, *analytic; /* blobs */
+    void *cells, *index, *names, *domain_names, *domains, *drift, *ridge, *analytic,
+        *change; /* blobs */
     size_t cells_bytes, index_bytes, names_bytes, domain_names_bytes, domains_bytes, drift_bytes, ridge_bytes,
-        analytic_bytes;
+        analytic_bytes, change_bytes;
 };
 
 /* ---- blobs ---- */
@@ -74,6 +75,15 @@ static bool ridge_blob(const atoll_ridge *ridge, void **blob, size_t *bytes)
     return true;
 }
 
+static bool change_blob(const atoll_change *change, void **blob, size_t *bytes)
+{
+    *bytes = atoll_change_save_bytes();
+    if (!(*blob = malloc(*bytes)))
+        return false;
+    atoll_change_save(change, *blob);
+    return true;
+}
+
 /* ---- take ---- */
 
 atoll_status atoll_checkpoint_take(atoll_state *state, uint64_t since, atoll_checkpoint **out, atoll_error *error)
@@ -98,6 +108,7 @@ atoll_status atoll_checkpoint_take(atoll_state *state, uint64_t since, atoll_che
         !names_blob(&state->domains, &c->domain_names, &c->domain_names_bytes) ||
         !copy_blob(state->domain, state->domains.count * sizeof *state->domain, &c->domains, &c->domains_bytes) ||
         (state->ridge && !ridge_blob(state->ridge, &c->ridge, &c->ridge_bytes)) ||
+        (state->change && !change_blob(state->change, &c->change, &c->change_bytes)) ||
         (analytic && !copy_blob(analytic->w, (size_t)ATOLL_RIDGE_FEATURES * analytic->labels * sizeof(float),
                                 &c->analytic, &c->analytic_bytes)))
         status = no_memory(error);
@@ -122,7 +133,7 @@ uint64_t atoll_checkpoint_epoch(const atoll_checkpoint *checkpoint)
 uint64_t atoll_checkpoint_bytes(const atoll_checkpoint *c)
 {
     return c->cells_bytes + c->index_bytes + c->names_bytes + c->domain_names_bytes + c->domains_bytes +
-           c->drift_bytes + c->ridge_bytes + c->analytic_bytes;
+           c->drift_bytes + c->ridge_bytes + c->analytic_bytes + c->change_bytes;
 }
 
 uint64_t atoll_checkpoint_commit(const atoll_checkpoint *checkpoint)
@@ -141,6 +152,7 @@ void atoll_checkpoint_end(atoll_checkpoint *checkpoint)
     free(checkpoint->domains);
     free(checkpoint->drift);
     free(checkpoint->ridge);
+    free(checkpoint->change);
     free(checkpoint->analytic);
     free(checkpoint);
 }
@@ -250,7 +262,8 @@ static atoll_status write_all(const atoll_checkpoint *c, atoll_store_write *writ
                  {"domain-tallies", c->domains, c->domains_bytes},
                  {"drift", c->drift, c->drift_bytes},
                  {"ridge", c->ridge, c->ridge_bytes},
-                 {"analytic", c->analytic, c->analytic_bytes}};
+                 {"analytic", c->analytic, c->analytic_bytes},
+                 {"change", c->change, c->change_bytes}};
     atoll_status status = ATOLL_OK;
     for (size_t i = 0; i < sizeof blobs / sizeof *blobs && status == ATOLL_OK; i++)
         status = blobs[i].data ? atoll_store_put(write, blobs[i].key, blobs[i].data, blobs[i].bytes, error)
@@ -453,6 +466,18 @@ static atoll_status load_names(atoll_store *store, const char *key, atoll_names 
     return status;
 }
 
+static atoll_status load_change(atoll_store *store, atoll_state *state, atoll_error *error)
+{
+    void *blob;
+    size_t bytes;
+    atoll_status status = atoll_change_new(&state->change, error);
+    if (status || (status = atoll_store_get(store, "change", &blob, &bytes, error)))
+        return status;
+    status = atoll_change_load(state->change, blob, bytes, error);
+    free(blob);
+    return status;
+}
+
 static atoll_status load_analytic(atoll_store *store, atoll_state *state, const meta *m, atoll_error *error)
 {
     uint32_t dim = state->model.encoder.vector_dim;
@@ -460,8 +485,9 @@ static atoll_status load_analytic(atoll_store *store, atoll_state *state, const 
     size_t bytes;
     if (!dim)
         return ATOLL_OK;
-    atoll_status status = atoll_ridge_new(&state->ridge, error);
-    if (status || (status = atoll_projection_new(dim, state->model.config.seed, &state->projection, error)) ||
+    atoll_status status = load_change(store, state, error);
+    if (status || (status = atoll_ridge_new(&state->ridge, error)) ||
+        (status = atoll_projection_new(dim, state->model.config.seed, &state->projection, error)) ||
         (status = atoll_store_get(store, "ridge", &blob, &bytes, error)))
         return status;
     state->model.projection = state->projection;

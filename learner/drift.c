@@ -212,11 +212,12 @@ static void tally(atoll_model *model, const atoll_drift_seen *seen)
 void atoll_drift_observe(atoll_state *state, const atoll_drift_seen *seen)
 {
     state->drift.now.last = seen->seq;
-    /* Classes of vectors lie so close that new ones look like contradiction: Fashion-MNIST would lose .007. */
-    if (state->model.encoder.vector_dim || seen->novelty > most_novel || !seen->labels)
+    if (seen->novelty > most_novel || !seen->labels)
         return;
     if (seen->context->count) {
-        weigh_exemplars(&state->drift, seen);
+        /* Classes of vectors lie so close that new ones look like contradiction: Fashion-MNIST would lose .007. */
+        if (!state->model.encoder.vector_dim)
+            weigh_exemplars(&state->drift, seen);
         tally(&state->model, seen);
     }
     if (seen->context->sleepers)
@@ -326,6 +327,12 @@ static bool replaced(const atoll_state *state, suspect *list, uint32_t count)
     return cells >= CELLS_LEAST;
 }
 
+static void tell_replaced(const atoll_state *state)
+{
+    atoll_log(ATOLL_LOG_INFO, "concept_replaced", "concept", ATOLL_UINT(state->drift.now.current), "records",
+              ATOLL_UINT(state->model.records), NULL);
+}
+
 /* Exemplars that the stream refuted go to sleep as a concept, where they are many. */
 static atoll_status retire(atoll_state *state, atoll_error *error)
 {
@@ -341,13 +348,27 @@ static atoll_status retire(atoll_state *state, atoll_error *error)
         open_concept(state);
         now->replaced++;
         young = true;
-        atoll_log(ATOLL_LOG_INFO, "concept_replaced", "concept", ATOLL_UINT(now->current), "records",
-                  ATOLL_UINT(state->model.records), NULL);
+        tell_replaced(state);
     }
     for (uint32_t i = 0; i < count && young && status == ATOLL_OK; i++)
         status = put_to_sleep(state, list[i].slot, error);
     free(list);
     return status ? status : make_room(state, error);
+}
+
+atoll_status atoll_drift_replace(atoll_state *state, const uint32_t *slot, uint32_t count, atoll_error *error)
+{
+    uint64_t dropped = state->drift.now.dropped;
+    atoll_status status = ATOLL_OK;
+    open_concept(state);
+    state->drift.now.replaced++;
+    state->drift.now.refuted += count;
+    tell_replaced(state);
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
+        status = put_to_sleep(state, slot[i], error);
+    if (status || (status = make_room(state, error)))
+        return status;
+    return dropped == state->drift.now.dropped ? ATOLL_OK : atoll_index_flush(state->index, error);
 }
 
 /* ---- wake ---- */

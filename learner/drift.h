@@ -19,7 +19,8 @@
  * Only a neighbour that is younger than the contradicted one and has the label y makes a contradiction of it: newer
  * exemplars decide about older ones, as where self-adjusting memory is cleaned [Losing, Hammer, Wersing 2018]. Inputs
  * that are new are no contradiction: their own kind is nearest soon, p is small, or the record too novel.
- * Models that have met a vector are not watched.
+ * In models that have met a vector exemplars are not weighed: there core/change.h tells what was replaced, and
+ * learner/renewal.h puts it to sleep.
  *
  * Concepts. Where large parts of several cells are refuted, these exemplars become a dormant concept, and so do those
  * that are refuted in the records after. Single ones stay. A dormant concept is asked along: for a record near it, with
@@ -95,6 +96,9 @@ void atoll_drift_observe(struct atoll_state *state, const atoll_drift_seen *seen
 
 /* Puts to sleep, wakes and drops what the records observed have decided. */
 atoll_status atoll_drift_settle(struct atoll_state *state, atoll_error *error);
+
+/* The exemplars in `count` slots, none of them dormant, become a dormant concept. */
+atoll_status atoll_drift_replace(struct atoll_state *state, const uint32_t *slot, uint32_t count, atoll_error *error);
 
 /* A new exemplar took a slot of the memory. */
 void atoll_drift_placed(atoll_drift *drift, uint32_t slot, uint64_t seq);

@@ -26,8 +26,8 @@ static atoll_footprint measure(const atoll_learner *learner)
                                     atoll_array_bytes(&model->encoder.moments) +
                                     atoll_array_bytes(&model->encoder.scale),
                          .analytic = atoll_projection_bytes(state->projection) + atoll_ridge_bytes(state->ridge) +
-                                     atoll_ridge_weights_bytes(model->analytic) + atoll_counts_bytes(&model->counts) +
-                                     atoll_naming_bytes(&model->naming),
+                                     atoll_ridge_weights_bytes(model->analytic) + atoll_change_bytes(state->change) +
+                                     atoll_counts_bytes(&model->counts) + atoll_naming_bytes(&model->naming),
                          .memory = atoll_memory_bytes(state->memory),
                          .index = atoll_index_bytes(state->index),
                          .tables = atoll_names_bytes(&state->labels) + atoll_names_bytes(&state->domains) +

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "core/limits.h"
-#include "learner/dense.h"
+#include "learner/renewal.h"
 
 atoll_net_shape atoll_state_shape(const atoll_config *config, uint32_t id)
 {
@@ -80,6 +80,7 @@ void atoll_state_free(atoll_state *state)
     atoll_memory_free(state->memory);
     atoll_ridge_free(state->ridge);
     atoll_projection_free(state->projection);
+    atoll_change_free(state->change);
     atoll_names_free(&state->labels);
     atoll_names_free(&state->domains);
     atoll_reclaim_free(state->reclaim);
@@ -92,6 +93,8 @@ atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, ato
     atoll_status status = ATOLL_OK;
     if (!state->ridge)
         status = atoll_ridge_new(&state->ridge, error);
+    if (status == ATOLL_OK && !state->change)
+        status = atoll_change_new(&state->change, error);
     if (status == ATOLL_OK && !model->projection)
         status = atoll_projection_new(vector_dim, model->config.seed, &state->projection, error);
     model->projection = state->projection;
@@ -119,27 +122,16 @@ atoll_status atoll_state_rescale(atoll_state *state, atoll_error *error)
 {
     const atoll_model *model = &state->model;
     bool tokens = model->config.granularity == ATOLL_GRANULARITY_TOKEN;
-    uint32_t dim = model->encoder.vector_dim, most = tokens ? ATOLL_NUMBERS_MAX : dim;
-    float *v = malloc((most + ATOLL_DENSE_SCRATCH + atoll_projection_scratch(dim) + ATOLL_RIDGE_FEATURES) * sizeof *v);
+    uint32_t most = tokens ? ATOLL_NUMBERS_MAX : model->encoder.vector_dim;
+    atoll_status status = atoll_renewal_relearn(state, error);
+    if (status || !atoll_encoder_settled(&model->encoder))
+        return status;
+    float *v = malloc(most * sizeof *v), embedding[ATOLL_EMBEDDING_MAX_DIM]; /* the latter is not wanted here */
     if (!v)
-        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn vectors anew");
-    float *z = v + most, *scratch = z + ATOLL_RIDGE_FEATURES;
-    float embedding[ATOLL_EMBEDDING_MAX_DIM]; /* not wanted here */
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to scale vectors");
     atoll_encoded encoded = {.dense = v, .embedding = embedding};
-    atoll_status status = ATOLL_OK;
-    atoll_memory_view view = atoll_memory_freeze(state->memory);
-    atoll_ridge_reset(state->ridge);
-    for (uint32_t slot = 0; slot < view.slots.count && status == ATOLL_OK; slot++) {
-        const atoll_exemplar *exemplar = atoll_memory_at(&view, slot)->exemplar;
-        if (!exemplar || !exemplar->vector || exemplar->lot)
-            continue;
-        atoll_encoder_scale_all(&model->encoder, exemplar->vector, exemplar->vector_dim / dim, &encoded);
-        atoll_dense_mean(model->projection, v, encoded.vectors, z, scratch);
-        status = atoll_ridge_add(state->ridge, z, exemplar->label, model->labels, error);
-    }
     coding how = {&model->encoder, &encoded};
-    if (status == ATOLL_OK && atoll_encoder_settled(&model->encoder))
-        status = atoll_memory_code(state->memory, code_vectors, &how, error);
+    status = atoll_memory_code(state->memory, code_vectors, &how, error);
     free(v);
     return status;
 }

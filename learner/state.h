@@ -9,6 +9,7 @@
 #include "core/model.h"
 #include "core/pages.h"
 #include "learner/alarm.h"
+#include "core/change.h"
 #include "learner/drift.h"
 #include "retrieval/index.h"
 #include "retrieval/memory.h"
@@ -51,6 +52,7 @@ typedef struct atoll_state {
     atoll_names labels, domains;
     atoll_ridge *ridge;        /* NULL until the first vector, and so is */
     atoll_projection *projection;
+    atoll_change *change;
     atoll_memory *memory;
     atoll_index *index;
     atoll_growth growth;

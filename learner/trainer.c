@@ -6,6 +6,7 @@
 #include "core/limits.h"
 #include "learner/growth.h"
 #include "learner/lean.h"
+#include "learner/renewal.h"
 #include "learner/splitting.h"
 #include "learner/tally.h"
 
@@ -311,6 +312,20 @@ static atoll_status work(atoll_plan *plan, atoll_error *error)
     return atoll_plan_run(plan, error);
 }
 
+/* Shows the records that have vectors to the watch over them. */
+static atoll_status watch(const atoll_plan *plan, uint64_t returned, atoll_error *error)
+{
+    const atoll_step_item *items = plan->trainer->items;
+    const float *z[ATOLL_STEP_RECORDS];
+    uint32_t label[ATOLL_STEP_RECORDS], seen = 0;
+    for (uint32_t i = 0; i < plan->count; i++)
+        if (items[i].encoded.z && !plan->state->model.config.freeze) {
+            z[seen] = items[i].encoded.z;
+            label[seen++] = items[i].label;
+        }
+    return atoll_renewal_observe(plan->state, z, label, seen, items[0].seq, returned, error);
+}
+
 static atoll_status step(atoll_plan *plan, atoll_error *error)
 {
     atoll_trainer *trainer = plan->trainer;
@@ -320,7 +335,8 @@ static atoll_status step(atoll_plan *plan, atoll_error *error)
         if (trainer->items[i].record->vector && !state->model.encoder.vector_dim)
             status = atoll_state_set_vector(state, trainer->items[i].record->vector_dim, error);
     trainer->scales = state->model.encoder.scales;
-    if (status || (status = work(plan, error)))
+    uint64_t returned = state->drift.now.returned;
+    if (status || (status = work(plan, error)) || (status = watch(plan, returned, error)))
         return status;
     state->model.records += plan->count;
     atoll_tally_collapse(state);

@@ -338,7 +338,8 @@ static void one_that_is_not_whole_is_refused(void **state)
     static const char *const keys[] = {"expert/0000/head/00000000", "expert/0000/meta", "gate/table/00000000",
                                        "gate/linear/00000000", "frequency/00000000", "moments/00000000", "labels",
                                        "counts/00000000", "counts-mass/00000000",
-                                       "domains", "domain-tallies", "cells", "ridge", "analytic", "memory/00000003"};
+                                       "domains", "domain-tallies", "cells", "ridge", "analytic", "change",
+                                       "memory/00000003"};
     static const char odd[5] = "odd!";
     trial *t = *state;
     learn_some(t, 3, 0);

@@ -103,9 +103,9 @@ static void experts_start_from_weights_of_their_own(void **unused)
     config.dense_hidden = 40;
     assert_int_equal(atoll_state_shape(&config, 0).hidden, 40);
     assert_int_equal(atoll_state_shape(&config, 1).hidden, 40);
-    config.shared_hidden = 128;
+    config.shared_hidden = 160;
     assert_int_equal(atoll_state_shape(&config, 0).random_dim, ATOLL_PROJECTION_FEATURES);
-    assert_int_equal(atoll_state_shape(&config, 0).rank, 32);
+    assert_int_equal(atoll_state_shape(&config, 0).rank, 40);
     assert_int_equal(atoll_state_shape(&config, 1).random_dim, ATOLL_EXPERT_DENSE * config.expert_hidden);
     config.seed++;
     assert_int_not_equal(atoll_state_shape(&config, 1).seed, first.seed);

@@ -274,6 +274,16 @@ static void add_ridge(uint64_t *hash, const atoll_ridge *ridge)
     free(blob);
 }
 
+static void add_change(uint64_t *hash, const atoll_change *change)
+{
+    size_t bytes = atoll_change_save_bytes();
+    void *blob = malloc(bytes);
+    assert_non_null(blob);
+    atoll_change_save(change, blob);
+    add(hash, blob, bytes);
+    free(blob);
+}
+
 static void add_memory(uint64_t *hash, const atoll_state *state)
 {
     void *blob;
@@ -318,6 +328,8 @@ uint64_t learning_digest(const atoll_state *state)
     add_names(&hash, &state->domains);
     if (state->ridge)
         add_ridge(&hash, state->ridge);
+    if (state->change)
+        add_change(&hash, state->change);
     add_memory(&hash, state);
     add_counts(&hash, state);
     return hash;

@@ -1,0 +1,93 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "learner/renewal.h"
+#include "tests/support/learning.h"
+
+enum { VISIT = 1600, BATCH = 50, LABELS = LEARNING_LABELS_A_DOMAIN };
+
+/* Learns a visit of a concept, which calls topic k label k + concept. Returns how many of its last 400 were right. */
+static uint32_t visit(learning *l, uint32_t concept, uint32_t first_topic, uint32_t topics)
+{
+    learning_record *records = malloc(BATCH * sizeof *records);
+    assert_non_null(records);
+    uint64_t before = 0;
+    for (uint32_t at = 0; at < VISIT; at += BATCH) {
+        before = at == VISIT - 400 ? l->state.tally.right : before;
+        for (uint32_t i = 0; i < BATCH; i++) {
+            uint32_t topic = first_topic + atoll_rng_below(&l->rng, topics);
+            learning_draw_concept(&records[i], &l->rng, concept, topic);
+            learning_add_vector(&records[i], &l->rng, topic);
+            records[i].record.text = (atoll_slice){0};
+        }
+        learning_commit(l, records, BATCH);
+        atoll_reclaim_advance(l->state.reclaim);
+    }
+    assert_int_equal(atoll_memory_verify(l->state.memory, NULL), ATOLL_OK);
+    free(records);
+    return (uint32_t)(l->state.tally.right - before);
+}
+
+static void a_replaced_concept_goes_and_a_returning_one_is_known(void **state)
+{
+    learning l;
+    (void)state;
+    learning_open(&l, NULL, 1);
+    assert_in_range(visit(&l, 0, 0, LABELS), 375, 400);
+    assert_int_equal(l.state.drift.now.slept, 0);
+    uint64_t learned = l.state.ridge->records;
+    assert_in_range(visit(&l, 1, 0, LABELS), 375, 400);
+    assert_int_equal(l.state.change->now.alarms, 1);
+    assert_int_equal(l.state.drift.now.replaced, 1);
+    assert_true(l.state.drift.now.dormant > 50);
+    assert_true(l.state.ridge->records < learned + VISIT / 2 && l.state.ridge->records > VISIT / 2);
+    assert_in_range(visit(&l, 0, 0, LABELS), 375, 400);
+    assert_int_equal(l.state.drift.now.returned, 1);
+    assert_int_equal(l.state.drift.now.replaced, 1);
+    learning_close(&l);
+}
+
+static void classes_one_after_another_lose_nothing(void **state)
+{
+    learning l;
+    (void)state;
+    learning_open(&l, NULL, 1);
+    visit(&l, 0, 0, LABELS);
+    visit(&l, 0, LABELS / 2, LABELS / 2);
+    visit(&l, 0, 0, LABELS / 2);
+    visit(&l, 0, 0, LABELS);
+    assert_int_equal(l.state.drift.now.replaced, 0);
+    assert_int_equal(l.state.drift.now.slept, 0);
+    learning_close(&l);
+}
+
+static void frozen_experts_watch_nothing(void **state)
+{
+    learning l;
+    atoll_config config;
+    (void)state;
+    learning_config(&config);
+    config.freeze = ATOLL_FREEZE_EXPERTS;
+    learning_open(&l, &config, 1);
+    visit(&l, 0, 0, LABELS);
+    visit(&l, 1, 0, LABELS);
+    assert_int_equal(l.state.change->now.alarms, 0);
+    assert_int_equal(l.state.drift.now.replaced, 0);
+    learning_close(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_replaced_concept_goes_and_a_returning_one_is_known),
+        cmocka_unit_test(classes_one_after_another_lose_nothing),
+        cmocka_unit_test(frozen_experts_watch_nothing),
+    };
+    return cmocka_run_group_tests(tests, learning_quiet, NULL);
+}
