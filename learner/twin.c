@@ -11,7 +11,7 @@ struct atoll_twin {
     pthread_t thread;
     int niceness;
     pthread_mutex_t mutex; /* over all that follows */
-    pthread_cond_t changed;
+    pthread_cond_t called[2]; /* by thread: one waiter each, so that none is woken in another's place */
     const atoll_task *task;
     uint32_t count; /* 0 while there is no list */
     uint64_t taken, done;
@@ -32,12 +32,12 @@ static bool over(const atoll_twin *twin)
     return twin->done == UINT64_MAX >> (ATOLL_TWIN_TASKS - twin->count);
 }
 
-/* The other thread, if it waits, where there is more than the one task that this thread will take itself. */
-static void wake(atoll_twin *twin)
+/* Calls the other thread, if it waits, where there is more than the one task that this thread will take itself. */
+static void call_other(atoll_twin *twin, int thread)
 {
     uint64_t bits = ready(twin);
     if ((bits & (bits - 1)) || over(twin))
-        pthread_cond_signal(&twin->changed);
+        pthread_cond_signal(&twin->called[!thread]);
 }
 
 /* Does the first task that may begin, or waits for one. The mutex is held, but not during the task. */
@@ -45,7 +45,7 @@ static void take(atoll_twin *twin, int thread)
 {
     uint64_t bits = ready(twin);
     if (!bits) {
-        pthread_cond_wait(&twin->changed, &twin->mutex);
+        pthread_cond_wait(&twin->called[thread], &twin->mutex);
         return;
     }
     uint64_t bit = bits & -bits;
@@ -55,7 +55,7 @@ static void take(atoll_twin *twin, int thread)
     task->work(task->arg, thread);
     pthread_mutex_lock(&twin->mutex);
     twin->done |= bit;
-    wake(twin);
+    call_other(twin, thread);
 }
 
 static void *serve(void *arg)
@@ -76,10 +76,12 @@ atoll_twin *atoll_twin_new(int niceness)
         return NULL;
     twin->niceness = niceness;
     pthread_mutex_init(&twin->mutex, NULL);
-    pthread_cond_init(&twin->changed, NULL);
+    pthread_cond_init(&twin->called[0], NULL);
+    pthread_cond_init(&twin->called[1], NULL);
     if (pthread_create(&twin->thread, NULL, serve, twin) == 0)
         return twin;
-    pthread_cond_destroy(&twin->changed);
+    pthread_cond_destroy(&twin->called[0]);
+    pthread_cond_destroy(&twin->called[1]);
     pthread_mutex_destroy(&twin->mutex);
     free(twin);
     return NULL;
@@ -91,10 +93,11 @@ void atoll_twin_free(atoll_twin *twin)
         return;
     pthread_mutex_lock(&twin->mutex);
     twin->leaving = true;
-    pthread_cond_signal(&twin->changed);
+    pthread_cond_signal(&twin->called[1]);
     pthread_mutex_unlock(&twin->mutex);
     pthread_join(twin->thread, NULL);
-    pthread_cond_destroy(&twin->changed);
+    pthread_cond_destroy(&twin->called[0]);
+    pthread_cond_destroy(&twin->called[1]);
     pthread_mutex_destroy(&twin->mutex);
     free(twin);
 }
@@ -108,7 +111,7 @@ void atoll_twin_run(atoll_twin *twin, const atoll_task *task, uint32_t count)
     twin->task = task;
     twin->count = count;
     twin->taken = twin->done = 0;
-    wake(twin);
+    call_other(twin, 0);
     while (!over(twin))
         take(twin, 0);
     twin->count = 0;
