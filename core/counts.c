@@ -6,26 +6,35 @@
 #include "core/kernels.h"
 #include "core/rows.h"
 
-/*
- * a, of tf-idf weights in records of unit length. On CLINC150 .02 to .1 are as accurate; on package descriptions, with
- * five times the features, .05 to .2.
- */
-static const float smoothing = 0.05f;
+/* a, of tf-idf weights in records of unit length. */
+static const float smoothing = 0.02f;
 
-/* Features are not independent, so the posterior is too sure; this is what fits CLINC150 and package sections best. */
-static const float sharpness = 0.7f;
+/*
+ * b, about what a dozen short texts weigh. With a F, as probabilities over F features have it, the sums of labels'
+ * weights count for next to nothing, and labels of few records lose to those of many.
+ */
+static const float prior = 100;
+
+/* Features are not independent, so the posterior is too sure. */
+static const float sharpness = 0.4f;
+
+/* A feature of one record: its label + 1 above its weight, at most 1, in steps of weight_unit. */
+enum { WEIGHT_BITS = 17 };
+static const float weight_unit = 1.0f / (1 << 16);
 
 void atoll_counts_init(atoll_counts *counts)
 {
     *counts = (atoll_counts){.capacity = 8};
     atoll_array_init(&counts->rows, counts->capacity * (uint32_t)sizeof(float));
     atoll_array_init(&counts->mass, sizeof(float));
+    atoll_array_init(&counts->once, sizeof(uint32_t));
 }
 
 void atoll_counts_clear(atoll_pager *pager, atoll_counts *counts)
 {
     atoll_array_clear(pager, &counts->rows);
     atoll_array_clear(pager, &counts->mass);
+    atoll_array_clear(pager, &counts->once);
     counts->labels = 0;
 }
 
@@ -49,11 +58,59 @@ static atoll_status widen(atoll_pager *pager, atoll_counts *counts, uint32_t lab
     return ATOLL_OK;
 }
 
-atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const atoll_counted *record, uint32_t rows,
-                              uint32_t label, atoll_error *error)
+/* What one record taught of a bucket that has no row; 0 where there is none. */
+static uint32_t once_of(const atoll_counts *counts, uint32_t bucket)
+{
+    return bucket < counts->once.count ? *(const uint32_t *)atoll_array_at(&counts->once, bucket) : 0;
+}
+
+static uint32_t label_of(uint32_t once)
+{
+    return (once >> WEIGHT_BITS) - 1;
+}
+
+static float weight_of(uint32_t once)
+{
+    return (float)(once & ((1u << WEIGHT_BITS) - 1)) * weight_unit;
+}
+
+static atoll_status put_once(atoll_pager *pager, atoll_counts *counts, uint32_t bucket, uint32_t once,
+                             atoll_error *error)
+{
+    uint32_t places = counts->once.count ? counts->once.count : 1024;
+    while (places <= bucket)
+        places *= 2;
+    atoll_status status = atoll_array_grow(pager, &counts->once, places, error);
+    uint32_t *place = status ? NULL : atoll_array_edit(pager, &counts->once, bucket);
+    if (!place)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to count");
+    *place = once;
+    return ATOLL_OK;
+}
+
+static void add_weight(float *row, uint32_t label, float weight)
+{
+    row[label] = logf(expf(row[label]) + weight / smoothing);
+}
+
+/* A feature that has a row, and what was kept of it while it had none. */
+static atoll_status add_row(atoll_pager *pager, atoll_counts *counts, const atoll_counted *record, uint32_t i,
+                            uint32_t label, atoll_error *error)
+{
+    float *row = atoll_array_edit(pager, &counts->rows, record->row[i]);
+    uint32_t once = record->bucket ? once_of(counts, record->bucket[i]) : 0;
+    if (!row)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to count");
+    if (once)
+        add_weight(row, label_of(once), weight_of(once));
+    add_weight(row, label, record->weight[i]);
+    return once ? put_once(pager, counts, record->bucket[i], 0, error) : ATOLL_OK;
+}
+
+static atoll_status make_room(atoll_pager *pager, atoll_counts *counts, uint32_t rows, uint32_t label,
+                              atoll_error *error)
 {
     atoll_status status = ATOLL_OK;
-    float sum = 0;
     if (label >= counts->capacity && (status = widen(pager, counts, label + 1, error)) != ATOLL_OK)
         return status;
     if (label >= counts->labels) {
@@ -61,17 +118,27 @@ atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const at
             return status;
         counts->labels = label + 1;
     }
-    if (rows > counts->rows.count && (status = atoll_array_grow(pager, &counts->rows, rows, error)) != ATOLL_OK)
-        return status;
-    for (uint32_t i = 0; i < record->features; i++) {
+    return rows > counts->rows.count ? atoll_array_grow(pager, &counts->rows, rows, error) : ATOLL_OK;
+}
+
+atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const atoll_counted *record, uint32_t rows,
+                              uint32_t label, atoll_error *error)
+{
+    float sum = 0;
+    atoll_status status = make_room(pager, counts, rows, label, error);
+    for (uint32_t i = 0; i < record->features && status == ATOLL_OK; i++) {
         if (record->row[i] == ATOLL_ROW_NONE)
             continue;
-        float *row = atoll_array_edit(pager, &counts->rows, record->row[i]);
-        if (!row)
-            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to count");
-        row[label] = logf(expf(row[label]) + record->weight[i] / smoothing);
+        status = add_row(pager, counts, record, i, label, error);
         sum += record->weight[i];
     }
+    for (uint32_t i = record->features; i < record->features + record->rest && status == ATOLL_OK; i++) {
+        uint32_t weight = (uint32_t)(record->weight[i] / weight_unit + 0.5f);
+        status = put_once(pager, counts, record->bucket[i], (label + 1) << WEIGHT_BITS | weight, error);
+        sum += record->weight[i];
+    }
+    if (status)
+        return status;
     float *mass = atoll_array_edit(pager, &counts->mass, label);
     if (!mass)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to count");
@@ -79,11 +146,29 @@ atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const at
     return ATOLL_OK;
 }
 
+/* score[labels] of features that were learned once; the sum of their weights. */
+static float score_once(const atoll_counts *counts, const atoll_counted *record, float *score)
+{
+    enum { AHEAD = 8 };
+    float sum = 0;
+    uint32_t end = record->features + record->rest;
+    for (uint32_t i = record->features; i < end; i++) {
+        if (i + AHEAD < end && record->bucket[i + AHEAD] < counts->once.count)
+            __builtin_prefetch(atoll_array_at(&counts->once, record->bucket[i + AHEAD]));
+        uint32_t once = once_of(counts, record->bucket[i]);
+        if (!once)
+            continue;
+        score[label_of(once)] += record->weight[i] * logf(1 + weight_of(once) / smoothing);
+        sum += record->weight[i];
+    }
+    return sum;
+}
+
 void atoll_counts_predict(const atoll_counts *counts, const atoll_counted *record, float *probability, uint32_t labels)
 {
     enum { AHEAD = 4, LINE = 16 };
-    float sum = 0, prior = smoothing * (float)counts->rows.count;
     memset(probability, 0, labels * sizeof *probability);
+    float sum = score_once(counts, record, probability);
     for (uint32_t i = 0; i < record->features; i++) {
         uint32_t next = i + AHEAD < record->features ? record->row[i + AHEAD] : ATOLL_ROW_NONE;
         for (uint32_t y = 0; next < counts->rows.count && y < counts->labels; y += LINE)
@@ -101,5 +186,5 @@ void atoll_counts_predict(const atoll_counts *counts, const atoll_counted *recor
 
 uint64_t atoll_counts_bytes(const atoll_counts *counts)
 {
-    return atoll_array_bytes(&counts->rows) + atoll_array_bytes(&counts->mass);
+    return atoll_array_bytes(&counts->rows) + atoll_array_bytes(&counts->mass) + atoll_array_bytes(&counts->once);
 }

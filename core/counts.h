@@ -2,13 +2,14 @@
  * Counts: what every record taught of each feature and label, a multinomial naive Bayes [McCallum, Nigam 1998] over
  * tf-idf weights [Rennie et al. 2003]:
  *
- *     score(y) = sum_f x_f ln((m_fy + a) / (m_y + a F))      m_fy: weight of feature f in records of y; m_y its sum
+ *     score(y) = sum_f x_f ln((m_fy + a) / (m_y + b))        m_fy: weight of feature f in records of y; m_y its sum
  *
  * Sums do not depend on the order of the stream: what it learned first it keeps as well as what it learned last, from
  * each record once and without replay. It is less accurate than a network that was fitted well, but errs elsewhere.
  *
  * A row holds ln(1 + m_fy / a) for each label, so that zero is nothing learned and a score is a sum of rows. Rows are
- * numbered as those of the shared expert's network.
+ * numbered as those of the shared expert's network, which has none for a feature of one text. Where labels are young
+ * these tell them apart; so of such a feature its label and weight are kept, in four bytes, until it gets a row.
  */
 #ifndef ATOLL_CORE_COUNTS_H
 #define ATOLL_CORE_COUNTS_H
@@ -22,13 +23,18 @@ typedef struct atoll_counts {
     uint32_t labels, capacity; /* counted; room for them in each row */
     atoll_array rows;          /* of float [capacity] */
     atoll_array mass;          /* of float by label: m_y */
+    atoll_array once;          /* of uint32_t by bucket: label and weight of the one record that held it; 0: none */
 } atoll_counts;
 
-/* Rows and weights of one record's features; a row may be ATOLL_ROW_NONE. */
+/*
+ * One record's features: weights and buckets of those that have rows, then of the rest. A row may be ATOLL_ROW_NONE.
+ */
 typedef struct atoll_counted {
-    const uint32_t *row;
-    const float *weight;
+    const uint32_t *row; /* features */
+    const float *weight; /* features + rest */
     uint32_t features;
+    const uint32_t *bucket; /* features + rest, or NULL where nothing is known of features without rows */
+    uint32_t rest;
 } atoll_counted;
 
 void atoll_counts_init(atoll_counts *counts);

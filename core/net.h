@@ -30,6 +30,7 @@ typedef struct atoll_input {
     const float *weight;
     uint32_t features;
     uint32_t common;        /* the first so many of them are what the gate reads */
+    uint32_t rest;          /* features that stand behind them, of which networks have no rows */
     const float *dense;     /* v: dense_dim floats, or NULL */
     const float *linear;    /* u: linear_dim floats, or NULL */
     const float *z;         /* at least random_dim floats, or NULL */

@@ -22,7 +22,7 @@ static const float name_records = 20, name_odds = 5;
 /* So many exemplars more are counted for each expert: the first of a new one do not outvote everybody. */
 static const float few_exemplars = 10;
 
-/* Records of an expert below which the counts are silent. */
+/* Records of an expert below which the counts are silent, where its labels are others' as well. */
 enum { YOUNG_EXPERT = 1000 };
 
 void atoll_workspace_init(atoll_workspace *workspace)
@@ -95,6 +95,7 @@ atoll_input atoll_predict_input(const atoll_encoded *encoded)
                          .weight = encoded->weight,
                          .features = encoded->known,
                          .common = encoded->common,
+                         .rest = encoded->features - encoded->known,
                          .dense = encoded->has_dense ? encoded->dense : NULL,
                          .linear = encoded->embedding,
                          .z = encoded->z,
@@ -334,10 +335,26 @@ atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *wo
     return status;
 }
 
+/* Whether most of what the expert has learned are records of labels that it has learned most records of. */
+static bool calls_its_own(const atoll_model *model, const atoll_expert *expert)
+{
+    const atoll_expert *shared = &model->expert[0];
+    uint64_t own = 0, all = 0;
+    for (uint32_t i = 0; i < expert->labels.count; i++) {
+        const atoll_expert_label *known = atoll_expert_label_at(expert, i);
+        all += known->records;
+        if (known->label < shared->labels.count &&
+            2 * known->records > atoll_expert_label_at(shared, known->label)->records)
+            own += known->records;
+    }
+    return 2 * own > all;
+}
+
 void atoll_predict_hush(const atoll_model *model, const atoll_route *route, atoll_voices *voices)
 {
     const atoll_expert *first = &model->expert[route->count ? route->expert[0] : 0];
-    if (route->count && (first->state != ATOLL_EXPERT_ACTIVE || first->records < YOUNG_EXPERT))
+    bool young = first->state != ATOLL_EXPERT_ACTIVE || first->records < YOUNG_EXPERT;
+    if (route->count && young && !calls_its_own(model, first))
         voices->says[ATOLL_VOICE_COUNTS] = NULL;
 }
 
@@ -397,7 +414,7 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
         if (label_names(model, input, workspace->voice[ATOLL_VOICE_NAMES]))
             voices->says[ATOLL_VOICE_NAMES] = workspace->voice[ATOLL_VOICE_NAMES];
         if (input->features && model->counts.labels) {
-            atoll_counted counted = {workspace->net.row, input->weight, input->features};
+            atoll_counted counted = {workspace->net.row, input->weight, input->features, input->bucket, input->rest};
             voices->says[ATOLL_VOICE_COUNTS] = workspace->voice[ATOLL_VOICE_COUNTS];
             atoll_counts_predict(&model->counts, &counted, workspace->voice[ATOLL_VOICE_COUNTS], model->labels);
         }

@@ -86,8 +86,9 @@ uint32_t atoll_predict_cues(const atoll_workspace *workspace, const atoll_input 
 bool atoll_predict_suffices(const atoll_model *model, const float *cue, float *novelty);
 
 /*
- * Counts do not unlearn: of a young domain they say what its labels meant elsewhere. So they are silent where the first
- * of the route is a candidate, or an expert of few records.
+ * Counts do not unlearn: where a young domain calls its records as others call theirs, they say what its labels meant
+ * elsewhere. So they are silent where the first of the route is a candidate or an expert of few records, most of whose
+ * labels are others' as well.
  */
 void atoll_predict_hush(const atoll_model *model, const atoll_route *route, atoll_voices *voices);
 

@@ -272,6 +272,7 @@ static atoll_status write_all(const atoll_checkpoint *c, atoll_store_write *writ
         (status = write_array(write, "moments", &c->model->encoder.moments, c->since, error)) ||
         (status = write_array(write, "counts", &c->model->counts.rows, c->since, error)) ||
         (status = write_array(write, "counts-mass", &c->model->counts.mass, c->since, error)) ||
+        (status = write_array(write, "counts-once", &c->model->counts.once, c->since, error)) ||
         (status = write_array(write, "naming", &c->model->naming.table, c->since, error)) ||
         (status = write_array(write, "scale", &c->model->encoder.scale, c->since, error)) ||
         (status = write_net(write, "gate", &c->model->gate.net, c->since, error)))
@@ -529,9 +530,10 @@ static atoll_status load_model(atoll_store *store, atoll_state *state, const met
         return status;
     atoll_counts_clear(&state->pager, &model->counts);
     model->counts = saved.counts;
-    model->counts.rows.root = model->counts.mass.root = NULL;
+    model->counts.rows.root = model->counts.mass.root = model->counts.once.root = NULL;
     if ((status = load_array(store, &state->pager, "counts", &model->counts.rows, error)) ||
-        (status = load_array(store, &state->pager, "counts-mass", &model->counts.mass, error)))
+        (status = load_array(store, &state->pager, "counts-mass", &model->counts.mass, error)) ||
+        (status = load_array(store, &state->pager, "counts-once", &model->counts.once, error)))
         return status;
     atoll_naming_clear(&state->pager, &model->naming);
     model->naming = saved.naming;

@@ -88,10 +88,12 @@ static atoll_status count_fresh(atoll_portion *w)
         return atoll_step_no_memory(&w->error);
     for (uint32_t i = 0; i < w->to && experts_learn(w->state); i++) {
         const atoll_sample *sample = w->trainer->fresh[i];
-        atoll_counted counted = {row, sample->encoded.weight, sample->encoded.known};
-        if (sample->held_out || !counted.features)
+        const atoll_encoded *encoded = &sample->encoded;
+        atoll_counted counted = {row, encoded->weight, encoded->known, encoded->bucket,
+                                 encoded->features - encoded->known};
+        if (sample->held_out || !encoded->features)
             continue;
-        atoll_rows_find(&net->sparse, sample->encoded.bucket, counted.features, row);
+        atoll_rows_find(&net->sparse, encoded->bucket, counted.features, row);
         atoll_status status = atoll_counts_add(&w->state->pager, &w->state->model.counts, &counted,
                                                net->sparse.rows.count, sample->label, &w->error);
         if (status)

@@ -4,105 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "core/kernels.h"
-#include "core/predict.h"
-#include "tests/core/paged.h"
-
-enum { DIM = 32, VECTOR = 6, LABELS = 8, EXPERTS = 6, CANDIDATE = 3, FEATURES = 6, KNOWN = 4, COMMON = 2 };
-
-/* The shared expert knows labels 0..5; label 6 only votes know, label 7 the analytic half. */
-static const struct {
-    atoll_expert_state state;
-    uint32_t first, labels;
-} makeup[EXPERTS] = {{ATOLL_EXPERT_SHARED, 0, 6},   {ATOLL_EXPERT_ACTIVE, 0, 2}, {ATOLL_EXPERT_ACTIVE, 2, 2},
-                     {ATOLL_EXPERT_CANDIDATE, 4, 2}, {ATOLL_EXPERT_ARCHIVED, 0, 3}, {ATOLL_EXPERT_GONE, 0, 0}};
-
-typedef struct trial {
-    atoll_pager pager;
-    atoll_model model;
-    atoll_workspace workspace;
-    uint32_t bucket[FEATURES];
-    float weight[FEATURES], embedding[DIM], dense[VECTOR];
-    atoll_encoded encoded;
-    atoll_context context;
-    atoll_rng rng;
-} trial;
-
-static void add_expert(trial *t, uint32_t e)
-{
-    atoll_model *model = &t->model;
-    uint32_t output;
-    assert_int_equal(atoll_model_reserve(model, NULL), ATOLL_OK);
-    atoll_expert *expert = &model->expert[model->experts++];
-    atoll_expert_init(expert, e, &(atoll_net_shape){.rank = 4, .hidden = model->config.dense_hidden, .seed = e,
-                                                    .rate_wide = 0.3f, .rate_low = 0.1f, .rate_dense = 0.1f});
-    expert->state = makeup[e].state;
-    for (uint32_t l = 0; l < makeup[e].labels; l++)
-        assert_int_equal(atoll_expert_add_label(&t->pager, expert, makeup[e].first + l, &output, NULL), ATOLL_OK);
-    if (makeup[e].labels)
-        assert_int_equal(atoll_net_set_dense(&t->pager, &expert->net, VECTOR, NULL), ATOLL_OK);
-    atoll_input input = {.bucket = t->bucket, .weight = t->weight, .features = FEATURES};
-    assert_int_equal(atoll_net_admit(&t->pager, &expert->net, &t->workspace.net, &input, NULL), ATOLL_OK);
-}
-
-static void trial_open(trial *t)
-{
-    *t = (trial){.bucket = {10, 20, 30, 40, 50, 60}, .weight = {0.5f, 0.4f, 0.3f, 0.5f, 0.3f, 0.4f}};
-    pager_open(&t->pager);
-    atoll_workspace_init(&t->workspace);
-    atoll_rng_seed(&t->rng, 3, 0);
-    atoll_config_defaults(&t->model.config);
-    t->model.config.dense_hidden = 64;
-    atoll_encoder_init(&t->model.encoder, 1024, DIM, 1);
-    assert_int_equal(atoll_encoder_set_vector(&t->pager, &t->model.encoder, VECTOR, NULL), ATOLL_OK);
-    atoll_gate_init(&t->model.gate, DIM, 1);
-    atoll_combiner_init(&t->model.combiner);
-    atoll_naming_init(&t->model.naming);
-    t->model.labels = LABELS;
-    for (uint32_t e = 0; e < EXPERTS; e++)
-        add_expert(t, e);
-    assert_int_equal(atoll_net_grow(&t->pager, &t->model.gate.net, EXPERTS, NULL), ATOLL_OK);
-    fill_normal(&t->rng, t->embedding, DIM);
-    fill_normal(&t->rng, t->dense, VECTOR);
-    t->encoded = (atoll_encoded){.bucket = t->bucket,
-                                 .weight = t->weight,
-                                 .features = FEATURES,
-                                 .common = COMMON,
-                                 .known = KNOWN,
-                                 .embedding = t->embedding,
-                                 .dense = t->dense,
-                                 .has_dense = true};
-    t->context = (atoll_context){.count = 3, .familiarity = 0.7f,
-                                 .voter = {{0, 2, 2, 0.9f, 0.5f}, {1, CANDIDATE, 6, 0.8f, 0.3f},
-                                           {2, 4, 2, 0.7f, 0.2f}}};
-    assert_int_equal(atoll_workspace_fit(&t->workspace, &t->model, NULL), ATOLL_OK);
-}
-
-static void trial_close(trial *t)
-{
-    for (uint32_t e = 0; e < EXPERTS; e++)
-        atoll_expert_clear(&t->pager, &t->model.expert[e]);
-    free(t->model.expert);
-    atoll_gate_clear(&t->pager, &t->model.gate);
-    atoll_encoder_clear(&t->pager, &t->model.encoder);
-    atoll_workspace_free(&t->workspace);
-    pager_close(&t->pager);
-}
-
-static atoll_input input_of(trial *t)
-{
-    return atoll_predict_input(&t->encoded);
-}
-
-static const atoll_voices silent = {.labels = LABELS};
-
-static double sum_of(const float *x, uint32_t count)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < count; i++)
-        sum += x[i];
-    return sum;
-}
+#include "tests/core/experts.h"
 
 static void the_input_is_what_was_encoded(void **state)
 {
@@ -384,109 +286,6 @@ static void an_expert_reads_its_dense_part_where_there_is_one(void **state)
     trial_close(&t);
 }
 
-static void voices_speak_where_they_can(void **state)
-{
-    (void)state;
-    trial t;
-    atoll_voices voices;
-    trial_open(&t);
-    atoll_input input = input_of(&t);
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
-    assert_int_equal(voices.labels, LABELS);
-    assert_ptr_equal(voices.says[ATOLL_VOICE_SHARED], t.workspace.voice[ATOLL_VOICE_SHARED]);
-    assert_ptr_equal(voices.says[ATOLL_VOICE_VOTES], t.workspace.voice[ATOLL_VOICE_VOTES]);
-    assert_null(voices.says[ATOLL_VOICE_ANALYTIC]);
-    assert_null(voices.says[ATOLL_VOICE_EXPERTS]);
-    const float *votes = voices.says[ATOLL_VOICE_VOTES], *shared = voices.says[ATOLL_VOICE_SHARED];
-    for (int y = 0; y < LABELS; y++) {
-        assert_near(votes[y], y == 2 ? 0.7 : y == 6 ? 0.3 : 0, 1e-6);
-        assert_true((shared[y] > 0) == (y < 6));
-    }
-    assert_near(sum_of(shared, LABELS), 1, 1e-5);
-
-    t.context.voter[0].label = LABELS; /* younger than the snapshot that is asked */
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
-    assert_near(sum_of(votes, LABELS), 0.5, 1e-6);
-    t.context.count = 0;
-    atoll_expert shared_expert = t.model.expert[0];
-    t.model.expert[0] = t.model.expert[5]; /* it knows no label */
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
-    for (int v = 0; v < ATOLL_VOICES; v++)
-        assert_null(voices.says[v]);
-    t.model.expert[0] = shared_expert;
-    trial_close(&t);
-}
-
-static void counts_are_silent_of_young_domains(void **state)
-{
-    (void)state;
-    trial t;
-    float says[LABELS] = {1};
-    trial_open(&t);
-    atoll_route route = {.count = 1, .expert = {1}, .weight = {1}}, none = {0};
-    atoll_voices voices = {.labels = LABELS, .says = {[ATOLL_VOICE_COUNTS] = says, [ATOLL_VOICE_VOTES] = says}};
-    t.model.expert[1].state = ATOLL_EXPERT_ACTIVE;
-    t.model.expert[1].records = 5000;
-    atoll_predict_hush(&t.model, &route, &voices);
-    atoll_predict_hush(&t.model, &none, &voices);
-    assert_ptr_equal(voices.says[ATOLL_VOICE_COUNTS], says);
-    t.model.expert[1].records = 50;
-    atoll_predict_hush(&t.model, &route, &voices);
-    assert_null(voices.says[ATOLL_VOICE_COUNTS]);
-    assert_ptr_equal(voices.says[ATOLL_VOICE_VOTES], says);
-    voices.says[ATOLL_VOICE_COUNTS] = says;
-    t.model.expert[1].records = 5000;
-    t.model.expert[1].state = ATOLL_EXPERT_CANDIDATE;
-    atoll_predict_hush(&t.model, &route, &voices);
-    assert_null(voices.says[ATOLL_VOICE_COUNTS]);
-    trial_close(&t);
-}
-
-static void the_analytic_voice_is_sure_of_what_it_learned(void **state)
-{
-    (void)state;
-    enum { M = ATOLL_RIDGE_FEATURES, RECORDS = 40 };
-    static float z[RECORDS * M];
-    trial t;
-    atoll_ridge *ridge;
-    atoll_ridge_weights *weights;
-    atoll_voices voices;
-    atoll_projection *projection;
-    float v[RECORDS * VECTOR], score[LABELS];
-    static float scratch[VECTOR * ATOLL_PROJECTION_BLOCK];
-    uint32_t label[RECORDS];
-    trial_open(&t);
-    fill_normal(&t.rng, v, RECORDS * VECTOR);
-    assert_int_equal(atoll_projection_new(VECTOR, 1, &projection, NULL), ATOLL_OK);
-    assert_int_equal(atoll_ridge_new(&ridge, NULL), ATOLL_OK);
-    for (uint32_t i = 0; i < RECORDS; i++) {
-        const float *from = v + i * VECTOR;
-        float *to = z + i * M;
-        label[i] = from[0] > 0 ? 7 : 1;
-        atoll_projection_run(projection, &from, 1, &to, scratch);
-        assert_int_equal(atoll_ridge_add(ridge, to, label[i], LABELS, NULL), ATOLL_OK);
-    }
-    assert_int_equal(atoll_ridge_solve(ridge, &weights, NULL), ATOLL_OK);
-    t.encoded.score = score;
-    t.encoded.scores = LABELS;
-    atoll_input input = input_of(&t);
-    const float *says = t.workspace.voice[ATOLL_VOICE_ANALYTIC];
-    for (uint32_t i = 0; i < RECORDS; i++) {
-        atoll_ridge_score(weights, z + i * M, 1, score);
-        assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
-        assert_ptr_equal(voices.says[ATOLL_VOICE_ANALYTIC], says);
-        assert_near(sum_of(says, LABELS), 1, 1e-5);
-        assert_true(says[label[i]] > 0.5f);
-    }
-    input.score = NULL;
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
-    assert_null(voices.says[ATOLL_VOICE_ANALYTIC]);
-    free(weights);
-    atoll_ridge_free(ridge);
-    atoll_projection_free(projection);
-    trial_close(&t);
-}
-
 /* The voice of the experts is a mixture of those on the route, and of a small part of the votes. */
 static void the_route_mixes_its_experts(void **state)
 {
@@ -546,78 +345,6 @@ static void the_shared_expert_answers_for_candidates(void **state)
     trial_close(&t);
 }
 
-static const float *youth_of(trial *t)
-{
-    atoll_voices voices;
-    atoll_input input = input_of(t);
-    assert_int_equal(atoll_predict_others(&t->model, &t->workspace, &input, &t->context, &voices, NULL),
-                     ATOLL_OK);
-    const float *odds = voices.says[ATOLL_VOICE_YOUTH];
-    assert_ptr_equal(odds, t->workspace.voice[ATOLL_VOICE_YOUTH]);
-    for (int y = 0; y < LABELS; y++)
-        assert_true(isfinite(odds[y]) && odds[y] >= 1);
-    return odds;
-}
-
-static void teach(trial *t, uint32_t label, uint32_t records)
-{
-    atoll_expert_label *place = atoll_array_edit(&t->pager, &t->model.expert[0].labels, label);
-    assert_non_null(place);
-    place->records = records;
-}
-
-/* Favour is for labels that have been taught little, but not for those that later ones have overtaken. */
-static void youth_passes(void **state)
-{
-    (void)state;
-    enum { MANY = 1000000, KNOWN_LABELS = 6 };
-    trial t;
-    trial_open(&t);
-    const float *odds = youth_of(&t);
-    for (int y = 0; y < LABELS; y++)
-        assert_true(odds[y] == odds[0] && odds[y] > 1); /* nobody has been taught: none before another */
-    t.model.labels = KNOWN_LABELS;
-    for (uint32_t y = 0; y + 1 < KNOWN_LABELS; y++)
-        teach(&t, y, MANY);
-    youth_of(&t);
-    for (uint32_t y = 0; y < KNOWN_LABELS; y++)
-        assert_true(y + 1 < KNOWN_LABELS ? odds[y] == 1 : odds[y] > 1);
-    float last = odds[KNOWN_LABELS - 1];
-    teach(&t, KNOWN_LABELS - 1, 1);
-    assert_true(youth_of(&t)[KNOWN_LABELS - 1] < last);
-    teach(&t, KNOWN_LABELS - 1, MANY);
-    teach(&t, 0, 0); /* rare for good */
-    youth_of(&t);
-    for (uint32_t y = 0; y < KNOWN_LABELS; y++)
-        assert_true(odds[y] == 1);
-    trial_close(&t);
-}
-
-/* A name that the record holds speaks for its label, the less the more records that has. */
-static void names_speak_for_young_labels(void **state)
-{
-    (void)state;
-    trial t;
-    atoll_voices voices;
-    trial_open(&t);
-    atoll_input input = input_of(&t);
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
-    assert_null(voices.says[ATOLL_VOICE_NAMES]);
-    assert_int_equal(atoll_naming_put(&t.pager, &t.model.naming, input.bucket, input.weight, 1, 2, NULL), ATOLL_OK);
-    float before = INFINITY;
-    for (uint32_t records = 0; records < 1000; records = 2 * records + 1) {
-        teach(&t, 2, records);
-        assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
-        const float *odds = voices.says[ATOLL_VOICE_NAMES];
-        assert_non_null(odds);
-        for (uint32_t y = 0; y < LABELS; y++)
-            assert_true(y == 2 ? odds[y] > 1 && odds[y] < before : odds[y] == 1);
-        before = odds[2];
-    }
-    atoll_naming_clear(&t.pager, &t.model.naming);
-    trial_close(&t);
-}
-
 static void a_workspace_fits_growing_models(void **state)
 {
     (void)state;
@@ -662,12 +389,6 @@ static void abstains_when_unsure_of_the_new(void **state)
     assert_false(atoll_predict_abstains(0.95f, 0.2f));
 }
 
-static int start(void **state)
-{
-    (void)state;
-    return atoll_kernels_init(NULL) == ATOLL_OK ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -683,13 +404,8 @@ int main(void)
         cmocka_unit_test(labels_speak_for_those_who_learned_them),
         cmocka_unit_test(the_gate_may_know_fewer_experts),
         cmocka_unit_test(an_expert_reads_its_dense_part_where_there_is_one),
-        cmocka_unit_test(voices_speak_where_they_can),
-        cmocka_unit_test(counts_are_silent_of_young_domains),
-        cmocka_unit_test(the_analytic_voice_is_sure_of_what_it_learned),
         cmocka_unit_test(the_route_mixes_its_experts),
         cmocka_unit_test(the_shared_expert_answers_for_candidates),
-        cmocka_unit_test(youth_passes),
-        cmocka_unit_test(names_speak_for_young_labels),
         cmocka_unit_test(a_workspace_fits_growing_models),
         cmocka_unit_test(assurance_comes_from_neighbours_and_score),
         cmocka_unit_test(abstains_when_unsure_of_the_new),
