@@ -155,7 +155,8 @@ void atoll_rows_find(const atoll_rows *rows, const uint32_t *bucket, uint32_t co
 {
     void (*find)(const groups *, const uint32_t *, uint32_t, uint32_t *) = find_plain;
     if (rows->table.count == 0) {
-        memset(found, 0xff, count * sizeof *found);
+        for (uint32_t i = 0; i < count; i++)
+            found[i] = ATOLL_ROW_NONE;
         return;
     }
 #ifdef X86

@@ -11,14 +11,15 @@
 #include "retrieval/index_inside.h"
 
 enum {
-    CODES_SAMPLE = 1024,  /* vectors that codes are trained on: 64 for each centre of a code */
-    LIST_SAMPLE = 32,     /* vectors for each list; 16 lose .003 of recall on clustered vectors */
-    LISTS_READ_PART = 8,  /* lists pay where so small a part of them holds the neighbours */
+    CODES_SAMPLE = 1024,    /* vectors that codes are trained on: 64 for each centre of a code */
+    LIST_SAMPLE = 32,       /* vectors for each list; 16 lose .003 of recall on clustered vectors */
+    LISTS_READ_PART = 8,    /* lists pay where so small a part of them holds the neighbours */
     PROBES_MIN = 4,
-    SAMPLES = 192,        /* searched for: an exact search for all takes a second over a million of 256 numbers */
-    NEAREST = 10,         /* neighbours of each that are to be found */
-    TUNE_EVERY = 4,       /* measured again when a quarter of the vectors are new */
-    CANDIDATES_PART = 128 /* ranking the 128th part takes about as long as reading all codes */
+    SAMPLES = 192,          /* searched for: an exact search for all takes a second over a million of 256 numbers */
+    NEAREST = 10,           /* neighbours of each that are to be found */
+    TUNE_EVERY = 4,         /* measured again when a quarter of the vectors are new */
+    CANDIDATES_PART = 128,  /* ranking the 128th part takes about as long as reading all codes */
+    LIST_BEGIN = 8          /* beginning with a list, as long as ranking so many */
 };
 
 /* Of the nearest found. That of other queries is the same within .01, hence a little more than .95. */
@@ -211,22 +212,38 @@ static uint32_t candidates_most(const atoll_index_view *side)
     return most > ATOLL_INDEX_CANDIDATES ? most : ATOLL_INDEX_CANDIDATES;
 }
 
-/* The fewest lists that reach the aim with as many candidates as may be, and then the fewest candidates. */
+/* Counted in candidates to rank. */
+static uint32_t cost_of(const atoll_index_view *side, const atoll_index_tuning *tuning)
+{
+    uint32_t list = tuning->lists ? LIST_BEGIN + side->index->count / tuning->lists / CANDIDATES_PART : 0;
+    return tuning->candidates + tuning->probes * list;
+}
+
+/* From as many candidates as may be downwards, each with the fewest lists that reach the aim: the cheapest of these. */
 static atoll_status choose(atoll_index_view *side, const truth *t, atoll_error *error)
 {
     uint32_t lists = side->tuning.lists, probes = lists ? PROBES_MIN : 0, most = candidates_most(side);
-    atoll_status status = try(side, t, probes, most, error);
-    while (status == ATOLL_OK && (double)side->tuning.recall < recall_aim && probes < lists / 4) {
-        probes += probes / 4;
-        status = try(side, t, probes, most, error);
-    }
-    double aim = (double)side->tuning.recall < recall_aim ? (double)side->tuning.recall : recall_aim;
-    for (uint32_t few = ATOLL_INDEX_CANDIDATES; few < most && status == ATOLL_OK; few += few / 2) {
-        status = try(side, t, probes, few, error);
-        if ((double)side->tuning.recall >= aim)
+    double aim = recall_aim;
+    atoll_index_tuning best = {.candidates = 0};
+    for (uint32_t few = most; few >= ATOLL_INDEX_CANDIDATES; few -= few / 4) {
+        atoll_status status = try(side, t, probes, few, error);
+        while (status == ATOLL_OK && (double)side->tuning.recall < aim && probes < lists / 4) {
+            probes += probes / 4;
+            status = try(side, t, probes, few, error);
+        }
+        if (status != ATOLL_OK)
             return status;
+        if (few == most && (double)side->tuning.recall < aim)
+            aim = (double)side->tuning.recall; /* as near as it gets */
+        if ((double)side->tuning.recall < aim)
+            break;
+        if (few == most || cost_of(side, &side->tuning) < cost_of(side, &best))
+            best = side->tuning;
     }
-    return status == ATOLL_OK ? try(side, t, probes, most, error) : status;
+    side->tuning = best;
+    if (best.probes)
+        atoll_faiss_probe(side->faiss, best.probes);
+    return ATOLL_OK;
 }
 
 atoll_status atoll_index_tune(atoll_index_view *side, atoll_error *error)
