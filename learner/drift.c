@@ -27,10 +27,12 @@ static const float mark = 11.5129f; /* -ln ATOLL_DRIFT_FALSE_ALARM */
 static const float own_least = 0.5f;
 
 /*
- * A concept was replaced, where of CELLS_LEAST cells one exemplar in CELL_PART is refuted, and at least CELL_LEAST. It
- * takes in all that is refuted in its first records; concepts that were replaced hold one DORMANT_PART of the memory.
+ * A concept was replaced, where of CELLS_LEAST cells one exemplar in CELL_PART was refuted lately, and at least
+ * CELL_LEAST: in this span of CONCEPT_RECORDS or the one before. Where labels are asked no more, what comes near them
+ * refutes exemplars for good, with time half of a cell; but not of two at once. It takes in all that is refuted in its
+ * first records; concepts that were replaced hold one DORMANT_PART of the memory.
  */
-enum { CELL_PART = 4, CELL_LEAST = 4, CELLS_LEAST = 2, CONCEPT_RECORDS = 1500, DORMANT_PART = 2 };
+enum { CELL_PART = 2, CELL_LEAST = 4, CELLS_LEAST = 2, CONCEPT_RECORDS = 1500, DORMANT_PART = 2 };
 
 static const double drift_rate = 1e-2;
 
@@ -156,7 +158,7 @@ static void weigh_exemplars(atoll_drift *drift, const atoll_drift_seen *seen)
             weigh_label(drift, seen, voter->label);
         bool against = refuted(drift, voter->slot, voter->label);
         drift->now.due |= against && !slot->refuted;
-        slot->refuted &= against;
+        slot->refuted = against ? slot->refuted : 0;
     }
 }
 
@@ -290,6 +292,18 @@ static int by_cell(const void *a, const void *b)
     return (x->slot > y->slot) - (x->slot < y->slot);
 }
 
+/* The number of the span that the stream is in, never 0. */
+static uint16_t span_of(const atoll_state *state)
+{
+    return (uint16_t)(1 + state->model.records / CONCEPT_RECORDS % UINT16_MAX);
+}
+
+/* Whether an exemplar was refuted in this span of the stream or the one before. */
+static bool lately(const atoll_state *state, uint32_t slot)
+{
+    return (UINT16_MAX + span_of(state) - state->drift.slot[slot].refuted) % UINT16_MAX <= 1;
+}
+
 /* The refuted exemplars, in *list to free(). Those that were not yet are counted. */
 static atoll_status find_suspects(atoll_state *state, suspect **list, uint32_t *count, atoll_error *error)
 {
@@ -307,22 +321,24 @@ static atoll_status find_suspects(atoll_state *state, suspect **list, uint32_t *
         if (!held->exemplar || !refuted(drift, s, held->exemplar->label))
             continue;
         drift->now.refuted += !drift->slot[s].refuted;
-        drift->slot[s].refuted = 1;
+        if (!drift->slot[s].refuted)
+            drift->slot[s].refuted = span_of(state);
         (*list)[(*count)++] = (suspect){held->owner, held->exemplar->label, s};
     }
     return ATOLL_OK;
 }
 
-/* Whether so large a part of several cells is refuted that labels were replaced, and not a border moved. */
+/* Whether at once so large a part of several cells was refuted that labels were replaced, and not a border moved. */
 static bool replaced(const atoll_state *state, suspect *list, uint32_t count)
 {
     uint32_t cells = 0;
     qsort(list, count, sizeof *list, by_cell);
     for (uint32_t i = 0, k; i < count; i = k) {
-        for (k = i + 1; k < count && list[k].owner == list[i].owner && list[k].label == list[i].label;)
-            k++;
+        uint32_t fresh = 0;
+        for (k = i; k < count && list[k].owner == list[i].owner && list[k].label == list[i].label; k++)
+            fresh += lately(state, list[k].slot);
         uint32_t held = atoll_memory_cell(state->memory, list[i].owner, list[i].label);
-        cells += k - i >= CELL_LEAST && (k - i) * CELL_PART >= held;
+        cells += fresh >= CELL_LEAST && fresh * CELL_PART >= held;
     }
     return cells >= CELLS_LEAST;
 }

@@ -22,11 +22,11 @@
  * In models that have met a vector exemplars are not weighed: there core/change.h tells what was replaced, and
  * learner/renewal.h puts it to sleep.
  *
- * Concepts. Where large parts of several cells are refuted, these exemplars become a dormant concept, and so do those
- * that are refuted in the records after. Single ones stay. A dormant concept is asked along: for a record near it, with
- * d the nearest label in the concept, its evidence grows by ln(0.8 / p) if d = y and by ln(0.2 / (1 - p)), at most 0,
- * if not, p being the mixture's for d. Past the same mark it wakes, and exemplars that came meanwhile and lie among its
- * own with other labels become a dormant concept in their turn.
+ * Concepts. Where half of several cells is refuted at once, what is refuted becomes a dormant concept, and so does what
+ * is refuted in the records after. Single ones stay. A dormant concept is asked along: for a record near it, with d the
+ * nearest label in the concept, its evidence grows by ln(0.8 / p) if d = y and by ln(0.2 / (1 - p)), at most 0, if not,
+ * p being the mixture's for d. Past the same mark it wakes, and exemplars that came meanwhile and lie among its own
+ * with other labels become a dormant concept in their turn.
  */
 #ifndef ATOLL_LEARNER_DRIFT_H
 #define ATOLL_LEARNER_DRIFT_H
@@ -46,7 +46,8 @@ enum { ATOLL_DRIFT_CONCEPTS = 64 }; /* numbers of dormant concepts; 0 is none, a
 
 typedef struct atoll_drift_slot {
     float evidence; /* against the exemplar */
-    uint16_t dormant, refuted; /* 1 or 0; no struct here has padding, so that equal states are equal bytes */
+    uint16_t dormant; /* 1 or 0; no struct here has padding, so that equal states are equal bytes */
+    uint16_t refuted; /* the number of the span of the stream in which it was found to be, or 0 */
     uint64_t since; /* sequence number of the record with which it came, or was woken */
 } atoll_drift_slot;
 

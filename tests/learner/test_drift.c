@@ -112,6 +112,27 @@ static void contradicted_exemplars_sleep_where_several_labels_have_them(void **s
     atoll_state_free(&t.state);
 }
 
+/* Where labels come no more, their borders give way, one after another. */
+static void labels_that_are_refuted_long_apart_were_not_replaced(void **state)
+{
+    trial t;
+    (void)state;
+    trial_open(&t);
+    place_many(&t, 0);
+    place_many(&t, 2);
+    place(&t, 1);
+    observe_many(&t, 9, 0, 1, 0);
+    settle(&t);
+    t.state.model.records += 5000;
+    place(&t, 3);
+    observe_many(&t, 9, 2, 3, 0);
+    settle(&t);
+    assert_int_equal(t.state.drift.now.refuted, 8);
+    assert_int_equal(t.state.drift.now.replaced, 0);
+    assert_int_equal(t.state.drift.now.dormant, 0);
+    atoll_state_free(&t.state);
+}
+
 static void without_a_younger_witness_nothing_is_contradicted(void **state)
 {
     trial t;
@@ -252,6 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(contradicted_exemplars_sleep_where_several_labels_have_them),
+        cmocka_unit_test(labels_that_are_refuted_long_apart_were_not_replaced),
         cmocka_unit_test(without_a_younger_witness_nothing_is_contradicted),
         cmocka_unit_test(what_is_novel_or_was_not_believed_is_no_contradiction),
         cmocka_unit_test(a_new_exemplar_has_a_clean_record),
