@@ -4,6 +4,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <math.h>
+
+#include "core/newton.h"
 #include "learner/step.h"
 #include "tests/support/learning.h"
 
@@ -54,6 +57,49 @@ static void a_voice_that_errs_loses_its_weight(void **state)
     learning_close(&l);
 }
 
+static void draw_vector(learning_record *out, atoll_rng *rng, uint32_t domain, uint32_t label)
+{
+    learning_draw_text(out, rng, domain, label);
+    out->record.text = (atoll_slice){0};
+    learning_add_vector(out, rng, label);
+}
+
+/* The variance of a voice's log probabilities under the combination. */
+static double variance(const float *says, const float *p, uint32_t labels)
+{
+    double mean = 0, square = 0;
+    for (uint32_t y = 0; y < labels; y++) {
+        double score = log(says[y] + 1e-4);
+        mean += p[y] * score;
+        square += p[y] * score * score;
+    }
+    return square - mean * mean;
+}
+
+/* What the curvature gains for a unit of variance is what the record counts. */
+static void vectors_count_a_quarter(void **state)
+{
+    (void)state;
+    learning l;
+    learning_open(&l, NULL, 1);
+    learning_feed(&l, draw_vector, 0, 300, BATCH);
+    assert_true(l.trainer->rehearsals > 0);
+    l.trainer->rehearsals = 1;
+    atoll_combiner *combiner = &l.state.model.combiner;
+    const atoll_workspace *workspace = &l.trainer->hand[0].workspace;
+    enum { V = ATOLL_VOICE_ANALYTIC };
+    for (int v = 0; v < ATOLL_VOICES; v++)
+        combiner->weight[v] = 0.1f; /* an unsure combination, so that scores vary under it */
+    combiner->newton = (atoll_newton){0};
+    assert_int_equal(atoll_step_rehearse(&l.trainer->hand[0], l.trainer, &l.state, NULL), ATOLL_OK);
+    double gain = combiner->newton.curvature[V][V];
+    double varied = variance(workspace->voice[V], workspace->combined, l.state.model.labels);
+    double counts = ATOLL_REHEARSE_EVERY * l.trainer->rehearsed[0]->importance * l.trainer->held_out / 96;
+    assert_true(counts > 0 && varied > 0.1);
+    assert_true(fabs(gain / varied - counts / 4) < 0.01 * counts);
+    learning_close(&l);
+}
+
 static void nothing_to_rehearse_changes_nothing(void **state)
 {
     learning l;
@@ -71,6 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rehearsing_changes_weights_and_sureness_alone),
         cmocka_unit_test(a_voice_that_errs_loses_its_weight),
+        cmocka_unit_test(vectors_count_a_quarter),
         cmocka_unit_test(nothing_to_rehearse_changes_nothing),
     };
     return cmocka_run_group_tests(tests, learning_quiet, NULL);
