@@ -20,14 +20,13 @@ make_peer_streams() {
             gsub(/\\\\/, "\\", text)
             if (!(label in numbers))
                 numbers[label] = ++labels
-            print "__label__" label " " text > fasttext
-            print text > text_file
+            learned = FNR == NR
+            print (learned ? "__label__" label " " : "") text > (learned ? fasttext : text_file)
             gsub(/[|:]/, " ", text) # these part features in the input of Vowpal Wabbit
-            print numbers[label] " | " text > vw
-            print "| " text > vw_asked
+            print (learned ? numbers[label] : "") " | " text > (learned ? vw : vw_asked)
         }
         END { print labels }
-    ' "$folder/stream.ndjson" > "$folder/labels"
+    ' "$folder/stream.ndjson" "$folder/asked.ndjson" > "$folder/labels"
 }
 
 # Seconds that a command takes.
@@ -39,17 +38,17 @@ seconds_of() {
 
 # ---- fastText ----
 
-# Learning is timed as a whole. Predicting is timed without loading the model, on all records ten times over: NAME OPTION...
+# Learning is timed as a whole. Predicting is timed without loading the model, many times over: NAME OPTION...
 measure_fasttext() {
-    local name=$1 loading asked=$folder/texts10.txt
+    local name=$1 loading copies=$((10 * records / asked + 1)) copy texts=$folder/texts-copied.txt
     shift
     note "fasttext_learn_$name" "$(calculate "$records / $(seconds_of fasttext supervised \
         -input "$folder/fasttext.txt" -output "$folder/fasttext" -epoch 1 -thread 2 "$@")")"
-    [[ -s $asked ]] || for _ in 1 2 3 4 5 6 7 8 9 10; do cat "$folder/texts.txt"; done > "$asked"
-    head -n 1 "$asked" > "$folder/text1.txt"
+    [[ -s $texts ]] || for ((copy = 0; copy < copies; copy++)); do cat "$folder/texts.txt"; done > "$texts"
+    head -n 1 "$texts" > "$folder/text1.txt"
     loading=$(seconds_of fasttext predict "$folder/fasttext.bin" "$folder/text1.txt")
-    note "fasttext_predict_$name" "$(calculate "10 * $records / ($(seconds_of fasttext predict \
-        "$folder/fasttext.bin" "$asked") - $loading)")"
+    note "fasttext_predict_$name" "$(calculate "$copies * $asked / ($(seconds_of fasttext predict \
+        "$folder/fasttext.bin" "$texts") - $loading)")"
     rm -f "$folder"/fasttext.{bin,vec}
 }
 
@@ -99,7 +98,7 @@ measure_singly() {
         note "single_rate_$connections" "$(field requests_per_s < "$single")"
         note "single_p99_$connections" "$(field p99_ms < "$single")"
     done
-    load --ingest 1000 --wait --seconds $((seconds + 2)) > /dev/null &
+    load --file "$folder/stream.ndjson" --ingest 1000 --wait --seconds $((seconds + 2)) > /dev/null &
     feeder=$!
     sleep 0.5
     load --connections 1 --seconds "$seconds" > "$single"
