@@ -358,7 +358,7 @@ void atoll_predict_hush(const atoll_model *model, const atoll_route *route, atol
         voices->says[ATOLL_VOICE_COUNTS] = NULL;
 }
 
-static void label_votes(const atoll_context *context, uint32_t labels, float *vote)
+void atoll_predict_votes(const atoll_context *context, uint32_t labels, float *vote)
 {
     memset(vote, 0, labels * sizeof *vote);
     for (uint32_t i = 0; i < context->count; i++)
@@ -400,7 +400,7 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
 {
     float *shared = workspace->voice[ATOLL_VOICE_SHARED], *analytic = workspace->voice[ATOLL_VOICE_ANALYTIC];
     *voices = (atoll_voices){.labels = model->labels};
-    label_votes(context, model->labels, workspace->voice[ATOLL_VOICE_VOTES]);
+    atoll_predict_votes(context, model->labels, workspace->voice[ATOLL_VOICE_VOTES]);
     if (context->count)
         voices->says[ATOLL_VOICE_VOTES] = workspace->voice[ATOLL_VOICE_VOTES];
     memset(shared, 0, model->labels * sizeof *shared);
@@ -458,7 +458,7 @@ void atoll_predict_hear(const atoll_model *model, atoll_workspace *workspace, co
                         atoll_voices *voices)
 {
     float *cue = workspace->cue[ATOLL_CUE_VOTES];
-    label_votes(context, voices->labels, workspace->voice[ATOLL_VOICE_VOTES]);
+    atoll_predict_votes(context, voices->labels, workspace->voice[ATOLL_VOICE_VOTES]);
     voices->says[ATOLL_VOICE_VOTES] = context->count ? workspace->voice[ATOLL_VOICE_VOTES] : NULL;
     atoll_gate_votes(context, model->experts, workspace->vote);
     weigh_votes(model, workspace->vote, model->experts, cue);

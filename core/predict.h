@@ -57,6 +57,9 @@ void atoll_predict_only(const atoll_model *model, atoll_workspace *workspace, ui
 atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
                                   float scale, float *probability, atoll_error *error);
 
+/* vote[labels]: the shares that labels have in a context. */
+void atoll_predict_votes(const atoll_context *context, uint32_t labels, float *vote);
+
 /* All voices but the experts'; of an empty context there are no votes. */
 atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                   const atoll_context *context, atoll_voices *voices, atoll_error *error);

@@ -184,11 +184,20 @@ static void show_neighbours(const asking *a, const atoll_context *context, atoll
     }
 }
 
-/* What each voice holds most likely. The odds of the young are no answer by themselves. */
-static void show_voices(const asking *a, const atoll_voices *voices, atoll_prediction *out)
+/*
+ * What each voice holds most likely, the neighbours' also where the answer was sure without them. The odds of the young
+ * are no answer by themselves.
+ */
+static void show_voices(const asking *a, const atoll_context *context, const atoll_voices *voices,
+                        atoll_prediction *out)
 {
+    float *votes = a->asker->workspace.voice[ATOLL_VOICE_VOTES];
+    if (context->count)
+        atoll_predict_votes(context, voices->labels, votes);
     for (int v = 0; v < ATOLL_VOICES; v++) {
         const float *says = v == ATOLL_VOICE_YOUTH || v == ATOLL_VOICE_NAMES ? NULL : voices->says[v];
+        if (v == ATOLL_VOICE_VOTES)
+            says = context->count ? votes : NULL;
         uint32_t best = 0;
         for (uint32_t y = 1; says && y < voices->labels; y++)
             best = says[y] > says[best] ? y : best;
@@ -267,7 +276,7 @@ static void tell(const asking *a, uint32_t i, atoll_prediction *out)
     show_experts(a, &asker->route[i], found->spent_ns, out);
     if (a->explain) {
         show_neighbours(a, context, out);
-        show_voices(a, &found->voices, out);
+        show_voices(a, context, &found->voices, out);
     }
 }
 
