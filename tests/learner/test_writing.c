@@ -196,8 +196,8 @@ static void a_stream_fills_its_budget_and_goes_on_with_a_larger_one(void **state
     atoll_stats stats = running_stats(r);
     assert_int_equal(stats.records, taken);
     assert_string_equal(stats.failure, "");
-    /* What readers and the disk held for a moment when it was refused may be gone. */
-    assert_in_range(stats.counted_bytes, config.budget_bytes * 3 / 4, config.budget_bytes * 5 / 4);
+    /* Not the sum: what readers and a checkpoint held for a moment may be gone since it was refused, or have come. */
+    assert_in_range(atoll_footprint_state(&stats.footprint), config.budget_bytes / 2, config.budget_bytes * 5 / 4);
     char *answers = running_answers(r);
 
     running_close(r);
