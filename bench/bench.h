@@ -34,11 +34,16 @@ static int bench_compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Of BENCH_ROUNDS values, which are left sorted. */
-static inline double bench_median(double *value)
+/* Of values that are left sorted. */
+static inline double bench_median_of(double *value, size_t count)
 {
-    qsort(value, BENCH_ROUNDS, sizeof *value, bench_compare);
-    return value[BENCH_ROUNDS / 2];
+    qsort(value, count, sizeof *value, bench_compare);
+    return value[count / 2];
+}
+
+static inline double bench_median(double value[BENCH_ROUNDS])
+{
+    return bench_median_of(value, BENCH_ROUNDS);
 }
 
 static inline int bench_fail(const char *what)

@@ -1,9 +1,11 @@
-/* What benchmarks that learn in process share: calls of a learner that are waited for. */
+/* What benchmarks that learn in process share: calls of a learner that are waited for, and counting right answers. */
 #ifndef ATOLL_BENCH_LEARNING_H
 #define ATOLL_BENCH_LEARNING_H
 
 #include <pthread.h>
+#include <string.h>
 
+#include "core/clock.h"
 #include "learner/learner.h"
 
 typedef struct bench_call {
@@ -60,6 +62,32 @@ static inline atoll_status bench_learn(atoll_learner *learner, const atoll_recor
     }
     atoll_status status = atoll_learner_ingest(learner, records, count, true, bench_ingested, &call, error);
     return status ? status : bench_await(&call, error);
+}
+
+/* How many of the records that have this label are answered with it. */
+typedef struct bench_answers {
+    uint32_t right;
+    const char *label;
+} bench_answers;
+
+/* An atoll_predicted. */
+static inline void bench_note(void *arg, uint32_t record, const atoll_prediction *p)
+{
+    bench_answers *a = arg;
+    (void)record;
+    a->right += p->labels && strcmp(p->label[0].label, a->label) == 0;
+}
+
+/* One question, answered in this thread as by a server's, and how long that took in microseconds. */
+static inline atoll_status bench_ask(atoll_learner *learner, atoll_asker *asker, const atoll_record *record,
+                                     bench_answers *answers, double *us, atoll_error *error)
+{
+    uint64_t version;
+    int64_t start = atoll_clock_monotonic_ns();
+    atoll_status status = atoll_learner_predict(learner, asker, record, 1, 1, false, bench_note, answers, &version,
+                                                error);
+    *us = (double)(atoll_clock_monotonic_ns() - start) * 1e-3;
+    return status;
 }
 
 #endif

@@ -8,10 +8,10 @@
  * usage: million [vectors | texts] [MANY]
  *   one stream only; another number than a million
  */
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/folder.h"
 #include "bench/bench.h"
 #include "bench/learning.h"
 #include "bench/scale_stream.h"
@@ -258,40 +258,19 @@ static atoll_status find_recall(trial *t, uint32_t from, atoll_error *error)
 
 /* ---- asking ---- */
 
-typedef struct answers {
-    uint32_t right;
-    const char *label;
-} answers;
-
-static void note(void *arg, uint32_t record, const atoll_prediction *p)
-{
-    answers *a = arg;
-    (void)record;
-    a->right += p->labels && strcmp(p->label[0].label, a->label) == 0;
-}
-
-static double median(double *value, uint32_t count)
-{
-    qsort(value, count, sizeof *value, bench_compare);
-    return value[count / 2];
-}
-
 static atoll_status ask(trial *t, uint32_t from, uint32_t pass, atoll_error *error)
 {
     static double us[ASKED];
-    answers a = {0};
+    bench_answers a = {0};
     atoll_status status = ATOLL_OK;
     for (uint32_t i = 0; i < ASKED && status == ATOLL_OK; i++) {
         example made;
-        uint64_t version;
         t->make(from + pass * ASKED + i, &made);
         a.label = made.text.label;
         made.record.label = (atoll_slice){0};
-        int64_t start = atoll_clock_monotonic_ns();
-        status = atoll_learner_predict(t->learner, t->asker, &made.record, 1, 1, false, note, &a, &version, error);
-        us[i] = (double)(atoll_clock_monotonic_ns() - start) * 1e-3;
+        status = bench_ask(t->learner, t->asker, &made.record, &a, &us[i], error);
     }
-    t->passes[pass] = median(us, ASKED);
+    t->passes[pass] = bench_median_of(us, ASKED);
     t->right += a.right;
     return status;
 }
@@ -323,9 +302,9 @@ static atoll_status measure(const char *stream, trial *few, trial *many, const c
     }
     atoll_learner_stats(few->learner, &stats[0]);
     atoll_learner_stats(many->learner, &stats[1]);
-    double middle = median(ratio, PASSES);
-    median(few->passes, PASSES);
-    median(many->passes, PASSES);
+    double middle = bench_median_of(ratio, PASSES);
+    bench_median_of(few->passes, PASSES);
+    bench_median_of(many->passes, PASSES);
     printf("{\"stream\":\"%s\"", stream);
     print_side("few", few, &stats[0]);
     print_side("many", many, &stats[1]);
@@ -333,14 +312,6 @@ static atoll_status measure(const char *stream, trial *few, trial *many, const c
     fflush(stdout);
     *held &= middle <= latency_bar && many->recall >= recall_bar;
     return ATOLL_OK;
-}
-
-static int drop(const char *path, const struct stat *about, int kind, struct FTW *where)
-{
-    (void)about;
-    (void)kind;
-    (void)where;
-    return remove(path);
 }
 
 static atoll_status run(const char *stream, make_example how, uint32_t most, bool *held, atoll_error *error)
@@ -353,7 +324,7 @@ static atoll_status run(const char *stream, make_example how, uint32_t most, boo
     atoll_status status = measure(stream, &few, &many, folder, held, error);
     close_trial(&few);
     close_trial(&many);
-    nftw(folder, drop, 16, FTW_DEPTH | FTW_PHYS);
+    atoll_folder_delete(folder, NULL);
     return status;
 }
 

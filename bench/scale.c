@@ -6,10 +6,10 @@
  * usage: scale [FOLDER]
  *   FOLDER  keeps the models, for another run
  */
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/folder.h"
 #include "bench/bench.h"
 #include "bench/learning.h"
 #include "bench/scale_stream.h"
@@ -32,11 +32,6 @@ enum {
 static const double experts_bar = 1.25;
 
 /* ---- learning ---- */
-
-static void configured(void *arg, atoll_status status, const atoll_error *error)
-{
-    bench_finish(arg, status, error);
-}
 
 /* One domain after another, `each` records of each, from where an earlier run has ended. */
 static atoll_status learn(atoll_learner *learner, const scale_stream *stream, uint32_t each, atoll_error *error)
@@ -92,56 +87,29 @@ static atoll_status make(trial *t, const char *folder, atoll_error *error)
     /* Hints have said which expert is whose; from here on the gate decides. */
     bench_call call = BENCH_CALL;
     config.gate = ATOLL_GATE_TOPK;
-    status = atoll_learner_configure(t->learner, &config, configured, &call, error);
+    status = atoll_learner_configure(t->learner, &config, bench_configured, &call, error);
     return status ? status : bench_await(&call, error);
 }
 
 /* ---- asking ---- */
 
-typedef struct answers {
-    uint32_t right;
-    const char *label;
-} answers;
-
-static void note(void *arg, uint32_t record, const atoll_prediction *p)
-{
-    answers *a = arg;
-    (void)record;
-    a->right += p->labels && strcmp(p->label[0].label, a->label) == 0;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *value, uint32_t count)
-{
-    qsort(value, count, sizeof *value, compare);
-    return value[count / 2];
-}
-
 /* ASKED records that were not learned, of domains in a random order, one by one: the median of their latencies. */
 static atoll_status ask(trial *t, uint32_t pass, atoll_error *error)
 {
     static double us[ASKED];
-    answers a = {0};
+    bench_answers a = {0};
     atoll_status status = ATOLL_OK;
     atoll_rng rng;
     atoll_rng_seed(&rng, 99, pass);
     for (uint32_t i = 0; i < ASKED && status == ATOLL_OK; i++) {
         scale_record made;
-        uint64_t version;
         scale_make(&t->stream, atoll_rng_below(&rng, t->stream.domains), t->each + pass * ASKED + i, &made);
         atoll_record record = scale_view(&made);
         a.label = made.label;
         record.label = record.domain = (atoll_slice){0};
-        int64_t start = atoll_clock_monotonic_ns();
-        status = atoll_learner_predict(t->learner, t->asker, &record, 1, 1, false, note, &a, &version, error);
-        us[i] = (double)(atoll_clock_monotonic_ns() - start) * 1e-3;
+        status = bench_ask(t->learner, t->asker, &record, &a, &us[i], error);
     }
-    t->passes[pass] = median(us, ASKED);
+    t->passes[pass] = bench_median_of(us, ASKED);
     t->right += a.right;
     return status;
 }
@@ -161,13 +129,14 @@ static atoll_status measure(trial *few, trial *many, const char *folder, double 
     }
     atoll_learner_stats(few->learner, &stats[0]);
     atoll_learner_stats(many->learner, &stats[1]);
-    double middle = median(ratio, PASSES);
+    double middle = bench_median_of(ratio, PASSES);
     printf("{\"few_experts\":%u,\"many_experts\":%u,\"few_labels\":%u,\"many_labels\":%u,"
            "\"few_exemplars\":%u,\"many_exemplars\":%u,\"few_us\":%.1f,\"many_us\":%.1f,"
            "\"few_accuracy\":%.3f,\"many_accuracy\":%.3f,\"ratio\":%.3f,\"bar\":%.2f}\n",
            stats[0].experts_active, stats[1].experts_active, stats[0].labels, stats[1].labels,
-           stats[0].exemplars, stats[1].exemplars, median(few->passes, PASSES), median(many->passes, PASSES),
-           (double)few->right / (PASSES * ASKED), (double)many->right / (PASSES * ASKED), middle, bar);
+           stats[0].exemplars, stats[1].exemplars, bench_median_of(few->passes, PASSES),
+           bench_median_of(many->passes, PASSES), (double)few->right / (PASSES * ASKED),
+           (double)many->right / (PASSES * ASKED), middle, bar);
     fflush(stdout);
     *held &= middle <= bar;
     return ATOLL_OK;
@@ -192,14 +161,6 @@ static atoll_status measure_experts(const char *folder, bool *held, atoll_error 
     return status;
 }
 
-static int drop(const char *path, const struct stat *about, int kind, struct FTW *where)
-{
-    (void)about;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
 int main(int argc, char **argv)
 {
     char fresh[] = "/tmp/atoll-scale-XXXXXX";
@@ -212,7 +173,7 @@ int main(int argc, char **argv)
     mkdir(folder, 0700);
     atoll_status status = measure_experts(folder, &held, &error);
     if (argc == 1)
-        nftw(folder, drop, 16, FTW_DEPTH | FTW_PHYS);
+        atoll_folder_delete(folder, NULL);
     if (status)
         return bench_fail(error.detail);
     return held ? 0 : 1;

@@ -47,18 +47,10 @@ static _Thread_local struct {
     float *p;
 } said;
 
-atoll_status __real_atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
-                                     atoll_sample *const *samples, uint32_t count, atoll_error *error);
-atoll_status __wrap_atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
-                                     atoll_sample *const *samples, uint32_t count, atoll_error *error);
-atoll_status __real_atoll_expert_predict(const atoll_expert *expert, atoll_net_scratch *scratch,
-                                         const atoll_input *input, const float *h, float scale, float *logits,
-                                         float *probability, atoll_error *error);
-atoll_status __wrap_atoll_expert_predict(const atoll_expert *expert, atoll_net_scratch *scratch,
-                                         const atoll_input *input, const float *h, float scale, float *logits,
-                                         float *probability, atoll_error *error);
-atoll_status __real_atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, atoll_error *error);
-atoll_status __wrap_atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, atoll_error *error);
+/* As the headers have them, so that a changed signature does not compile. */
+__typeof__(atoll_fit_expert) __real_atoll_fit_expert, __wrap_atoll_fit_expert;
+__typeof__(atoll_expert_predict) __real_atoll_expert_predict, __wrap_atoll_expert_predict;
+__typeof__(atoll_step_rehearse) __real_atoll_step_rehearse, __wrap_atoll_step_rehearse;
 
 static atoll_status no_memory(atoll_error *error)
 {
@@ -297,13 +289,14 @@ static atoll_status fit_one(const atoll_expert *expert, atoll_workspace *workspa
 }
 
 atoll_status __wrap_atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
-                                     atoll_sample *const *samples, uint32_t count, atoll_error *error)
+                                     atoll_sample *const *samples, uint32_t count, const float *lean,
+                                     atoll_error *error)
 {
     if (!all.open)
-        return __real_atoll_fit_expert(pager, expert, workspace, samples, count, error);
+        return __real_atoll_fit_expert(pager, expert, workspace, samples, count, lean, error);
     atoll_status status;
     if (expert->state == ATOLL_EXPERT_SHARED) {
-        status = __real_atoll_fit_expert(pager, expert, workspace, samples, count, error);
+        status = __real_atoll_fit_expert(pager, expert, workspace, samples, count, lean, error);
         pthread_mutex_lock(&all.mutex);
         all.base = expert;
         all.base_learns = false;
@@ -319,7 +312,7 @@ atoll_status __wrap_atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, a
         counted[i].held_out = true;
         pointer[i] = &counted[i];
     }
-    status = __real_atoll_fit_expert(pager, expert, workspace, pointer, count, error);
+    status = __real_atoll_fit_expert(pager, expert, workspace, pointer, count, lean, error);
     pthread_mutex_lock(&all.mutex);
     while (all.base_learns)
         pthread_cond_wait(&all.changed, &all.mutex);
@@ -334,10 +327,10 @@ atoll_status __wrap_atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, a
     return status;
 }
 
-atoll_status __wrap_atoll_step_rehearse(atoll_trainer *trainer, atoll_state *state, atoll_error *error)
+atoll_status __wrap_atoll_step_rehearse(atoll_hand *h, atoll_trainer *trainer, atoll_state *state, atoll_error *error)
 {
     pthread_mutex_lock(&all.mutex);
     all.base_learns = all.open;
     pthread_mutex_unlock(&all.mutex);
-    return __real_atoll_step_rehearse(trainer, state, error);
+    return __real_atoll_step_rehearse(h, trainer, state, error);
 }

@@ -80,14 +80,20 @@ static void place_many(trial *t, uint32_t label)
         place(t, label);
 }
 
+/* With many of two labels, and one of a third. */
+static void trial_open_full(trial *t)
+{
+    trial_open(t);
+    place_many(t, 0);
+    place_many(t, 2);
+    place(t, 1);
+}
+
 static void contradicted_exemplars_sleep_where_several_labels_have_them(void **state)
 {
     trial t;
     (void)state;
-    trial_open(&t);
-    place_many(&t, 0);
-    place_many(&t, 2);
-    place(&t, 1);
+    trial_open_full(&t);
     for (int i = 0; i < 3; i++) {
         observe(&t, 0, 1, 0);
         observe(&t, 0, 0, 0);
@@ -117,10 +123,7 @@ static void labels_that_are_refuted_long_apart_were_not_replaced(void **state)
 {
     trial t;
     (void)state;
-    trial_open(&t);
-    place_many(&t, 0);
-    place_many(&t, 2);
-    place(&t, 1);
+    trial_open_full(&t);
     observe_many(&t, 9, 0, 1, 0);
     settle(&t);
     t.state.model.records += 5000;
