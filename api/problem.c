@@ -34,6 +34,7 @@ int atoll_problem_http(atoll_status status)
     case ATOLL_NO_SPACE:
         return 507;
     case ATOLL_NEWER_FORMAT:
+    case ATOLL_OLDER_FORMAT:
     case ATOLL_DAMAGED:
     case ATOLL_IO:
     case ATOLL_INTERNAL:

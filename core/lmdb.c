@@ -25,6 +25,7 @@ enum {
 struct atoll_lmdb {
     MDB_env *env;
     MDB_dbi table;
+    uint32_t format;  /* of what is stored */
     int folder;       /* locked while open: LMDB's own locks break when a process opens a file twice */
     const char *map;  /* where the file is mapped; NULL where the system does not tell */
     size_t map_bytes; /* of address space */
@@ -233,10 +234,11 @@ static atoll_status check_stamp(atoll_lmdb *db, const MDB_val *value, const char
     if (s.format > format)
         return atoll_fail(error, ATOLL_NEWER_FORMAT, "%s: format %llu, this version reads up to %u", db->path,
                           (unsigned long long)s.format, format);
+    db->format = (uint32_t)s.format;
     return ATOLL_OK;
 }
 
-static atoll_status write_stamp(atoll_lmdb *db, const char *kind, uint32_t format, atoll_error *error)
+atoll_status atoll_lmdb_clear(atoll_lmdb *db, const char *kind, uint32_t format, atoll_error *error)
 {
     stamp s = {.format = format};
     MDB_txn *txn;
@@ -246,13 +248,23 @@ static atoll_status write_stamp(atoll_lmdb *db, const char *kind, uint32_t forma
         return status;
     memcpy(s.kind, kind, sizeof s.kind);
     s.checksum = stamp_checksum(&s);
-    status = atoll_lmdb_reserve(txn, stamp_key, sizeof stamp_key, sizeof s, false, &space, error);
+    status = report(db, mdb_drop(txn, db->table, 0), "clearing", error);
+    if (status == ATOLL_OK)
+        status = atoll_lmdb_reserve(txn, stamp_key, sizeof stamp_key, sizeof s, false, &space, error);
     if (status) {
         atoll_lmdb_abort(txn);
         return status;
     }
     memcpy(space, &s, sizeof s);
-    return atoll_lmdb_commit(txn, error);
+    status = atoll_lmdb_commit(txn, error);
+    if (status == ATOLL_OK)
+        db->format = format;
+    return status;
+}
+
+uint32_t atoll_lmdb_format(const atoll_lmdb *db)
+{
+    return db->format;
 }
 
 static atoll_status check_format(atoll_lmdb *db, const char *kind, uint32_t format, atoll_error *error)
@@ -278,7 +290,7 @@ static atoll_status check_format(atoll_lmdb *db, const char *kind, uint32_t form
     else if (!empty)
         status = check_stamp(db, &value, kind, format, error);
     mdb_txn_abort(txn);
-    return !status && empty ? write_stamp(db, kind, format, error) : status;
+    return !status && empty ? atoll_lmdb_clear(db, kind, format, error) : status;
 }
 
 atoll_status atoll_lmdb_open(const char *path, const char *kind, uint32_t format, size_t map_bytes, atoll_lmdb **out,

@@ -40,6 +40,11 @@ atoll_status atoll_lmdb_open(const char *path, const char *kind, uint32_t format
 /* No transaction may be under way. NULL is fine. */
 void atoll_lmdb_close(atoll_lmdb *db);
 
+/* The format of what is stored, which is at most the one that it was opened with. */
+uint32_t atoll_lmdb_format(const atoll_lmdb *db);
+/* Drops everything and stamps the environment anew, both or neither. As atoll_lmdb_commit. */
+atoll_status atoll_lmdb_clear(atoll_lmdb *db, const char *kind, uint32_t format, atoll_error *error);
+
 /* A writing transaction waits for the one before. ATOLL_BUSY where too many read. */
 atoll_status atoll_lmdb_begin(atoll_lmdb *db, bool write, atoll_lmdb_txn **out, atoll_error *error);
 /* Ends a writing transaction; returns after the sync. Where it fails, nothing of the transaction is there. */

@@ -43,6 +43,7 @@
     X(NO_SPACE,            "no_space",               "the disk or the store's map is full")                       \
     X(NO_MEMORY,           "no_memory",              "memory could not be had")                                   \
     X(NEWER_FORMAT,        "newer_format",           "the store was written by a newer version")                  \
+    X(OLDER_FORMAT,        "older_format",           "the store was written by an older version")                  \
     X(DAMAGED,             "damaged",                "stored data does not pass its checks")                      \
     X(IO,                  "io",                     "the operating system refused an operation")                 \
     X(UNSUPPORTED,         "unsupported",            "this is not supported")                                     \

@@ -107,6 +107,20 @@ void atoll_store_close(atoll_store *store)
     free(store);
 }
 
+atoll_status atoll_store_check(const atoll_store *store, atoll_error *error)
+{
+    uint32_t format = atoll_lmdb_format(store->db);
+    if (format == ATOLL_STORE_FORMAT)
+        return ATOLL_OK;
+    return atoll_fail(error, ATOLL_OLDER_FORMAT, "the checkpoint has format %u, this version reads %u", format,
+                      ATOLL_STORE_FORMAT);
+}
+
+atoll_status atoll_store_clear(atoll_store *store, atoll_error *error)
+{
+    return atoll_lmdb_clear(store->db, store_kind, ATOLL_STORE_FORMAT, error);
+}
+
 /* ---- writing ---- */
 
 atoll_status atoll_store_begin(atoll_store *store, atoll_store_write **out, atoll_error *error)

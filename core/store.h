@@ -25,10 +25,14 @@ typedef struct atoll_store_write atoll_store_write; /* a checkpoint being writte
 
 /*
  * Opens or creates the store in folder `path` (its parent must be there); checks the format number. A folder can be
- * open once: ATOLL_BUSY for the second. ATOLL_NEWER_FORMAT, ATOLL_DAMAGED, ATOLL_IO, ATOLL_NO_SPACE, ATOLL_NO_MEMORY.
+ * open once: ATOLL_BUSY for the second. What an older version has written can be cleared, but not read:
+ * ATOLL_OLDER_FORMAT from atoll_store_check. ATOLL_NEWER_FORMAT, ATOLL_DAMAGED, ATOLL_IO, ATOLL_NO_SPACE,
+ * ATOLL_NO_MEMORY.
  */
 atoll_status atoll_store_open(const char *path, size_t map_bytes, atoll_store **out, atoll_error *error);
 void atoll_store_close(atoll_store *store);
+atoll_status atoll_store_check(const atoll_store *store, atoll_error *error);
+atoll_status atoll_store_clear(atoll_store *store, atoll_error *error); /* as atoll_store_commit */
 
 /*
  * One write at a time; begin waits for another. A write belongs to the thread that began it. Once a put or a drop has

@@ -428,6 +428,21 @@ static atoll_status begin_state(atoll_learner *learner, const atoll_config *conf
     return status;
 }
 
+/* A checkpoint of an older version gives way to the whole journal, where that is still there. */
+static atoll_status renew_checkpoint(atoll_learner *learner, atoll_error *error)
+{
+    atoll_error older;
+    if (atoll_store_check(learner->store, &older) == ATOLL_OK)
+        return ATOLL_OK;
+    uint64_t first = atoll_journal_first(learner->journal), last = atoll_journal_last(learner->journal);
+    if (first > 1 || last == 0)
+        return atoll_fail(error, ATOLL_OLDER_FORMAT, "%s; the journal that it was learned from is not whole",
+                          older.detail);
+    atoll_log(ATOLL_LOG_WARN, "checkpoint_cleared", "error", ATOLL_TEXT(older.detail), "commits_to_learn",
+              ATOLL_UINT(last), NULL);
+    return atoll_store_clear(learner->store, error);
+}
+
 static atoll_status open_stores(atoll_learner *learner, const char *path, size_t map_bytes, atoll_error *error)
 {
     char folder[4096];
@@ -441,7 +456,9 @@ static atoll_status open_stores(atoll_learner *learner, const char *path, size_t
         return status;
     snprintf(folder, sizeof folder, "%s/journal", path);
     atoll_journal_options options = {.map_bytes = map_bytes, .pending_bytes = PENDING_BYTES};
-    return atoll_journal_open(folder, &options, &learner->journal, error);
+    if ((status = atoll_journal_open(folder, &options, &learner->journal, error)))
+        return status;
+    return renew_checkpoint(learner, error);
 }
 
 static atoll_status open_embedder(atoll_learner *learner, const char *path, const atoll_config *newest,

@@ -188,6 +188,24 @@ static void test_stamps(void **state)
     assert_int_equal(refused(f, kind, 7), ATOLL_DAMAGED);
 }
 
+static void test_clearing(void **state)
+{
+    folder *f = *state;
+    atoll_lmdb *db;
+    atoll_lmdb_bytes value;
+    assert_int_equal(refused(f, kind, 7), ATOLL_OK);
+    assert_int_equal(atoll_lmdb_open(f->path, kind, 8, MAP_BYTES, &db, NULL), ATOLL_OK);
+    assert_int_equal(atoll_lmdb_format(db), 7);
+    put_one(db, "a", "old");
+    assert_int_equal(atoll_lmdb_clear(db, kind, 8, NULL), ATOLL_OK);
+    assert_int_equal(atoll_lmdb_format(db), 8);
+    atoll_lmdb_txn *txn = begin(db, false);
+    assert_int_equal(atoll_lmdb_get(txn, "a", 1, &value, NULL), ATOLL_NOT_FOUND);
+    atoll_lmdb_abort(txn);
+    atoll_lmdb_close(db);
+    assert_int_equal(refused(f, kind, 7), ATOLL_NEWER_FORMAT);
+}
+
 static void write_at(const char *path, off_t offset, const void *data, size_t bytes)
 {
     int fd = open(path, O_WRONLY);
@@ -406,6 +424,7 @@ int main(void)
         TEST(test_a_folder_is_open_once),
         TEST(test_the_parent_must_be_there),
         TEST(test_stamps),
+        TEST(test_clearing),
         TEST(test_a_file_of_something_else),
         TEST(test_a_truncated_file),
         TEST(test_a_damaged_length),

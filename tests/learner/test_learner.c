@@ -12,6 +12,8 @@
 #include <time.h>
 
 #include "core/journal.h"
+#include "core/lmdb.h"
+#include "core/store.h"
 #include "tests/support/running.h"
 #include "tests/support/server.h"
 
@@ -274,6 +276,55 @@ static void an_entry_of_a_newer_version_is_refused_at_once(void **state)
     assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_NEWER_FORMAT);
 }
 
+/* Leaves a checkpoint that the version before this one might have written. */
+static void age_checkpoint(const running *r)
+{
+    char path[256];
+    atoll_lmdb *db;
+    snprintf(path, sizeof path, "%s/state", r->path);
+    assert_int_equal(atoll_lmdb_open(path, "atollsto", ATOLL_STORE_FORMAT, RUNNING_MAP_BYTES, &db, NULL), ATOLL_OK);
+    assert_int_equal(atoll_lmdb_clear(db, "atollsto", ATOLL_STORE_FORMAT - 1, NULL), ATOLL_OK);
+    atoll_lmdb_close(db);
+}
+
+static void a_checkpoint_of_an_older_version_is_learned_again(void **state)
+{
+    running *r = *state;
+    running_feed(r, 0, 3, BATCH);
+    char *answers = running_answers(r);
+    running_close(r);
+    age_checkpoint(r);
+    running_open(r);
+    running_catch_up(r);
+    char *again = running_answers(r);
+    assert_string_equal(again, answers);
+    free(answers);
+    free(again);
+    running_check_restart(r, false);
+}
+
+static void a_checkpoint_of_an_older_version_stays_where_the_journal_was_trimmed(void **state)
+{
+    running *r = *state;
+    char path[256];
+    atoll_error error;
+    atoll_journal *journal;
+    atoll_journal_options options = {.map_bytes = RUNNING_MAP_BYTES, .pending_bytes = 1 << 20};
+    running_feed(r, 0, 3, BATCH);
+    running_close(r);
+    snprintf(path, sizeof path, "%s/journal", r->path);
+    assert_int_equal(atoll_journal_open(path, &options, &journal, NULL), ATOLL_OK);
+    atoll_journal_trim(journal, 2);
+    while (atoll_journal_first(journal) < 3)
+        pause_ms(1);
+    atoll_journal_close(journal);
+    age_checkpoint(r);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_OLDER_FORMAT);
+        assert_non_null(strstr(error.detail, "not whole"));
+    }
+}
+
 static void a_model_that_cannot_learn_goes_on_answering(void **state)
 {
     running *r = *state;
@@ -420,6 +471,8 @@ int main(void)
         TEST(closing_tells_those_who_wait),
         TEST(closing_amid_learning_loses_nothing_that_was_written),
         TEST(an_entry_of_a_newer_version_is_refused_at_once),
+        TEST(a_checkpoint_of_an_older_version_is_learned_again),
+        TEST(a_checkpoint_of_an_older_version_stays_where_the_journal_was_trimmed),
         TEST(a_model_that_cannot_learn_goes_on_answering),
         TEST(requests_read_while_the_model_learns),
         TEST(acknowledgements_come_once_each_in_order),
