@@ -26,6 +26,7 @@ static const double share_bar = 0.80;
 typedef struct trial {
     atoll_pager pager;
     atoll_arena arena;
+    atoll_net_scratch scratch;
     atoll_net net[EXPERTS];
     atoll_group_task task[BATCH * TOP_K];
     float *v, *a, *b, *c;
@@ -58,8 +59,8 @@ static bool make(trial *t, atoll_error *error)
     for (uint32_t i = 0; i < BATCH; i++) {
         uint32_t first = atoll_rng_below(&rng, EXPERTS);
         uint32_t second = (first + 1 + atoll_rng_below(&rng, EXPERTS - 1)) % EXPERTS;
-        t->task[2 * i] = (atoll_group_task){.net = &t->net[first], .v = t->v + (size_t)i * IN};
-        t->task[2 * i + 1] = (atoll_group_task){.net = &t->net[second], .v = t->v + (size_t)i * IN};
+        t->task[2 * i] = (atoll_group_task){.net = &t->net[first], .v = t->v + (size_t)i * IN, .vectors = 1};
+        t->task[2 * i + 1] = (atoll_group_task){.net = &t->net[second], .v = t->v + (size_t)i * IN, .vectors = 1};
     }
     return true;
 }
@@ -69,6 +70,7 @@ static void drop(trial *t)
     for (uint32_t e = 0; e < EXPERTS; e++)
         atoll_net_clear(&t->pager, &t->net[e]);
     atoll_arena_free(&t->arena);
+    atoll_net_scratch_free(&t->scratch);
     atoll_reclaim_free(t->pager.reclaim);
     free(t->v);
     free(t->a);
@@ -95,7 +97,7 @@ static const double flops = 2.0 * BATCH * TOP_K * IN * HIDDEN;
 static double grouped_flops(trial *t)
 {
     double start = bench_thread_s();
-    atoll_group_hidden(t->task, BATCH * TOP_K, &t->arena, NULL);
+    atoll_group_hidden(&t->scratch, t->task, BATCH * TOP_K, &t->arena, NULL);
     double rate = flops / (bench_thread_s() - start);
     atoll_arena_reset(&t->arena);
     return rate;

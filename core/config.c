@@ -327,8 +327,6 @@ static atoll_status check_whole(const atoll_config *config, atoll_error *error)
         return atoll_fail(error, ATOLL_INVALID_VALUE, "embedding.url: needed where embedding.source is \"http\"");
     if (http && !*config->embedding_model)
         return atoll_fail(error, ATOLL_INVALID_VALUE, "embedding.model: needed where embedding.source is \"http\"");
-    if (config->granularity == ATOLL_GRANULARITY_TOKEN && config->dense_hidden)
-        return atoll_fail(error, ATOLL_INVALID_VALUE, "experts.dense_hidden: not where tokens are routed");
     if (!http && (*config->embedding_url || *config->embedding_model || *config->embedding_key_env))
         return atoll_fail(error, ATOLL_INVALID_VALUE,
                           "embedding.source: a url, a model or a key_env needs the source \"http\"");

@@ -71,7 +71,7 @@ typedef struct atoll_net_scratch {
     uint32_t sums;
     float *dlow;         /* rank */
     uint32_t rank;
-    float *hidden;       /* batch x hidden, for atoll_net_hidden */
+    float *hidden;       /* core/group.h */
     size_t hidden_floats;
     float *gradient;     /* a page of D1's gradient */
     void *served;        /* core/served.h */

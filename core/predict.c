@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/group.h"
 #include "core/hash.h"
 #include "core/kernels.h"
 #include "core/rng.h"
@@ -82,7 +83,7 @@ atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *
     w->vote = calloc(w->experts, sizeof *w->vote);
     w->open = calloc(w->experts, sizeof *w->open);
     w->load = calloc((size_t)ATOLL_LOADS * w->experts, sizeof *w->load);
-    w->h = calloc(w->hidden, sizeof *w->h);
+    w->h = calloc(2 * (size_t)w->hidden, sizeof *w->h);
     if (whole && w->combined && w->gate && w->vote && w->open && w->load && w->h)
         return ATOLL_OK;
     w->labels = w->experts = w->hidden = 0;
@@ -275,17 +276,39 @@ void atoll_predict_only(const atoll_model *model, atoll_workspace *workspace, ui
     clear_divisors(workspace, model->experts);
 }
 
-/* `h` is the hidden layer where it is known already, or NULL. */
+/* workspace->h: the hidden layer of the record's vectors, each read by reads[i], or by 1 where that is NULL. */
+static atoll_status read_hidden(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
+                                const float *reads, atoll_error *error)
+{
+    const atoll_net *net = &expert->net;
+    atoll_group_task task = {net, input->dense, input->vectors ? input->vectors : 1, reads, workspace->h};
+    if (!atoll_expert_rounded(expert))
+        return atoll_group_one(&workspace->net, &task, error);
+    float *one = workspace->h + net->hidden;
+    atoll_status status = ATOLL_OK;
+    memset(task.h, 0, net->hidden * sizeof *task.h);
+    for (uint32_t i = 0; i < task.vectors && status == ATOLL_OK; i++) {
+        const float *v = task.v + (size_t)i * net->dense_dim;
+        float read = reads ? reads[i] : 1;
+        if (read <= 0)
+            continue;
+        status = atoll_served_hidden(net, &expert->served, &workspace->net, v, one, error);
+        if (status == ATOLL_OK)
+            atoll_axpy(task.h, one, read / (float)task.vectors, net->hidden);
+    }
+    return status;
+}
+
+/*
+ * `reads` is by how much each vector of the record is read, or NULL; `h` the hidden layer where it is known already, or
+ * NULL.
+ */
 static atoll_status predict_with(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
-                                 const float *h, float scale, float *probability, atoll_error *error)
+                                 const float *reads, const float *h, float scale, float *probability,
+                                 atoll_error *error)
 {
     if (!h && input->dense && expert->net.dense_dim) {
-        atoll_status status = ATOLL_OK;
-        if (atoll_expert_rounded(expert))
-            status = atoll_served_hidden(&expert->net, &expert->served, &workspace->net, input->dense, workspace->h,
-                                         error);
-        else
-            atoll_net_hidden(&expert->net, input->dense, 1, workspace->h);
+        atoll_status status = read_hidden(expert, workspace, input, reads, error);
         if (status)
             return status;
         h = workspace->h;
@@ -296,7 +319,7 @@ static atoll_status predict_with(const atoll_expert *expert, atoll_workspace *wo
 atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *workspace, const atoll_input *input,
                                   float scale, float *probability, atoll_error *error)
 {
-    return predict_with(expert, workspace, input, NULL, scale, probability, error);
+    return predict_with(expert, workspace, input, NULL, NULL, scale, probability, error);
 }
 
 /* One expert's part in the experts' voice; `reads` is by how much it reads each token, or NULL. */
@@ -313,7 +336,8 @@ static atoll_status add_expert(const atoll_model *model, atoll_workspace *worksp
     }
     if (reads)
         status = atoll_tokens_read(&workspace->token, model->projection, input, reads, &read, error);
-    return status ? status : predict_with(expert, workspace, &read, h, weight, voice, error);
+    const float *of_vectors = reads ? reads + input->words : NULL;
+    return status ? status : predict_with(expert, workspace, &read, of_vectors, h, weight, voice, error);
 }
 
 atoll_status atoll_predict_experts(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
@@ -404,7 +428,8 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
     if (context->count)
         voices->says[ATOLL_VOICE_VOTES] = workspace->voice[ATOLL_VOICE_VOTES];
     memset(shared, 0, model->labels * sizeof *shared);
-    atoll_status status = predict_with(&model->expert[0], workspace, input, workspace->given[0], 1, shared, error);
+    atoll_status status =
+        predict_with(&model->expert[0], workspace, input, NULL, workspace->given[0], 1, shared, error);
     if (status)
         return status;
     if (model->expert[0].net.outputs) {

@@ -9,8 +9,9 @@
  *     combine   C_te = exp(L_te) / sum_e' exp(L_te')    and has the weight s_e = 1/T sum_t C_te
  *
  * D is convex over tokens, C over experts, and so is s. The paper's slot is sum_t D_te x_t; times T it is of the size
- * of a record, which is a sum over tokens here (core/tokens.h). Where records are routed T is 1: a dense mixture,
- * weighted by the gate.
+ * of a record, which is a sum over tokens here (core/tokens.h). Of vectors it is the random features and hidden layers
+ * that are mixed, not the vectors: experts have learned to read a sum of these. Where records are routed T is 1: a
+ * dense mixture, weighted by the gate.
  */
 #ifndef ATOLL_CORE_SOFT_H
 #define ATOLL_CORE_SOFT_H

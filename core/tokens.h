@@ -17,7 +17,8 @@
  *     p_e = softmax(b_e + sum_t g_te W_e x_t),    p = sum_e s_e p_e,    s_e = sum_t g_te / tokens
  *
  * g_te being the token's gate weights over its top k, which sum to 1. So no network need know of tokens: it reads x_t
- * times g_te. Random features of vectors are averaged where those of words are summed.
+ * times g_te. Random features of vectors are averaged where those of words are summed, and so is what a hidden layer
+ * makes of each (core/group.h).
  *
  * What an expert learns. Owners are records' (learner/growth.h), and an owner learns all of its record: experts that
  * learn what of others' records is routed to them, or owners that do not learn what is not, measure worse

@@ -134,13 +134,20 @@ static atoll_status encode_vectors(const asking *a, uint32_t count, atoll_error 
     return atoll_dense_read(&a->asker->arena, a->published->model, encoded, count, error);
 }
 
-/* Adds the record's part in an expert that answers from floats; what it is not needed for gets no task. */
-static void add_task(const asking *a, uint32_t expert, const atoll_encoded *encoded, uint32_t *tasks)
+/*
+ * Adds the record's part in an expert that answers from floats; what it is not needed for gets no task. `reads` is by
+ * how much the expert reads each of its vectors, or NULL.
+ */
+static void add_task(const asking *a, uint32_t expert, const atoll_encoded *encoded, const float *reads,
+                     uint32_t *tasks)
 {
     const atoll_expert *e = &a->published->model->expert[expert];
     bool answers = e->state == ATOLL_EXPERT_SHARED || e->state == ATOLL_EXPERT_ACTIVE;
     if (encoded->has_dense && e->net.dense_dim && answers && !atoll_expert_rounded(e))
-        a->asker->task[(*tasks)++] = (atoll_group_task){.net = &e->net, .v = encoded->dense};
+        a->asker->task[(*tasks)++] = (atoll_group_task){.net = &e->net,
+                                                        .v = encoded->dense,
+                                                        .vectors = encoded->vectors ? encoded->vectors : 1,
+                                                        .reads = reads};
 }
 
 /* The hidden layer of a record's expert, from tasks in the order of adding; NULL where there was none. */
@@ -343,8 +350,8 @@ static atoll_status ask_others(const asking *a, const atoll_record *records, uin
     atoll_asker *asker = a->asker;
     uint32_t tasks = 0, done = 0;
     for (uint32_t i = 0; i < count; i++)
-        add_task(a, 0, &asker->encoded[i], &tasks);
-    atoll_status status = atoll_group_hidden(asker->task, tasks, &asker->arena, error);
+        add_task(a, 0, &asker->encoded[i], NULL, &tasks);
+    atoll_status status = atoll_group_hidden(&asker->workspace.net, asker->task, tasks, &asker->arena, error);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
         atoll_voices *voices = &asker->voices[i];
         atoll_input input = atoll_predict_input(&asker->encoded[i]);
@@ -401,6 +408,13 @@ static uint32_t grouped(const atoll_route *route)
     return route->all ? 0 : route->count;
 }
 
+/* By how much the k-th expert of a record's route reads each of its vectors; NULL where it reads the whole record. */
+static const float *vector_reads(const atoll_asker *asker, uint32_t i, uint32_t k)
+{
+    const float *reads = asker->route[i].reads;
+    return reads ? reads + (size_t)k * asker->gated[i].tokens + asker->encoded[i].words : NULL;
+}
+
 /* Whether an answer without a search is sure. */
 static void consider(const asking *a, uint32_t i)
 {
@@ -420,9 +434,9 @@ static atoll_status combine_chunk(const asking *a, uint32_t count, atoll_error *
     uint32_t tasks = 0, done = 0;
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t k = 0; !asker->verdict[i].sure && k < grouped(&asker->route[i]); k++)
-            add_task(a, asker->route[i].expert[k], &asker->encoded[i], &tasks);
+            add_task(a, asker->route[i].expert[k], &asker->encoded[i], vector_reads(asker, i, k), &tasks);
     int64_t start = atoll_clock_monotonic_ns();
-    atoll_status status = atoll_group_hidden(asker->task, tasks, &asker->arena, error);
+    atoll_status status = atoll_group_hidden(&asker->workspace.net, asker->task, tasks, &asker->arena, error);
     uint64_t each_ns = tasks ? (uint64_t)(atoll_clock_monotonic_ns() - start) / tasks : 0;
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
         const atoll_route *route = &asker->route[i];

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/group.h"
 #include "core/kernels.h"
 
-enum { DENSE_BATCH = 16 };
+/* Samples that one step of a hidden layer takes at most, and vectors, but all of the first sample. */
+enum { DENSE_BATCH = 16, DENSE_VECTORS = 512 };
 
 /* Samples whose label had less are fitted once again; .8 would cost a third more time for nothing. */
 static const float hard = 0.5f;
@@ -78,25 +80,52 @@ static atoll_status fit_one(atoll_pager *pager, atoll_expert *expert, atoll_work
     return atoll_net_backward(pager, &expert->net, &workspace->net, &input, h, workspace->logits, dh, error);
 }
 
-/* Up to DENSE_BATCH samples that have a dense part: their first layer is one product forward and one back. */
+/* How many vectors a sample with a dense part has. */
+static uint32_t vectors_of(const atoll_sample *sample)
+{
+    return sample->encoded.vectors ? sample->encoded.vectors : 1;
+}
+
+/* How many of the samples make one step of the hidden layer, from the first on; 0 where that has no dense part. */
+static uint32_t dense_batch(const atoll_expert *expert, atoll_sample *const *samples, uint32_t count)
+{
+    uint32_t batch = 0, vectors = 0;
+    for (; expert->net.dense_dim && batch < count && batch < DENSE_BATCH; batch++) {
+        if (!samples[batch]->encoded.has_dense)
+            break;
+        vectors += vectors_of(samples[batch]);
+        if (batch && vectors > DENSE_VECTORS)
+            break;
+    }
+    return batch;
+}
+
+/* Samples that have a dense part: their first layer is one product forward and one back. */
 static atoll_status fit_dense(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
                               atoll_sample *const *samples, uint32_t count, const float *lean, float *probability,
                               atoll_error *error)
 {
-    uint32_t dim = expert->net.dense_dim, hidden = expert->net.hidden;
-    float *v = malloc(((size_t)dim + 2 * hidden) * DENSE_BATCH * sizeof *v);
+    uint32_t dim = expert->net.dense_dim, hidden = expert->net.hidden, vectors = 0;
+    for (uint32_t i = 0; i < count; i++)
+        vectors += vectors_of(samples[i]);
+    float *v = malloc((((size_t)dim + 2 * hidden) * vectors + 2 * hidden) * sizeof *v);
     if (!v)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a batch");
-    float *h = v + (size_t)dim * DENSE_BATCH, *dh = h + (size_t)hidden * DENSE_BATCH;
+    float *each = v + (size_t)dim * vectors, *deach = each + (size_t)hidden * vectors;
+    float *h = deach + (size_t)hidden * vectors, *dh = h + hidden, *to = v;
     atoll_status status = ATOLL_OK;
-    for (uint32_t i = 0; i < count; i++)
-        memcpy(v + (size_t)i * dim, samples[i]->encoded.dense, dim * sizeof *v);
-    atoll_net_hidden(&expert->net, v, count, h);
-    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
-        status = fit_one(pager, expert, workspace, samples[i], lean, h + (size_t)i * hidden, dh + (size_t)i * hidden,
-                         &probability[i], error);
+    for (uint32_t i = 0; i < count; to += (size_t)dim * vectors_of(samples[i++]))
+        memcpy(to, samples[i]->encoded.dense, (size_t)dim * vectors_of(samples[i]) * sizeof *v);
+    atoll_net_hidden(&expert->net, v, vectors, each);
+    for (uint32_t i = 0, at = 0; i < count && status == ATOLL_OK; at += vectors_of(samples[i++])) {
+        const float *own = each + (size_t)at * hidden;
+        atoll_group_mean(own, vectors_of(samples[i]), hidden, h);
+        status = fit_one(pager, expert, workspace, samples[i], lean, h, dh, &probability[i], error);
+        if (status == ATOLL_OK)
+            atoll_group_mean_backward(own, dh, vectors_of(samples[i]), hidden, deach + (size_t)at * hidden);
+    }
     if (status == ATOLL_OK)
-        status = atoll_net_hidden_backward(pager, &expert->net, &workspace->net, v, dh, count, error);
+        status = atoll_net_hidden_backward(pager, &expert->net, &workspace->net, v, deach, vectors, error);
     free(v);
     return status;
 }
@@ -107,10 +136,7 @@ static atoll_status fit_all(atoll_pager *pager, atoll_expert *expert, atoll_work
 {
     atoll_status status = ATOLL_OK;
     for (uint32_t i = 0; i < count && status == ATOLL_OK;) {
-        uint32_t batch = 0;
-        while (expert->net.dense_dim && i + batch < count && batch < DENSE_BATCH &&
-               samples[i + batch]->encoded.has_dense)
-            batch++;
+        uint32_t batch = dense_batch(expert, samples + i, count - i);
         if (batch)
             status = fit_dense(pager, expert, workspace, samples + i, batch, lean, &probability[i], error);
         else

@@ -173,8 +173,6 @@ static const struct {
     {"{\"retrieval\":{\"neighbours\":17}}", ATOLL_OUT_OF_RANGE, "retrieval.neighbours"},
     {"{\"experts\":{\"shared_hidden\":4}}", ATOLL_OUT_OF_RANGE, "experts.shared_hidden"},
     {"{\"experts\":{\"dense_hidden\":1032}}", ATOLL_OUT_OF_RANGE, "experts.dense_hidden"},
-    {"{\"routing\":{\"granularity\":\"token\"},\"experts\":{\"dense_hidden\":8}}", ATOLL_INVALID_VALUE,
-     "experts.dense_hidden"},
     {"{\"routing\":{\"granularity\":\"word\"}}", ATOLL_INVALID_VALUE, "routing.granularity"},
     {"{\"embedding\":{\"source\":\"vector\"}}", ATOLL_INVALID_VALUE, "embedding.source"},
     {"{\"embedding\":{\"source\":\"http\"}}", ATOLL_INVALID_VALUE, "embedding.url"},

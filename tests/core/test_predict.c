@@ -286,6 +286,34 @@ static void an_expert_reads_its_dense_part_where_there_is_one(void **state)
     trial_close(&t);
 }
 
+/* Each vector of a record goes through the hidden layer by itself, by how much the expert reads it. */
+static void an_expert_reads_the_tokens_that_it_was_routed(void **state)
+{
+    enum { VECTORS = 3 };
+    static const float reads[VECTORS] = {0.25f, 0, 1};
+    (void)state;
+    trial t;
+    float v[VECTORS * VECTOR], h[VECTORS * 64], mean[64] = {0}, p[LABELS], expected[LABELS] = {0}, logits[LABELS];
+    const atoll_route route = {.count = 1, .expert = {2}, .weight = {1}, .reads = reads};
+    trial_open(&t);
+    fill_normal(&t.rng, v, VECTORS * VECTOR);
+    atoll_input input = {.dense = v, .vectors = VECTORS};
+    const atoll_expert *expert = &t.model.expert[2];
+    atoll_net_hidden(&expert->net, v, VECTORS, h);
+    for (int k = 0; k < 64; k++)
+        mean[k] = (reads[0] * h[k] + reads[2] * h[128 + k]) / VECTORS;
+    assert_int_equal(atoll_expert_predict(expert, &t.workspace.net, &input, mean, 0.9f, logits, expected, NULL),
+                     ATOLL_OK);
+    assert_int_equal(atoll_token_scratch_fit(&t.workspace.token, VECTORS, EXPERTS, NULL), ATOLL_OK);
+    for (int y = 0; y < LABELS; y++)
+        t.workspace.voice[ATOLL_VOICE_VOTES][y] = 0;
+    assert_int_equal(atoll_predict_experts(&t.model, &t.workspace, &input, &route, NULL), ATOLL_OK);
+    memcpy(p, t.workspace.voice[ATOLL_VOICE_EXPERTS], sizeof p);
+    for (int y = 0; y < LABELS; y++)
+        assert_near(p[y], expected[y], 1e-6);
+    trial_close(&t);
+}
+
 /* The voice of the experts is a mixture of those on the route, and of a small part of the votes. */
 static void the_route_mixes_its_experts(void **state)
 {
@@ -404,6 +432,7 @@ int main(void)
         cmocka_unit_test(labels_speak_for_those_who_learned_them),
         cmocka_unit_test(the_gate_may_know_fewer_experts),
         cmocka_unit_test(an_expert_reads_its_dense_part_where_there_is_one),
+        cmocka_unit_test(an_expert_reads_the_tokens_that_it_was_routed),
         cmocka_unit_test(the_route_mixes_its_experts),
         cmocka_unit_test(the_shared_expert_answers_for_candidates),
         cmocka_unit_test(a_workspace_fits_growing_models),
