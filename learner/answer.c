@@ -125,6 +125,12 @@ static bool hinted(const atoll_model *model, const atoll_step_item *it)
     return model->config.gate == ATOLL_GATE_DOMAIN && it->domain != ATOLL_DOMAIN_NONE;
 }
 
+/* Whether answers of this step that are sure do without a search, as those of requests. */
+static bool skips(const atoll_model *model)
+{
+    return atoll_predict_may_skip(model) && model->sureness.bound <= 1;
+}
+
 /* Asks voices and gate, and keeps what they say. */
 static atoll_status ask(atoll_hand *h, const atoll_state *state, atoll_step_item *it, atoll_error *error)
 {
@@ -148,34 +154,128 @@ static atoll_status ask(atoll_hand *h, const atoll_state *state, atoll_step_item
     for (int v = 0; v < ATOLL_VOICES && whole; v++)
         if (it->voices.says[v])
             whole = (it->voices.says[v] = keep_floats(h, it->voices.says[v], model->labels, 0)) != NULL;
-    if (atoll_step_compares(model, it->seq)) {
+    if (!skips(model) && atoll_step_compares(model, it->seq)) {
         atoll_predict_unhear(model, &h->workspace);
         whole &= (it->unheard = keep_floats(h, h->workspace.gate, model->experts, NEWBORN)) != NULL;
     }
     return whole ? ATOLL_OK : atoll_step_no_memory(error);
 }
 
-/* Encodes items, finds their contexts, and asks. */
-static atoll_status ask_portion(atoll_portion *w)
+/* An item that was asked with an empty context; *right where its answer is sure, and its label. */
+static atoll_status consider(atoll_hand *h, const atoll_state *state, atoll_step_item *it, bool *right,
+                             atoll_error *error)
 {
-    atoll_step_item *items = w->trainer->items;
+    const atoll_model *model = &state->model;
+    atoll_slice name = it->record->label;
+    atoll_input input = atoll_predict_input(&it->encoded);
+    atoll_voices voices = it->voices;
+    atoll_route_counts ignored = {0};
+    float cue[ATOLL_CHEAP_CUES], novelty;
+    atoll_status status = atoll_dispatch(model, &it->gated, 1, ATOLL_OVERFLOW_KEEP, h->workspace.load, &h->arena,
+                                         &it->route, &ignored, error);
+    *right = false;
+    if (status || (status = atoll_step_combine(model, &h->workspace, &input, &it->route, &voices, error)))
+        return status;
+    uint32_t label = atoll_predict_cues(&h->workspace, &input, &voices, it->gate, &it->route, cue);
+    it->sure = atoll_predict_suffices(model, cue, &novelty) && !atoll_step_compares(model, it->seq);
+    if (!it->sure)
+        return ATOLL_OK;
+    *right = label == atoll_names_find(&state->labels, name.data, name.bytes);
+    it->context.familiarity = atoll_sureness_familiarity(&model->sureness, cue);
+    it->voices.says[ATOLL_VOICE_EXPERTS] = voices.says[ATOLL_VOICE_EXPERTS];
+    if (voices.says[ATOLL_VOICE_EXPERTS] &&
+        !(it->voices.says[ATOLL_VOICE_EXPERTS] = keep_floats(h, voices.says[ATOLL_VOICE_EXPERTS], model->labels, 0)))
+        return atoll_step_no_memory(error);
+    return ATOLL_OK;
+}
+
+/* Lets the neighbours have their say in an item that was asked without. Of a sure answer they tell the owner alone. */
+static atoll_status hear(atoll_hand *h, const atoll_model *model, atoll_step_item *it, atoll_error *error)
+{
+    atoll_workspace *workspace = &h->workspace;
+    if (it->sure) {
+        atoll_gate_votes(&it->context, model->experts, it->vote);
+        return ATOLL_OK;
+    }
+    float *gate = keep_floats(h, it->gate, model->experts, NEWBORN);
+    if (!gate)
+        return atoll_step_no_memory(error);
+    atoll_predict_hear(model, workspace, &it->context, gate, &it->voices);
+    it->unheard = atoll_step_compares(model, it->seq) ? it->gate : NULL;
+    it->gate = gate;
+    it->gated.gate = gate;
+    memcpy(it->vote, workspace->vote, model->experts * sizeof *it->vote);
+    memcpy(it->cue[ATOLL_CUE_VOTES], workspace->cue[ATOLL_CUE_VOTES], model->experts * sizeof(float));
+    const float *votes = it->voices.says[ATOLL_VOICE_VOTES];
+    if (votes && !(it->voices.says[ATOLL_VOICE_VOTES] = keep_floats(h, votes, model->labels, 0)))
+        return atoll_step_no_memory(error);
+    return ATOLL_OK;
+}
+
+/* Finds the contexts of `count` items. */
+static atoll_status find(atoll_hand *h, const atoll_state *state, atoll_step_item *const *items, uint32_t count,
+                         atoll_error *error)
+{
     float *embedding[ATOLL_STEP_RECORDS];
     atoll_context *context[ATOLL_STEP_RECORDS];
-    uint32_t except[ATOLL_STEP_RECORDS], count = 0;
-    atoll_status status = atoll_workspace_fit(&w->hand->workspace, &w->state->model, &w->error);
-    for (uint32_t i = w->from; i < w->to && status == ATOLL_OK; i++) {
-        status = encode(w->hand, w->state, &items[i], &w->error);
-        embedding[count] = items[i].encoded.embedding;
-        context[count] = &items[i].context;
-        except[count++] = ATOLL_SLOT_NONE;
+    uint32_t except[ATOLL_STEP_RECORDS];
+    if (!count)
+        return ATOLL_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        embedding[i] = items[i]->encoded.embedding;
+        context[i] = &items[i]->context;
+        except[i] = ATOLL_SLOT_NONE;
     }
-    if (status ||
-        (status = atoll_step_find_contexts(w->hand, w->state, embedding, except, context, count, &w->error)) ||
-        (status = encode_vectors(w->hand, w->state, items, w->from, w->to, &w->error)))
+    return atoll_step_find_contexts(h, state, embedding, except, context, count, error);
+}
+
+/*
+ * Asks without a search, then with one where the answer is not sure. Neighbours are also found where it is sure and
+ * wrong: drift and growth are to see what contradicts the model.
+ */
+static atoll_status ask_sure(atoll_portion *w)
+{
+    atoll_step_item *items = w->trainer->items, *sought[ATOLL_STEP_RECORDS] = {NULL};
+    uint32_t count = 0;
+    atoll_status status = ATOLL_OK;
+    for (uint32_t i = w->from; i < w->to && status == ATOLL_OK; i++) {
+        bool right = false;
+        status = ask(w->hand, w->state, &items[i], &w->error);
+        if (status == ATOLL_OK)
+            status = consider(w->hand, w->state, &items[i], &right, &w->error);
+        if (right)
+            memcpy(items[i].vote, items[i].gate, w->state->model.experts * sizeof(float));
+        else
+            sought[count++] = &items[i];
+    }
+    if (status || (status = find(w->hand, w->state, sought, count, &w->error)))
         return status;
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
+        status = hear(w->hand, &w->state->model, sought[i], &w->error);
+    return status;
+}
+
+/* Asks with a search for all. */
+static atoll_status ask_all(atoll_portion *w)
+{
+    atoll_step_item *items = w->trainer->items, *sought[ATOLL_STEP_RECORDS] = {NULL};
+    for (uint32_t i = w->from; i < w->to; i++)
+        sought[i - w->from] = &items[i];
+    atoll_status status = find(w->hand, w->state, sought, w->to - w->from, &w->error);
     for (uint32_t i = w->from; i < w->to && status == ATOLL_OK; i++)
         status = ask(w->hand, w->state, &items[i], &w->error);
     return status;
+}
+
+static atoll_status ask_portion(atoll_portion *w)
+{
+    atoll_step_item *items = w->trainer->items;
+    atoll_status status = atoll_workspace_fit(&w->hand->workspace, &w->state->model, &w->error);
+    for (uint32_t i = w->from; i < w->to && status == ATOLL_OK; i++)
+        status = encode(w->hand, w->state, &items[i], &w->error);
+    if (status || (status = encode_vectors(w->hand, w->state, items, w->from, w->to, &w->error)))
+        return status;
+    return skips(&w->state->model) ? ask_sure(w) : ask_all(w);
 }
 
 uint64_t atoll_step_ask(atoll_plan *plan)
@@ -226,6 +326,8 @@ static atoll_status hear_portion(atoll_portion *w)
     for (uint32_t i = w->from; i < w->to && status == ATOLL_OK; i++) {
         atoll_step_item *it = &w->trainer->items[i];
         atoll_input input = atoll_predict_input(&it->encoded);
+        if (it->sure)
+            continue;
         for (int v = 0; v < ATOLL_VOICES; v++)
             if (it->voices.says[v])
                 memcpy(workspace->voice[v], it->voices.says[v], model->labels * sizeof(float));

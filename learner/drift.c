@@ -204,7 +204,7 @@ static void tally(atoll_model *model, const atoll_drift_seen *seen)
         vote[first] += seen->context->voter[i].vote;
         home = vote[first] > vote[home] ? first : home;
     }
-    uint32_t owner = seen->context->voter[home].owner;
+    uint32_t owner = seen->context->count ? seen->context->voter[home].owner : ATOLL_EXPERT_NONE;
     double excess = (answer != seen->label) - (1 - (double)seen->p[answer]);
     model->expert[0].drift += drift_rate * (excess - model->expert[0].drift);
     if (owner && owner < model->experts)
@@ -216,12 +216,10 @@ void atoll_drift_observe(atoll_state *state, const atoll_drift_seen *seen)
     state->drift.now.last = seen->seq;
     if (seen->novelty > most_novel || !seen->labels)
         return;
-    if (seen->context->count) {
-        /* Classes of vectors lie so close that new ones look like contradiction: Fashion-MNIST would lose .007. */
-        if (!state->model.encoder.vector_dim)
-            weigh_exemplars(&state->drift, seen);
-        tally(&state->model, seen);
-    }
+    tally(&state->model, seen);
+    /* Classes of vectors lie so close that new ones look like contradiction: Fashion-MNIST would lose .007. */
+    if (seen->context->count && !state->model.encoder.vector_dim)
+        weigh_exemplars(&state->drift, seen);
     if (seen->context->sleepers)
         weigh_concepts(&state->drift, seen);
 }

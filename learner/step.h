@@ -37,6 +37,7 @@ typedef struct atoll_step_item {
     float *gate, *vote;     /* of those, and zeros for experts that are born in the step */
     float *unheard;         /* the gate without votes, of records that atoll_step_compares; else NULL */
     float *cue[ATOLL_CUES]; /* of those */
+    bool sure;              /* answered without a search; `context` is empty, or for `vote` and drift alone */
     atoll_route route;
     uint32_t label, domain, owner; /* numbers */
     uint32_t lot;                  /* of a record that is kept and not learned, else 0 */

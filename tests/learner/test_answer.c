@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "learner/step.h"
 #include "tests/support/learning.h"
@@ -70,6 +71,82 @@ static void items_are_encoded_and_asked_as_the_model_would_be(void **state)
     assert_true(t->l.state.tally.routes.routed >= routes.routed + BATCH);
     t->l.state.tally.routes = routes;
     assert_int_equal(learning_digest(&t->l.state), before);
+    learning_close(&t->l);
+    free(t);
+}
+
+/* All that is known is familiar, and every score is enough. */
+static void be_sure(atoll_model *model)
+{
+    model->sureness.bound = 0;
+    model->assured = (atoll_novelty){.count = 1, .sorted = {-9}, .recent = {-9}, .next = 1};
+}
+
+static void what_is_sure_is_not_searched_but_where_it_is_compared_or_wrong(void **state)
+{
+    trial *t = malloc(sizeof *t);
+    (void)state;
+    trial_open(t);
+    atoll_model *model = &t->l.state.model;
+    be_sure(model);
+    t->records[1].record.label = t->records[0].record.label;
+    ask(t);
+    uint32_t searched = 0;
+    for (uint32_t i = 0; i < BATCH; i++) {
+        const atoll_step_item *it = &t->l.trainer->items[i];
+        bool compared = atoll_step_compares(model, it->seq);
+        assert_int_equal(it->sure, !compared);
+        assert_int_equal(it->unheard != NULL, compared);
+        assert_int_equal(it->voices.says[ATOLL_VOICE_VOTES] != NULL, compared);
+        assert_non_null(it->voices.says[ATOLL_VOICE_EXPERTS]);
+        assert_true(it->route.count >= 1);
+        assert_true(it->context.familiarity > 0.2f && it->context.familiarity < 1.2f);
+        searched += it->context.count > 0;
+        if (!it->context.count)
+            assert_memory_equal(it->vote, it->gate, model->experts * sizeof *it->vote);
+        else
+            assert_int_equal(it->context.count, ATOLL_NEIGHBOURS);
+    }
+    assert_true(t->l.trainer->items[1].context.count > 0); /* it has another's label */
+    assert_true(searched > BATCH / 4 && searched < BATCH / 2);
+    for (uint32_t i = 0; i < BATCH; i++) {
+        atoll_step_item *it = &t->l.trainer->items[i];
+        assert_int_equal(atoll_step_judge(&t->l.trainer->hand[0], t->l.trainer, &t->l.state, it, 4, 0, NULL), ATOLL_OK);
+        assert_true(it->owner > 0 && it->owner < model->experts);
+    }
+    learning_close(&t->l);
+    free(t);
+}
+
+/* An answer that is begun without a search and not sure comes to what it would have been with one from the start. */
+static void what_is_not_sure_is_answered_as_if_all_were_searched(void **state)
+{
+    trial *t = malloc(sizeof *t);
+    atoll_step_item *begun = malloc(BATCH * sizeof *begun);
+    (void)state;
+    trial_open(t);
+    be_sure(&t->l.state.model);
+    t->l.state.model.sureness.bound = 1; /* no score comes to that */
+    ask(t);
+    memcpy(begun, t->l.trainer->items, BATCH * sizeof *begun);
+    for (uint32_t i = 0; i < BATCH; i++)
+        t->l.trainer->items[i] =
+            (atoll_step_item){.record = &t->records[i].record, .seq = 301 + i, .domain = UINT32_MAX};
+    t->l.state.model.sureness.bound = 2;
+    ask(t);
+    for (uint32_t i = 0; i < BATCH; i++) {
+        const atoll_step_item *a = &begun[i], *b = &t->l.trainer->items[i];
+        assert_false(a->sure || b->sure);
+        assert_int_equal(a->context.voter[0].slot, b->context.voter[0].slot);
+        assert_int_equal(a->unheard != NULL, b->unheard != NULL);
+        assert_float_equal(a->gate[1], b->gate[1], 1e-4);
+        assert_float_equal(a->vote[1], b->vote[1], 1e-4);
+        for (uint32_t y = 0; y < LEARNING_LABELS_A_DOMAIN; y++) {
+            assert_float_equal(a->voices.says[ATOLL_VOICE_VOTES][y], b->voices.says[ATOLL_VOICE_VOTES][y], 1e-4);
+            assert_float_equal(a->voices.says[ATOLL_VOICE_EXPERTS][y], b->voices.says[ATOLL_VOICE_EXPERTS][y], 1e-4);
+        }
+    }
+    free(begun);
     learning_close(&t->l);
     free(t);
 }
@@ -140,6 +217,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_are_encoded_and_asked_as_the_model_would_be),
+        cmocka_unit_test(what_is_sure_is_not_searched_but_where_it_is_compared_or_wrong),
+        cmocka_unit_test(what_is_not_sure_is_answered_as_if_all_were_searched),
         cmocka_unit_test(judging_counts_and_names_the_owner),
         cmocka_unit_test(a_new_label_gets_the_next_number),
         cmocka_unit_test(a_slot_that_is_excepted_is_not_a_voter),
