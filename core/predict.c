@@ -410,7 +410,8 @@ static void label_youth(const atoll_model *model, float *odds)
 static bool label_names(const atoll_model *model, const atoll_input *input, float *odds)
 {
     const atoll_expert *shared = &model->expert[0];
-    if (!atoll_naming_hear(&model->naming, input->bucket, input->weight, input->features, odds, model->labels))
+    uint32_t features = input->features + input->rest;
+    if (!atoll_naming_hear(&model->naming, input->bucket, input->weight, features, odds, model->labels))
         return false;
     for (uint32_t y = 0; y < model->labels; y++) {
         float records = y < shared->labels.count ? (float)atoll_expert_label_at(shared, y)->records : 0;

@@ -239,7 +239,7 @@ static atoll_status name_label(atoll_hand *h, atoll_state *state, const atoll_st
     if (!atoll_step_take_encoded(h, &state->model, terms, 0, &encoded))
         return atoll_step_no_memory(error);
     atoll_encoder_weigh(&state->model.encoder, h->term, terms, &encoded);
-    return atoll_naming_put(&state->pager, &state->model.naming, encoded.bucket, encoded.weight, encoded.known,
+    return atoll_naming_put(&state->pager, &state->model.naming, encoded.bucket, encoded.weight, encoded.features,
                             it->label, error);
 }
 
