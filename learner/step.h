@@ -133,4 +133,7 @@ uint64_t atoll_step_encode_samples(atoll_plan *plan, uint64_t after);
 /* Asks for the exemplars that are held out, and lets the combination learn from what is said. */
 atoll_status atoll_step_rehearse(atoll_hand *h, atoll_trainer *trainer, atoll_state *state, atoll_error *error);
 
+/* Notes which exemplars all that learned from them were sure of: they sit out their next turn. After the step. */
+void atoll_step_note_sure(const atoll_trainer *trainer, atoll_state *state);
+
 #endif
