@@ -44,6 +44,38 @@ static void put_voices(atoll_writer *out, const atoll_prediction *prediction)
     atoll_json_object_end(out);
 }
 
+static void put_token(atoll_writer *out, const atoll_shown_token *token)
+{
+    atoll_json_object_begin(out);
+    if (token->word[0])
+        atoll_member_text(out, "word", token->word);
+    else
+        atoll_member_uint(out, "vector", token->vector);
+    atoll_member_array(out, "experts");
+    for (uint32_t i = 0; i < token->experts; i++) {
+        atoll_json_object_begin(out);
+        atoll_member_uint(out, "id", token->expert[i].id);
+        atoll_member_double(out, "weight", (double)token->expert[i].weight);
+        atoll_json_object_end(out);
+    }
+    atoll_json_array_end(out);
+    atoll_member_array(out, "refused");
+    for (uint32_t i = 0; i < token->refused; i++)
+        atoll_json_put_uint(out, token->refuser[i]);
+    atoll_json_array_end(out);
+    atoll_member_bool(out, "dropped", token->dropped);
+    atoll_json_object_end(out);
+}
+
+static void put_tokens(atoll_writer *out, const atoll_prediction *prediction)
+{
+    atoll_member_uint(out, "token_count", prediction->tokens);
+    atoll_member_array(out, "tokens");
+    for (uint32_t i = 0; i < prediction->tokens && i < ATOLL_EXPLAIN_TOKENS; i++)
+        put_token(out, &prediction->token[i]);
+    atoll_json_array_end(out);
+}
+
 static void put_labels(atoll_writer *out, const atoll_prediction *prediction, uint32_t top)
 {
     atoll_member_text(out, "label", prediction->labels ? prediction->label[0].label : NULL);
@@ -84,5 +116,7 @@ void atoll_answer_put(atoll_writer *out, const atoll_answer *answer, const atoll
     put_neighbours(out, prediction, answer->explain);
     if (answer->explain)
         put_voices(out, prediction);
+    if (answer->explain && prediction->tokens)
+        put_tokens(out, prediction);
     atoll_json_object_end(out);
 }

@@ -12,7 +12,7 @@ typedef struct atoll_answer {
     const char *model;    /* its name */
     atoll_slice id;       /* the record's; absent is told as null */
     uint32_t top;         /* at most so many labels, */
-    bool explain;         /* and without it neither neighbours nor voices, though the prediction may have them */
+    bool explain;         /* without it no neighbours, voices or tokens, though the prediction may have them */
     const char *degraded; /* why the record was answered without the embedding that it should have had, or NULL */
 } atoll_answer;
 

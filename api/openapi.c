@@ -92,7 +92,11 @@ static const char specification[] =
     ARRAY("{\"type\":\"object\",\"properties\":{\"id\":" INTEGER ",\"version\":" INTEGER ",\"weight\":" NUMBER "}}")
     ",\"neighbours\":"
     ARRAY("{\"type\":\"object\",\"properties\":{\"id\":{\"type\":[\"string\",\"null\"]},\"label\":" STRING
-          ",\"similarity\":" NUMBER "}}") "}},"
+          ",\"similarity\":" NUMBER "}}")
+    ",\"voices\":{\"type\":\"object\",\"additionalProperties\":" STRING "},\"token_count\":" INTEGER ",\"tokens\":"
+    ARRAY("{\"type\":\"object\",\"properties\":{\"word\":" STRING ",\"vector\":" INTEGER ",\"experts\":"
+          ARRAY("{\"type\":\"object\",\"properties\":{\"id\":" INTEGER ",\"weight\":" NUMBER "}}")
+          ",\"refused\":" ARRAY(INTEGER) ",\"dropped\":" BOOLEAN "}}") "}},"
     "\"Expert\":{\"type\":\"object\",\"properties\":{\"id\":" INTEGER ",\"version\":" INTEGER
     ",\"state\":{\"enum\":[\"shared\",\"candidate\",\"active\",\"archived\"]},\"labels\":" ARRAY(STRING)
     ",\"label_count\":" INTEGER ",\"domain\":{\"type\":[\"string\",\"null\"]},\"born\":" INTEGER

@@ -23,7 +23,7 @@ struct atoll_text_scratch {
     atoll_words words;
     atoll_term *table;
     size_t capacity;  /* elements of table */
-    uint32_t *order;  /* ATOLL_FEATURES_MAX, NULL until it is needed */
+    uint32_t *order;  /* ATOLL_FEATURES_MAX, twice: counter's order and word; NULL until it is needed */
 };
 
 /*
@@ -35,7 +35,8 @@ typedef struct counter {
     atoll_term *table;
     uint32_t mask, shift; /* bucket = hash & mask; home slot = bucket >> shift */
     uint32_t count, most; /* distinct terms: now, and at most */
-    uint32_t *order;      /* their slots as they came, or NULL where that does not matter */
+    uint32_t *order;      /* their slots as they came, or NULL where that does not matter; then */
+    uint32_t *word, now;  /* which word of the text each is of, and that which is being read */
 } counter;
 
 atoll_text_scratch *atoll_text_scratch_new(void)
@@ -79,8 +80,10 @@ static inline bool count_term(counter *c, uint64_t hash, uint32_t kind)
     if (c->count == c->most)
         return false;
     *slot = bucket << 8 | kind << 6 | 1;
-    if (c->order)
+    if (c->order) {
         c->order[c->count] = (uint32_t)(slot - c->table);
+        c->word[c->count] = c->now;
+    }
     c->count++;
     return true;
 }
@@ -112,6 +115,7 @@ static void count_words(counter *c, const atoll_words *words)
         const int32_t *word = words->points + begin;
         uint32_t length = words->ends[w] - begin;
         uint64_t hash = seed_word;
+        c->now = w;
         for (uint32_t i = 0; i < length; i++)
             hash = mix(hash, (uint64_t)word[i]);
         if (!count_term(c, finish(hash), ATOLL_TERM_WORD))
@@ -171,7 +175,12 @@ static atoll_status extract(atoll_text_scratch *scratch, atoll_slice text, uint3
     }
     memset(scratch->table, 0, reach * sizeof *scratch->table);
 
-    counter c = {scratch->table, buckets - 1, shift, 0, (uint32_t)most, order};
+    counter c = {.table = scratch->table,
+                 .mask = buckets - 1,
+                 .shift = shift,
+                 .most = (uint32_t)most,
+                 .order = order,
+                 .word = order ? order + ATOLL_FEATURES_MAX : NULL};
     count_words(&c, words);
     *count = c.count;
     for (uint32_t i = 0; order && i < c.count; i++)
@@ -193,9 +202,14 @@ atoll_status atoll_terms_in_order(atoll_text_scratch *scratch, atoll_slice text,
                                   uint32_t *count, atoll_error *error)
 {
     *count = 0;
-    if (!scratch->order && !(scratch->order = malloc(ATOLL_FEATURES_MAX * sizeof *scratch->order)))
+    if (!scratch->order && !(scratch->order = malloc(2 * ATOLL_FEATURES_MAX * sizeof *scratch->order)))
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the terms of a text");
     return extract(scratch, text, buckets, scratch->order, terms, count, error);
+}
+
+size_t atoll_terms_word(const atoll_text_scratch *scratch, uint32_t i, char *out, size_t most)
+{
+    return atoll_words_utf8(&scratch->words, scratch->order[ATOLL_FEATURES_MAX + i], out, most);
 }
 
 uint32_t atoll_terms_words(const atoll_term *terms, uint32_t count, uint8_t *word)

@@ -61,6 +61,12 @@ atoll_status atoll_terms_in_order(atoll_text_scratch *scratch, atoll_slice text,
                                   uint32_t *count, atoll_error *error);
 
 /*
+ * The word of the text that term i is of, among those that the last such call with this scratch gave: normalised, as
+ * atoll_words_utf8. Returns bytes.
+ */
+size_t atoll_terms_word(const atoll_text_scratch *scratch, uint32_t i, char *out, size_t most);
+
+/*
  * word[i]: the word, from 0, that term i of such an order is of. Words that bring no new term are none; from the
  * ATOLL_TOKENS_MAX-th on all are one. Returns how many there are.
  */

@@ -141,6 +141,20 @@ static uint32_t best(const float *probability, uint32_t experts, const uint32_t 
     return chosen;
 }
 
+uint32_t atoll_gate_refused(const float *probability, uint32_t experts, uint32_t k, const atoll_route *route,
+                            uint32_t *refused)
+{
+    static const uint32_t empty[ATOLL_EXPERTS_MAX];
+    uint32_t count = 0;
+    atoll_route ideal = {0};
+    for (uint32_t e; ideal.count < k && (e = best(probability, experts, empty, UINT32_MAX, &ideal)) < experts;) {
+        ideal.expert[ideal.count++] = e;
+        if (!holds(route, e))
+            refused[count++] = e;
+    }
+    return count;
+}
+
 static void route_one(const float *probability, uint32_t experts, uint32_t k, uint32_t capacity,
                       atoll_overflow overflow, uint32_t *load, atoll_route *route, atoll_route_counts *counts)
 {
@@ -149,6 +163,7 @@ static void route_one(const float *probability, uint32_t experts, uint32_t k, ui
     atoll_route ideal = {0};
     route->count = 0;
     route->reads = route->all = NULL;
+    route->token = NULL;
     for (; wanted < k; wanted++) {
         uint32_t e = best(probability, experts, load, UINT32_MAX, &ideal);
         if (e == experts)

@@ -110,6 +110,7 @@ typedef struct atoll_route {
     uint32_t expert[ATOLL_TOP_K_MAX];
     float weight[ATOLL_TOP_K_MAX]; /* sum to 1 */
     const float *reads; /* by how much each of them reads each token of the record; NULL: it reads the whole record */
+    const struct atoll_route *token; /* the routes of its tokens, where those are routed and chosen for; else NULL */
     const float *all;   /* of a soft gate: the weight of every expert; `reads` is by expert then. Else NULL */
 } atoll_route;
 
@@ -127,5 +128,12 @@ typedef struct atoll_route_counts {
 enum { ATOLL_LOAD_TAKEN, ATOLL_LOAD_OVERFLOWED, ATOLL_LOAD_DROPPED, ATOLL_LOADS }; /* dropped: served by nobody */
 void atoll_gate_route(const float *probability, uint32_t batch, uint32_t experts, uint32_t k, float capacity_factor,
                       atoll_overflow overflow, uint32_t *load, atoll_route *route, atoll_route_counts *counts);
+
+/*
+ * refused[ATOLL_TOP_K_MAX]: of the first k choices of one record or token those that its route does not hold, because
+ * they were full. Returns how many.
+ */
+uint32_t atoll_gate_refused(const float *probability, uint32_t experts, uint32_t k, const atoll_route *route,
+                            uint32_t *refused);
 
 #endif

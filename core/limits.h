@@ -23,6 +23,9 @@ enum {
     ATOLL_NEIGHBOURS = 16,               /* neighbours that retrieval looks at */
     ATOLL_REPLAYS_MAX = 16,              /* exemplars that are learned again with a new record */
     ATOLL_EXPLAIN_NEIGHBOURS = 8,        /* neighbours in one answer */
+    ATOLL_EXPLAIN_TOKENS = 64,           /* tokens in one answer, */
+    ATOLL_EXPLAIN_EXPERTS = 8,           /* experts of each, */
+    ATOLL_EXPLAIN_WORD_BYTES = 63,       /* and what is shown of a word */
     ATOLL_EMBEDDING_MAX_DIM = 4096
 };
 

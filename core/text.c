@@ -210,6 +210,20 @@ atoll_status atoll_words_cut(atoll_words *words, atoll_slice text, atoll_error *
     return ATOLL_OK;
 }
 
+size_t atoll_words_utf8(const atoll_words *words, uint32_t word, char *out, size_t most)
+{
+    size_t used = 0;
+    for (uint32_t i = word ? words->ends[word - 1] : 0; i < words->ends[word]; i++) {
+        utf8proc_uint8_t bytes[4];
+        size_t more = (size_t)utf8proc_encode_char(words->points[i], bytes);
+        if (used + more > most)
+            break;
+        memcpy(out + used, bytes, more);
+        used += more;
+    }
+    return used;
+}
+
 void atoll_words_free(atoll_words *words)
 {
     free(words->points);

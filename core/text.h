@@ -27,6 +27,9 @@ typedef struct atoll_words {
 atoll_status atoll_words_cut(atoll_words *words, atoll_slice text, atoll_error *error);
 void atoll_words_free(atoll_words *words); /* the arrays, not the struct */
 
+/* Word `word` as UTF-8, whole code points of at most `most` bytes, into `out`, which gets no zero. Returns bytes. */
+size_t atoll_words_utf8(const atoll_words *words, uint32_t word, char *out, size_t most);
+
 /* Whether the bytes are UTF-8 (no surrogates, no overlong forms, nothing beyond U+10FFFF). */
 bool atoll_utf8_valid(const char *data, size_t bytes);
 

@@ -144,7 +144,7 @@ void atoll_tokens_gather(const atoll_route *token, uint32_t tokens, uint32_t exp
                          atoll_route *route)
 {
     float sum[ATOLL_EXPERTS_MAX] = {0};
-    *route = (atoll_route){.reads = reads};
+    *route = (atoll_route){.reads = reads, .token = token};
     for (uint32_t t = 0; t < tokens; t++)
         for (uint32_t i = 0; i < token[t].count; i++)
             sum[token[t].expert[i]] += token[t].weight[i];

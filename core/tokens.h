@@ -78,8 +78,8 @@ atoll_status atoll_tokens_learn(atoll_pager *pager, atoll_gate *gate, atoll_net_
 
 /*
  * The route of a record from those of its tokens: the ATOLL_TOP_K_MAX experts, at most, with the largest sums of
- * weights; and reads[i x tokens + t] = g_te of the i-th of them, which route->reads views. `reads` has room for
- * ATOLL_TOP_K_MAX x tokens.
+ * weights; and reads[i x tokens + t] = g_te of the i-th of them. The route views `token` and `reads`, which has room
+ * for ATOLL_TOP_K_MAX x tokens.
  */
 void atoll_tokens_gather(const atoll_route *token, uint32_t tokens, uint32_t experts, float *reads,
                          atoll_route *route);

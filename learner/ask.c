@@ -8,6 +8,7 @@
 #include "core/group.h"
 #include "core/predict.h"
 #include "learner/dense.h"
+#include "learner/explain.h"
 #include "learner/inside.h"
 #include "retrieval/context.h"
 
@@ -267,13 +268,14 @@ static atoll_status combine(const asking *a, uint32_t i, atoll_error *error)
     return ATOLL_OK;
 }
 
-static void tell(const asking *a, uint32_t i, atoll_prediction *out)
+static atoll_status tell(const asking *a, const atoll_record *record, uint32_t i, atoll_prediction *out,
+                         atoll_error *error)
 {
     atoll_asker *asker = a->asker;
     const verdict *found = &asker->verdict[i];
     const atoll_context *context = &asker->context[i];
     out->prediction = atomic_fetch_add_explicit(&a->learner->predictions, 1, memory_order_relaxed);
-    out->neighbours = 0;
+    out->neighbours = out->tokens = 0;
     choose_labels(a, found->p, out);
     float score = out->labels ? out->label[0].score : 0;
     out->novelty = found->sure ? found->novelty
@@ -281,10 +283,13 @@ static void tell(const asking *a, uint32_t i, atoll_prediction *out)
                                                   atoll_predict_assurance(context->familiarity, score));
     out->abstain = out->labels == 0 || atoll_predict_abstains(score, out->novelty);
     show_experts(a, &asker->route[i], found->spent_ns, out);
-    if (a->explain) {
-        show_neighbours(a, context, out);
-        show_voices(a, context, &found->voices, out);
-    }
+    if (!a->explain)
+        return ATOLL_OK;
+    show_neighbours(a, context, out);
+    show_voices(a, context, &found->voices, out);
+    atoll_explained explained = {a->published->model, record->text, asker->encoded[i].words, &asker->gated[i],
+                                 &asker->route[i]};
+    return atoll_explain_tokens(&explained, asker->text, asker->term, &asker->arena, out, error);
 }
 
 /* The published expert of the domain that a record names. Numbers of names are the learner's to look up, names not. */
@@ -529,11 +534,10 @@ static atoll_status ask_chunk(asking *a, const atoll_record *records, uint32_t c
         (status = skips ? answer_sure(a, count, &counts, error) : answer_all(a, count, &counts, error)))
         return status;
     count_routes(a, &counts);
-    for (uint32_t i = 0; i < count; i++) {
-        tell(a, i, &asker->prediction);
-        each(arg, first + i, &asker->prediction);
-    }
-    return ATOLL_OK;
+    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
+        if ((status = tell(a, &records[i], i, &asker->prediction, error)) == ATOLL_OK)
+            each(arg, first + i, &asker->prediction);
+    return status;
 }
 
 atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, const atoll_record *records,

@@ -20,6 +20,7 @@
 #include "core/record.h"
 #include "learner/embedded.h"
 #include "learner/footprint.h"
+#include "learner/prediction.h"
 #include "retrieval/index.h"
 
 typedef struct atoll_learner atoll_learner;
@@ -65,34 +66,6 @@ atoll_status atoll_learner_wait(atoll_learner *learner, uint64_t version, int64_
                                 void *arg, atoll_error *error);
 
 /* ---- asking ---- */
-
-typedef struct atoll_scored_label {
-    const char *label; /* terminated; lives as long as the model */
-    float score;
-} atoll_scored_label;
-
-typedef struct atoll_used_expert {
-    uint32_t id;
-    uint64_t version;
-    float weight;
-} atoll_used_expert;
-
-typedef struct atoll_shown_neighbour {
-    char id[ATOLL_ID_MAX_BYTES + 1]; /* "" where the record had none */
-    const char *label;
-    float similarity;
-} atoll_shown_neighbour;
-
-typedef struct atoll_prediction {
-    uint64_t prediction; /* unique among this model's, in this process's life */
-    uint32_t labels, experts, neighbours;
-    float novelty;       /* 0..1: the quantile of this record among recent ones */
-    bool abstain;        /* the answer should not be believed */
-    atoll_scored_label label[ATOLL_TOP_MAX]; /* best first; none while the model knows no label */
-    atoll_used_expert expert[16];            /* best first */
-    atoll_shown_neighbour neighbour[ATOLL_EXPLAIN_NEIGHBOURS]; /* most similar first; filled only to explain */
-    const char *voice[ATOLL_VOICES]; /* what each voice alone would have answered, or NULL; filled only to explain */
-} atoll_prediction;
 
 typedef struct atoll_asker atoll_asker; /* scratch of one thread for asking; serves any model */
 atoll_asker *atoll_asker_new(void);     /* NULL where memory is short */

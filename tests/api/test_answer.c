@@ -57,6 +57,31 @@ static void an_answer_is_one_object(void **state)
     free(text);
 }
 
+static void tokens_are_told_to_explain(void **state)
+{
+    static const atoll_shown_token token[2] = {
+        {.word = "fee\"", .experts = 2, .expert = {{3, 0.75f}, {0, 0.25f}}},
+        {.vector = 1, .refused = 1, .refuser = {7}, .dropped = true},
+    };
+    atoll_service service = {.prediction_prefix = "0123456789abcdef"};
+    atoll_answer answer = {.service = &service, .model = "m", .top = 5, .explain = true};
+    atoll_prediction p;
+    (void)state;
+    fill(&p);
+    p.tokens = 2;
+    p.token = token;
+    char *text = put(&answer, &p);
+    assert_non_null(strstr(text, "\"voices\":{\"shared\":\"c\"},\"token_count\":2,\"tokens\":["
+                                 "{\"word\":\"fee\\\"\",\"experts\":[{\"id\":3,\"weight\":0.75},"
+                                 "{\"id\":0,\"weight\":0.25}],\"refused\":[],\"dropped\":false},"
+                                 "{\"vector\":1,\"experts\":[],\"refused\":[7],\"dropped\":true}]}"));
+    free(text);
+    answer.explain = false;
+    text = put(&answer, &p);
+    assert_null(strstr(text, "token"));
+    free(text);
+}
+
 /* The prediction may hold more, since it was made together with others'. */
 static void no_more_is_told_than_was_asked(void **state)
 {
@@ -78,6 +103,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_is_one_object),
+        cmocka_unit_test(tokens_are_told_to_explain),
         cmocka_unit_test(no_more_is_told_than_was_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

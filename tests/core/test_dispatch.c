@@ -51,6 +51,7 @@ static void records_are_routed_whole(void **state)
         assert_int_equal(t.route[i].count, 1);
         assert_int_equal(t.route[i].expert[0], i == 1 ? 2 : 1);
         assert_null(t.route[i].reads);
+        assert_null(t.route[i].token);
     }
     assert_int_equal(t.counts.routed, 3);
     assert_int_equal(t.counts.overflowed, 0);
@@ -94,6 +95,8 @@ static void capacity_and_overflow_count_tokens(void **state)
     assert_int_equal(t.route[2].count, 1);
     assert_true(t.route[2].reads[0] == 1 && t.route[2].reads[1] == 0 && t.route[2].reads[2] == 0);
     assert_true(t.route[2].weight[0] == 1);
+    assert_true(t.route[2].token[0].count == 1 && t.route[2].token[0].expert[0] == 1);
+    assert_int_equal(t.route[2].token[1].count, 0);
     atoll_arena_free(&t.arena);
 }
 

@@ -103,6 +103,14 @@ static void terms_in_order_tell_their_words(void **state)
     assert_int_equal(words[0], 7);     /* the, and its n-grams */
     assert_int_equal(words[1], 1 + 7); /* the cat, cat, and its n-grams */
     assert_int_equal(words[3], 1);     /* saw the */
+    static const char *const expected[8] = {"the", "cat", "saw", "the", "a", "dog", "saw", "it"};
+    for (uint32_t i = 0; i < count; i++) {
+        char told[8];
+        size_t bytes = atoll_terms_word(*state, i, told, sizeof told);
+        assert_int_equal(bytes, strlen(expected[word[i]]));
+        assert_memory_equal(told, expected[word[i]], bytes);
+    }
+    assert_int_equal(atoll_terms_word(*state, 0, (char[2]){0}, 2), 2);
     qsort(terms, count, sizeof *terms, ascending);
     assert_memory_equal(terms, sorted, count * sizeof *terms);
     assert_int_equal(atoll_terms_words(terms, 0, word), 0);

@@ -391,6 +391,25 @@ static void both_choices_may_overflow(void **state)
     expect_counts(&r, 6, 2, 0);
 }
 
+static void who_had_no_room_is_told(void **state)
+{
+    (void)state;
+    static const float p[3 * 3] = {0.6f, 0.3f, 0.1f, /**/ 0.5f, 0.3f, 0.2f, /**/ 0.7f, 0.2f, 0.1f};
+    static const atoll_overflow ways[] = {ATOLL_OVERFLOW_KEEP, ATOLL_OVERFLOW_NEXT, ATOLL_OVERFLOW_DROP};
+    uint32_t refused[ATOLL_TOP_K_MAX];
+    routing r;
+    for (int w = 0; w < 3; w++) {
+        route(&r, p, 3, 3, 2, 1, ways[w]);
+        assert_int_equal(atoll_gate_refused(p, 3, 2, &r.route[0], refused), 0);
+        assert_int_equal(atoll_gate_refused(p + 6, 3, 2, &r.route[2], refused), w ? 2 : 0);
+        if (w)
+            assert_true(refused[0] == 0 && refused[1] == 1);
+    }
+    static const float none[3] = {0};
+    assert_int_equal(atoll_gate_refused(none, 3, 2, &(atoll_route){0}, refused), 0);
+    assert_int_equal(atoll_gate_refused(p, 3, ATOLL_TOP_K_MAX, &r.route[0], refused), 1); /* fewer than k there are */
+}
+
 /* A record whose first choice is full gets its second and its third, and not its second alone. */
 static void the_next_best_is_not_the_next_choice(void **state)
 {
@@ -532,6 +551,7 @@ int main(void)
         cmocka_unit_test(no_open_expert_is_no_route),
         cmocka_unit_test(overflow_goes_where_it_is_told),
         cmocka_unit_test(both_choices_may_overflow),
+        cmocka_unit_test(who_had_no_room_is_told),
         cmocka_unit_test(the_next_best_is_not_the_next_choice),
         cmocka_unit_test(every_batch_keeps_the_rules),
         cmocka_unit_test(rounded_rows_score_alike),

@@ -189,6 +189,25 @@ static void clips_between_code_points(void **state)
         assert_int_equal(atoll_utf8_clip(text, 6, most), lengths[most]);
 }
 
+static void tells_a_word_by_itself(void **state)
+{
+    (void)state;
+    static const char *const words_of[] = {"na\xc3\xafve", "caf\xc3\xa9s"};
+    atoll_words words = {0};
+    atoll_error error;
+    char out[16];
+    assert_int_equal(atoll_words_cut(&words, slice("Na\xc3\xafve, CAF\xc3\x89S!"), &error), ATOLL_OK);
+    assert_int_equal(words.count, 2);
+    for (uint32_t w = 0; w < 2; w++) {
+        size_t bytes = atoll_words_utf8(&words, w, out, sizeof out);
+        assert_int_equal(bytes, strlen(words_of[w]));
+        assert_memory_equal(out, words_of[w], bytes);
+    }
+    assert_int_equal(atoll_words_utf8(&words, 0, out, 3), 2); /* no half of a code point */
+    assert_int_equal(atoll_words_utf8(&words, 0, out, 4), 4);
+    atoll_words_free(&words);
+}
+
 static void refuses_long_text(void **state)
 {
     (void)state;
@@ -217,6 +236,7 @@ int main(void)
         cmocka_unit_test(longest_expansion_fits),
         cmocka_unit_test(checks_utf8),
         cmocka_unit_test(clips_between_code_points),
+        cmocka_unit_test(tells_a_word_by_itself),
         cmocka_unit_test(refuses_long_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,6 +170,7 @@ static void routes_of_tokens_become_one_of_the_record(void **state)
     assert_near(route.weight[0], 0.75, 1e-6);
     assert_near(route.weight[1], 0.25, 1e-6);
     assert_ptr_equal(route.reads, reads);
+    assert_ptr_equal(route.token, token);
     assert_memory_equal(reads, expected, sizeof expected);
     atoll_tokens_gather(token + 2, 1, EXPERTS, reads, &route);
     assert_int_equal(route.count, 0);

@@ -169,6 +169,48 @@ static void gates_and_precisions_agree(void **state)
     running_close(&other);
 }
 
+/* Each token of each record, with those that found no room. */
+static void count_tokens(void *arg, uint32_t record, const atoll_prediction *p)
+{
+    uint32_t *dropped = arg;
+    (void)record;
+    assert_int_equal(p->tokens, TOKENS);
+    for (uint32_t t = 0; t < p->tokens; t++) {
+        float sum = 0;
+        assert_int_equal(p->token[t].vector, t);
+        for (uint32_t e = 0; e < p->token[t].experts; e++)
+            sum += p->token[t].expert[e].weight;
+        assert_true(p->token[t].dropped ? sum == 0 && p->token[t].refused == 1 : sum > 0.999f && sum < 1.001f);
+        *dropped += p->token[t].dropped;
+    }
+}
+
+/* All of one domain want one expert, which has room for half of them. */
+static void explaining_tells_of_each_token(void **state)
+{
+    static stream s;
+    running *r = *state, other = *r;
+    atoll_record views[ASKED];
+    uint64_t version;
+    uint32_t dropped = 0;
+    open_tokens(&other, "explained", 0);
+    feed(&other, &s, 2);
+    other.config.gate = ATOLL_GATE_TOPK;
+    other.config.overflow = ATOLL_OVERFLOW_DROP;
+    other.config.capacity_factor = 1;
+    assert_int_equal(running_configure(&other, &other.config), ATOLL_OK);
+    atoll_stats before = running_stats(&other);
+    for (uint32_t i = 0; i < ASKED; i++)
+        views[i] = s.records[i].record;
+    assert_int_equal(atoll_learner_predict(other.learner, other.asker, views, ASKED, 1, true, count_tokens, &dropped,
+                                           &version, NULL),
+                     ATOLL_OK);
+    atoll_stats after = running_stats(&other);
+    assert_true(dropped > ASKED * TOKENS / 4);
+    assert_int_equal(after.dropped - before.dropped, dropped);
+    running_close(&other);
+}
+
 static void a_restart_changes_nothing(void **state)
 {
     static stream s;
@@ -192,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_hidden_layer_learns_what_is_not_linear),
         TEST(gates_and_precisions_agree),
+        TEST(explaining_tells_of_each_token),
         TEST(a_restart_changes_nothing),
     };
     return cmocka_run_group_tests(tests, learning_quiet, NULL);
