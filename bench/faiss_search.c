@@ -183,7 +183,7 @@ static bool measure(atoll_index *index, const vectors *held, const vectors *quer
     int64_t *positions = malloc((size_t)queries->count * WANT * sizeof *positions);
     double recall;
     atoll_faiss *codes;
-    if (!scores || !positions || atoll_faiss_train(DIM, 0, held->count, held->at, &codes, NULL) ||
+    if (!scores || !positions || atoll_faiss_train(DIM, held->count, held->at, &codes, NULL) ||
         atoll_faiss_add(codes, held->count, held->at, NULL))
         return false;
     for (int i = 0; i < threads; i++)

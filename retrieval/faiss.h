@@ -9,6 +9,7 @@
 #ifndef ATOLL_RETRIEVAL_FAISS_H
 #define ATOLL_RETRIEVAL_FAISS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,11 +17,8 @@
 
 typedef struct FaissIndex_H atoll_faiss;
 
-/*
- * 4-bit product codes, trained on `count` vectors and empty; where `lists` is not 0, in as many inverted lists, whose
- * centroids are held in half precision. The same vectors always give the same codes and lists.
- */
-atoll_status atoll_faiss_train(uint32_t dim, uint32_t lists, uint32_t count, const float *vectors, atoll_faiss **out,
+/* 4-bit product codes, trained on `count` vectors and empty. The same vectors always give the same codes. */
+atoll_status atoll_faiss_train(uint32_t dim, uint32_t count, const float *vectors, atoll_faiss **out,
                                atoll_error *error);
 void atoll_faiss_free(atoll_faiss *faiss);
 
@@ -32,14 +30,7 @@ uint32_t atoll_faiss_codes(uint32_t dim);
 
 uint32_t atoll_faiss_dim(const atoll_faiss *faiss);
 uint32_t atoll_faiss_count(const atoll_faiss *faiss);
-uint32_t atoll_faiss_lists(const atoll_faiss *faiss); /* 0 where all codes are searched */
-uint64_t atoll_faiss_bytes(const atoll_faiss *faiss); /* of codes and numbers, with the room that FAISS takes ahead */
-
-/* How many lists a search looks through. Nobody may be searching; only where there are lists. */
-void atoll_faiss_probe(atoll_faiss *faiss, uint32_t probes);
-/* For each query the `want` nearest lists, nearest first; only where there are lists. */
-atoll_status atoll_faiss_nearest_lists(const atoll_faiss *faiss, uint32_t queries, const float *query, uint32_t want,
-                                       float *scores, int64_t *lists, atoll_error *error);
+uint64_t atoll_faiss_bytes(const atoll_faiss *faiss); /* of codes, with the room that FAISS takes ahead */
 
 atoll_status atoll_faiss_add(atoll_faiss *faiss, uint32_t count, const float *vectors, atoll_error *error);
 /* For each query `want` positions, best first, negative where there are no more; and their scores. What is found does
@@ -53,5 +44,12 @@ atoll_status atoll_faiss_search(const atoll_faiss *faiss, uint32_t queries, cons
  */
 atoll_status atoll_faiss_write(const atoll_faiss *faiss, void **data, size_t *bytes, atoll_error *error);
 atoll_status atoll_faiss_read(const void *data, size_t bytes, atoll_faiss **out, atoll_error *error);
+
+/*
+ * k-means: `centres` centres of `count` (>= centres) vectors; on the unit sphere by inner product, or anywhere by
+ * distance. The same vectors always give the same centres.
+ */
+atoll_status atoll_faiss_cluster(uint32_t dim, uint32_t centres, uint32_t count, const float *vectors, bool spherical,
+                                 float *out, atoll_error *error);
 
 #endif

@@ -76,10 +76,25 @@ static void rows_release(atoll_index *index, atoll_vectors **rows)
 static void side_clear(side *s)
 {
     atoll_faiss_free(s->faiss);
+    atoll_lists_free(s->lists);
     s->faiss = NULL;
+    s->lists = NULL;
     s->generation = 0;
     s->count = 0;
     rows_release(s->index, &s->rows);
+}
+
+/* FAISS cannot clone codes, but write and read them, much faster than make them again. */
+static atoll_status copy_codes(atoll_faiss *from, atoll_faiss **to, atoll_error *error)
+{
+    void *data;
+    size_t bytes;
+    atoll_status status = atoll_faiss_write(from, &data, &bytes, error);
+    if (status != ATOLL_OK)
+        return status;
+    status = atoll_faiss_read(data, bytes, to, error);
+    free(data);
+    return status;
 }
 
 /* Makes a side afresh: of the current generation, with as much as the other side has if that can be copied. */
@@ -88,21 +103,14 @@ static atoll_status side_rebuild(side *s, atoll_error *error)
     atoll_index *index = s->index;
     const side *other = &index->side[s == &index->side[0]];
     side_clear(s);
-    uint32_t count = 0;
+    uint32_t count = index->coded && other->generation == index->generation ? other->count : 0;
     atoll_status status = ATOLL_OK;
-    if (index->coded && other->generation != index->generation) {
-        status = atoll_faiss_read(index->trained, index->trained_bytes, &s->faiss, error);
-    } else if (index->coded) {
-        /* FAISS cannot clone this kind, but write and read it, much faster than make the codes again. */
-        void *data;
-        size_t bytes;
-        status = atoll_faiss_write(other->faiss, &data, &bytes, error);
-        if (status != ATOLL_OK)
-            return status;
-        status = atoll_faiss_read(data, bytes, &s->faiss, error);
-        free(data);
-        count = other->count;
-    }
+    if (index->tuning.lists)
+        status = count ? atoll_lists_copy(other->lists, &s->lists, error)
+                       : atoll_lists_read(index->trained, index->trained_bytes, &s->lists, error);
+    else if (index->coded)
+        status = count ? copy_codes(other->faiss, &s->faiss, error)
+                       : atoll_faiss_read(index->trained, index->trained_bytes, &s->faiss, error);
     if (status != ATOLL_OK)
         return status;
     if (!grow(&s->slot_of, &s->room, count))
@@ -132,7 +140,10 @@ static atoll_status add_rows(side *s, atoll_error *error)
         uint32_t count = to - s->count < ADD_ROWS ? to - s->count : ADD_ROWS;
         for (uint32_t i = 0; i < count; i++)
             atoll_half_to_float(atoll_vectors_at(s->rows, s->count + i), rows + (size_t)i * dim, dim);
-        status = atoll_faiss_add(s->faiss, count, rows, error);
+        if (s->faiss)
+            status = atoll_faiss_add(s->faiss, count, rows, error);
+        for (uint32_t i = 0; s->lists && i < count && status == ATOLL_OK; i++)
+            status = atoll_lists_add(s->lists, rows + (size_t)i * dim, error);
         if (status == ATOLL_OK)
             s->count += count;
     }
@@ -164,8 +175,6 @@ static atoll_status side_catch_up(side *s, atoll_error *error)
         return status;
     }
     s->tuning = index->tuning;
-    if (s->tuning.lists)
-        atoll_faiss_probe(s->faiss, s->tuning.probes);
     return ATOLL_OK;
 }
 
@@ -240,19 +249,6 @@ static bool wants_training(const atoll_index *index)
     return !index->coded || index->count >= 2 * (uint64_t)index->trained_on || index->puts >= index->count;
 }
 
-/* What codes are made by from now on, as bytes. */
-static atoll_status train(const atoll_index *index, void **trained, size_t *bytes, atoll_index_tuning *tuning,
-                          atoll_error *error)
-{
-    atoll_faiss *faiss;
-    atoll_status status = atoll_index_train(index, &faiss, tuning, error);
-    if (status != ATOLL_OK)
-        return status;
-    status = atoll_faiss_write(faiss, trained, bytes, error);
-    atoll_faiss_free(faiss);
-    return status;
-}
-
 /* Changes between flat and codes, or trains the codes anew, where that is due. */
 static atoll_status change_kind(atoll_index *index, atoll_error *error)
 {
@@ -266,7 +262,7 @@ static atoll_status change_kind(atoll_index *index, atoll_error *error)
     if (!rows)
         return no_memory(error);
     if (coded) {
-        atoll_status status = train(index, &trained, &bytes, &tuning, error);
+        atoll_status status = atoll_index_train(index, &trained, &bytes, &tuning, error);
         if (status != ATOLL_OK) {
             atoll_vectors_free(rows);
             return status;
@@ -496,6 +492,17 @@ static void rank(const side *s, const float *query, const int64_t *candidates, u
     }
 }
 
+static void search_lists(const side *s, const float *queries, uint32_t count, atoll_neighbours *out)
+{
+    int64_t candidates[2 * ATOLL_INDEX_CANDIDATES_MAX];
+    uint32_t want = s->tuning.candidates;
+    for (uint32_t i = 0; i < count; i++) {
+        const float *query = queries + (size_t)i * s->index->dim;
+        uint32_t found = atoll_lists_search(s->lists, query, s->tuning.probes, want, candidates, 2 * want);
+        rank(s, query, candidates, found, &out[i]);
+    }
+}
+
 static atoll_status search_codes(const side *s, const float *queries, uint32_t count, atoll_neighbours *out,
                                  atoll_error *error)
 {
@@ -541,8 +548,12 @@ void atoll_index_search_rows(const side *s, const float *queries, uint32_t count
 atoll_status atoll_index_search(const atoll_index_view *view, const float *queries, uint32_t count,
                                 atoll_neighbours *out, atoll_error *error)
 {
-    if (view->coded && view->count)
+    if (view->faiss && view->count)
         return search_codes(view, queries, count, out, error);
+    if (view->lists) {
+        search_lists(view, queries, count, out);
+        return ATOLL_OK;
+    }
     for (uint32_t at = 0; at < count; at += TILE_QUERIES)
         atoll_index_search_rows(view, queries + (size_t)at * view->index->dim,
                                 count - at < TILE_QUERIES ? count - at : TILE_QUERIES, &out[at]);
@@ -576,8 +587,8 @@ uint64_t atoll_index_bytes(const atoll_index *index)
                      ((uint64_t)index->room + index->died_room + index->slots) * sizeof(uint32_t);
     for (int i = 0; i < 2; i++) {
         const side *s = &index->side[i];
-        if (s->coded)
-            bytes += atoll_faiss_bytes(s->faiss) + index->trained_bytes;
+        if (s->faiss || s->lists)
+            bytes += (s->lists ? atoll_lists_bytes(s->lists) : atoll_faiss_bytes(s->faiss)) + index->trained_bytes;
         bytes += s->room * sizeof(uint32_t);
         if (s->rows && s->rows != index->rows)
             bytes += atoll_vectors_bytes(s->rows);

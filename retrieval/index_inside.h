@@ -28,6 +28,7 @@
 
 #include "retrieval/faiss.h"
 #include "retrieval/index.h"
+#include "retrieval/lists.h"
 #include "retrieval/vectors.h"
 
 #define ATOLL_INDEX_EMPTY UINT32_MAX
@@ -47,11 +48,12 @@ typedef struct atoll_index_tuning {
 /* One instance. Readers of a published one only read it, but for `readers`. */
 struct atoll_index_view {
     atoll_index *index;
-    atoll_faiss *faiss;
+    atoll_faiss *faiss; /* where all codes are read, else NULL */
+    atoll_lists *lists; /* where they are in lists, else NULL */
     atoll_vectors *rows;
     uint32_t *slot_of; /* position -> slot, ATOLL_INDEX_EMPTY where dead */
     uint32_t count, room; /* positions, and how many fit in slot_of */
-    bool coded;           /* else faiss is NULL, and rows are all there is */
+    bool coded;           /* else both are NULL, and rows are all there is */
     atoll_index_tuning tuning;
     uint64_t generation; /* 0: to be made afresh */
     uint32_t died_at;    /* of index->died, how many are applied */
@@ -72,7 +74,7 @@ struct atoll_index {
     uint32_t *died, died_count, died_room; /* positions that died and that some side still believes alive */
     uint64_t generation;
     bool coded, pending;
-    void *trained; /* the trained, empty FAISS index that codes are made by, as FAISS writes it; NULL while flat */
+    void *trained; /* what codes are made by, without any, as FAISS or the lists write it; NULL while flat */
     size_t trained_bytes;
     uint32_t trained_on, puts; /* vectors present at the training, and put since */
     atoll_index_tuning tuning;
@@ -83,10 +85,10 @@ struct atoll_index {
 };
 
 /*
- * Of an index that is to have codes: *faiss trained, empty, in lists where these can be searched, and how it is to be
- * searched until it is measured. index_tune.c.
+ * Of an index that is to have codes: what makes them, as bytes, in lists where these can be searched, and how it is to
+ * be searched until it is measured. index_tune.c.
  */
-atoll_status atoll_index_train(const atoll_index *index, atoll_faiss **faiss, atoll_index_tuning *tuning,
+atoll_status atoll_index_train(const atoll_index *index, void **trained, size_t *bytes, atoll_index_tuning *tuning,
                                atoll_error *error);
 /* Whether how the index is searched is to be measured now. */
 bool atoll_index_wants_tuning(const atoll_index *index);

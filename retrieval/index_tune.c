@@ -12,6 +12,7 @@
 
 enum {
     CODES_SAMPLE = 1024,    /* vectors that codes are trained on: 64 for each centre of a code */
+    LIST_VECTORS = 128,     /* of which there is a list: 8,192 lists of a million */
     LIST_SAMPLE = 32,       /* vectors for each list; 16 lose .003 of recall on clustered vectors */
     LISTS_READ_PART = 8,    /* lists pay where so small a part of them holds the neighbours */
     PROBES_MIN = 4,
@@ -19,13 +20,15 @@ enum {
     NEAREST = 10,           /* neighbours of each that are to be found */
     TUNE_EVERY = 4,         /* measured again when a quarter of the vectors are new */
     CANDIDATES_PART = 128,  /* ranking the 128th part takes about as long as reading all codes */
-    LIST_BEGIN = 8          /* beginning with a list, as long as ranking so many */
+    LIST_BEGIN = 4,         /* beginning with a list takes as long as ranking so many, and */
+    LIST_CODES = 32         /* reading so many of its codes as ranking one */
 };
 
-/* Of the nearest found. That of other queries is the same within .01, hence a little more than .95. */
-static const double recall_aim = .965;
+/* Of the nearest found, where all codes are read and in lists, where more costs less. That of other queries is the same
+ * within .01, hence more than .95. */
+static const double codes_aim = .965, lists_aim = .975;
 /* Of them in the lists read: what candidates cannot bring back. */
-static const double reach_aim = .975;
+static const double reach_aim = .98;
 
 static atoll_status no_memory(atoll_error *error)
 {
@@ -33,7 +36,7 @@ static atoll_status no_memory(atoll_error *error)
 }
 
 /* `want` living vectors (no more than there are), evenly over their positions; slots, if any, receives their slots. */
-static void sample(const atoll_index *index, uint32_t want, float *vectors, uint32_t *slots)
+static void sample(const atoll_index *index, uint32_t want, const uint16_t **row, uint32_t *slots)
 {
     uint32_t taken = 0, seen = 0;
     for (uint32_t at = 0; at < index->rows->count && taken < want; at++) {
@@ -43,8 +46,14 @@ static void sample(const atoll_index *index, uint32_t want, float *vectors, uint
             continue;
         if (slots)
             slots[taken] = index->slot_of[at];
-        atoll_half_to_float(atoll_vectors_at(index->rows, at), vectors + (size_t)taken++ * index->dim, index->dim);
+        row[taken++] = atoll_vectors_at(index->rows, at);
     }
+}
+
+static void floats_of(const uint16_t *const *row, uint32_t count, uint32_t dim, float *vectors)
+{
+    for (uint32_t i = 0; i < count; i++)
+        atoll_half_to_float(row[i], vectors + (size_t)i * dim, dim);
 }
 
 /* --- what there is to find --- */
@@ -70,11 +79,13 @@ static atoll_status find_truth(const atoll_index *index, truth *t, atoll_error *
     /* The writer's truth, as an instance. */
     atoll_index_view all = {.index = (atoll_index *)(uintptr_t)index, .rows = index->rows, .slot_of = index->slot_of,
                             .count = index->rows->count};
+    const uint16_t *row[SAMPLES];
     t->count = index->count < SAMPLES ? index->count : SAMPLES;
     t->query = malloc((size_t)SAMPLES * index->dim * sizeof *t->query);
     if (!t->query)
         return no_memory(error);
-    sample(index, t->count, t->query, t->slot);
+    sample(index, t->count, row, t->slot);
+    floats_of(row, t->count, index->dim, t->query);
     for (uint32_t at = 0; at < t->count; at += ATOLL_INDEX_TILE) {
         uint32_t count = t->count - at < ATOLL_INDEX_TILE ? t->count - at : ATOLL_INDEX_TILE;
         atoll_index_search_rows(&all, t->query + (size_t)at * index->dim, count, &t->nearest[at]);
@@ -86,89 +97,107 @@ static atoll_status find_truth(const atoll_index *index, truth *t, atoll_error *
 
 /* --- lists or not --- */
 
-/* Of the lists, nearest to the query first, how many to read until reach_aim of what there is to find is in them. */
-static atoll_status lists_to_read(const atoll_index *index, const atoll_faiss *faiss, const truth *t, uint32_t *read,
-                                  atoll_error *error)
+static uint32_t probes_most(uint32_t lists)
 {
-    uint32_t lists = atoll_faiss_lists(faiss), total = 0, reached = 0;
-    struct { float score; uint32_t rank, found; } *of = calloc(lists, sizeof *of);
-    int64_t *order = malloc(lists * sizeof *order), list;
-    float *scores = malloc(lists * sizeof *scores), vector[ATOLL_EMBEDDING_MAX_DIM], score;
-    atoll_status status = of && order && scores ? ATOLL_OK : no_memory(error);
-    for (uint32_t i = 0; i < t->count && status == ATOLL_OK; i++) {
-        status = atoll_faiss_nearest_lists(faiss, 1, t->query + (size_t)i * index->dim, lists, scores, order, error);
-        for (uint32_t k = 0; k < lists && status == ATOLL_OK; k++)
-            of[order[k]].rank = k;
-        for (uint32_t k = 0; k < t->nearest[i].count && status == ATOLL_OK; k++, total++) {
-            uint32_t at = index->position_of[t->nearest[i].at[k].slot];
-            atoll_half_to_float(atoll_vectors_at(index->rows, at), vector, index->dim);
-            status = atoll_faiss_nearest_lists(faiss, 1, vector, 1, &score, &list, error);
-            if (status == ATOLL_OK)
-                of[of[list].rank].found++;
-        }
-    }
-    for (*read = 0; status == ATOLL_OK && *read < lists && reached < reach_aim * total; ++*read)
-        reached += of[*read].found;
-    free(of);
-    free(order);
-    free(scores);
-    return status;
+    uint32_t most = lists / LISTS_READ_PART;
+    return most < ATOLL_LISTS_PROBES_MAX ? most : ATOLL_LISTS_PROBES_MAX;
 }
 
-/* A power of two near the square root: as many centroids are compared as a list has codes. */
+/* Of the lists, nearest to the query first, how many to read until reach_aim of what there is to find is in them; 0
+ * where these are more than pay. */
+static uint32_t lists_to_read(const atoll_index *index, const atoll_lists *lists, const truth *t)
+{
+    uint32_t found[ATOLL_LISTS_PROBES_MAX] = {0}, total = 0, reached = 0;
+    uint32_t most = probes_most(atoll_lists_many(lists));
+    for (uint32_t i = 0; i < t->count; i++) {
+        atoll_list_near near[ATOLL_LISTS_PROBES_MAX], holds;
+        uint32_t count = atoll_lists_nearest(lists, t->query + (size_t)i * index->dim, most, near);
+        for (uint32_t k = 0; k < t->nearest[i].count; k++, total++) {
+            uint32_t at = index->position_of[t->nearest[i].at[k].slot], rank = 0;
+            float vector[ATOLL_EMBEDDING_MAX_DIM];
+            atoll_half_to_float(atoll_vectors_at(index->rows, at), vector, index->dim);
+            atoll_lists_nearest(lists, vector, 1, &holds);
+            while (rank < count && near[rank].list != holds.list)
+                rank++;
+            if (rank < count)
+                found[rank]++;
+        }
+    }
+    for (uint32_t read = 0; read < most; read++) {
+        reached += found[read];
+        if (reached >= reach_aim * total)
+            return read + 1;
+    }
+    return 0;
+}
+
+/* A power of two near one for LIST_VECTORS. */
 static uint32_t lists_for(uint32_t count)
 {
     uint32_t lists = 1;
-    while ((uint64_t)lists * lists < count)
+    while (lists * LIST_VECTORS * 1.5 < count)
         lists *= 2;
     return lists;
 }
 
-static atoll_status train(const atoll_index *index, uint32_t lists, atoll_faiss **faiss, atoll_error *error)
+/* *lists is NULL where too many of them would have to be read. */
+static atoll_status try_lists(const atoll_index *index, atoll_lists **lists, uint32_t *read, atoll_error *error)
 {
-    uint32_t want = lists ? lists * LIST_SAMPLE : CODES_SAMPLE;
+    uint32_t many = lists_for(index->count), want = many * LIST_SAMPLE;
     want = want < index->count ? want : index->count;
+    const uint16_t **row = malloc(want * sizeof *row);
+    truth t = {0};
+    *lists = NULL;
+    atoll_status status = row ? find_truth(index, &t, error) : no_memory(error);
+    if (status == ATOLL_OK) {
+        sample(index, want, row, NULL);
+        status = atoll_lists_train(index->dim, many, want, row, lists, error);
+    }
+    *read = status == ATOLL_OK ? lists_to_read(index, *lists, &t) : 0;
+    if (!*read) {
+        atoll_lists_free(*lists);
+        *lists = NULL;
+    }
+    free(t.query);
+    free(row);
+    return status;
+}
+
+static atoll_status train_codes(const atoll_index *index, void **trained, size_t *bytes, atoll_error *error)
+{
+    const uint16_t *row[CODES_SAMPLE];
+    uint32_t want = index->count < CODES_SAMPLE ? index->count : CODES_SAMPLE;
     float *vectors = malloc((size_t)want * index->dim * sizeof *vectors);
+    atoll_faiss *faiss;
     if (!vectors)
         return no_memory(error);
-    sample(index, want, vectors, NULL);
-    atoll_status status = atoll_faiss_train(index->dim, lists, want, vectors, faiss, error);
+    sample(index, want, row, NULL);
+    floats_of(row, want, index->dim, vectors);
+    atoll_status status = atoll_faiss_train(index->dim, want, vectors, &faiss, error);
     free(vectors);
+    if (status != ATOLL_OK)
+        return status;
+    status = atoll_faiss_write(faiss, trained, bytes, error);
+    atoll_faiss_free(faiss);
     return status;
 }
 
-/* *faiss is NULL where too many lists would have to be read. */
-static atoll_status try_lists(const atoll_index *index, atoll_faiss **faiss, uint32_t *read, atoll_error *error)
-{
-    uint32_t lists = lists_for(index->count);
-    truth t;
-    atoll_status status = find_truth(index, &t, error);
-    *faiss = NULL;
-    if (status == ATOLL_OK && (status = train(index, lists, faiss, error)) == ATOLL_OK)
-        status = lists_to_read(index, *faiss, &t, read, error);
-    free(t.query);
-    if (status != ATOLL_OK || *read > lists / LISTS_READ_PART) {
-        atoll_faiss_free(*faiss);
-        *faiss = NULL;
-    }
-    return status;
-}
-
-atoll_status atoll_index_train(const atoll_index *index, atoll_faiss **faiss, atoll_index_tuning *tuning,
+atoll_status atoll_index_train(const atoll_index *index, void **trained, size_t *bytes, atoll_index_tuning *tuning,
                                atoll_error *error)
 {
     uint32_t read = 0;
+    atoll_lists *lists = NULL;
     atoll_status status = ATOLL_OK;
-    *faiss = NULL;
     *tuning = (atoll_index_tuning){.candidates = ATOLL_INDEX_CANDIDATES, .recall = -1};
-    if (index->count >= index->lists_from && (status = try_lists(index, faiss, &read, error)) != ATOLL_OK)
+    if (index->count >= index->lists_from && (status = try_lists(index, &lists, &read, error)) != ATOLL_OK)
         return status;
-    if (*faiss) {
-        tuning->lists = atoll_faiss_lists(*faiss);
-        tuning->probes = read;
-        return ATOLL_OK;
-    }
-    return train(index, 0, faiss, error);
+    if (!lists)
+        return train_codes(index, trained, bytes, error);
+    tuning->lists = atoll_lists_many(lists);
+    tuning->probes = read;
+    status = atoll_lists_write(lists, trained, bytes, error);
+    atoll_lists_free(lists);
+    return status;
 }
 
 /* --- how many lists, how many candidates --- */
@@ -187,8 +216,6 @@ static atoll_status try(atoll_index_view *side, const truth *t, uint32_t probes,
     uint32_t there = 0, found = 0;
     side->tuning.probes = probes;
     side->tuning.candidates = candidates;
-    if (probes)
-        atoll_faiss_probe(side->faiss, probes);
     for (uint32_t i = 0; i < t->count; i++) {
         atoll_neighbours got;
         atoll_status status = atoll_index_search(side, t->query + (size_t)i * side->index->dim, 1, &got, error);
@@ -215,7 +242,7 @@ static uint32_t candidates_most(const atoll_index_view *side)
 /* Counted in candidates to rank. */
 static uint32_t cost_of(const atoll_index_view *side, const atoll_index_tuning *tuning)
 {
-    uint32_t list = tuning->lists ? LIST_BEGIN + side->index->count / tuning->lists / CANDIDATES_PART : 0;
+    uint32_t list = tuning->lists ? LIST_BEGIN + side->index->count / tuning->lists / LIST_CODES : 0;
     return tuning->candidates + tuning->probes * list;
 }
 
@@ -223,12 +250,13 @@ static uint32_t cost_of(const atoll_index_view *side, const atoll_index_tuning *
 static atoll_status choose(atoll_index_view *side, const truth *t, atoll_error *error)
 {
     uint32_t lists = side->tuning.lists, probes = lists ? PROBES_MIN : 0, most = candidates_most(side);
-    double aim = recall_aim;
+    double aim = lists ? lists_aim : codes_aim;
     atoll_index_tuning best = {.candidates = 0};
     for (uint32_t few = most; few >= ATOLL_INDEX_CANDIDATES; few -= few / 4) {
         atoll_status status = try(side, t, probes, few, error);
-        while (status == ATOLL_OK && (double)side->tuning.recall < aim && probes < lists / 4) {
+        while (status == ATOLL_OK && (double)side->tuning.recall < aim && probes < probes_most(lists)) {
             probes += probes / 4;
+            probes = probes < probes_most(lists) ? probes : probes_most(lists);
             status = try(side, t, probes, few, error);
         }
         if (status != ATOLL_OK)
@@ -241,8 +269,6 @@ static atoll_status choose(atoll_index_view *side, const truth *t, atoll_error *
             best = side->tuning;
     }
     side->tuning = best;
-    if (best.probes)
-        atoll_faiss_probe(side->faiss, best.probes);
     return ATOLL_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "retrieval/large.h"
 #include "retrieval/vectors.h"
 
 static void rows_do_not_move(void **state)
@@ -33,10 +34,36 @@ static void rows_do_not_move(void **state)
     atoll_vectors_free(NULL);
 }
 
+/* After 64 blocks they come by large pages, whole or not. */
+static void many_rows_lie_on_large_pages(void **state)
+{
+    (void)state;
+    enum { DIM = 128, LIMIT = 71000 };
+    atoll_vectors *rows = atoll_vectors_new(DIM, LIMIT);
+    assert_non_null(rows);
+    uint64_t empty = atoll_vectors_bytes(rows), block = ATOLL_VECTORS_BLOCK * DIM * sizeof(uint16_t);
+    for (uint32_t i = 0; i < LIMIT; i++) {
+        uint16_t *row = atoll_vectors_append(rows);
+        assert_non_null(row);
+        row[0] = (uint16_t)i;
+        row[DIM - 1] = (uint16_t)(i / 3);
+        if (i == 64 * ATOLL_VECTORS_BLOCK)
+            assert_int_equal(atoll_vectors_bytes(rows) - empty, 64 * block + ATOLL_LARGE_PAGE);
+    }
+    assert_int_equal(atoll_vectors_bytes(rows) - empty, 64 * block + ATOLL_LARGE_PAGE);
+    assert_int_equal((uintptr_t)atoll_vectors_at(rows, 64 * ATOLL_VECTORS_BLOCK) % ATOLL_LARGE_PAGE, 0);
+    for (uint32_t i = 0; i < LIMIT; i++) {
+        assert_int_equal(atoll_vectors_at(rows, i)[0], (uint16_t)i);
+        assert_int_equal(atoll_vectors_at(rows, i)[DIM - 1], (uint16_t)(i / 3));
+    }
+    atoll_vectors_free(rows);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_do_not_move),
+        cmocka_unit_test(many_rows_lie_on_large_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
