@@ -101,11 +101,11 @@ static const char specification[] =
     ",\"state\":{\"enum\":[\"shared\",\"candidate\",\"active\",\"archived\"]},\"labels\":" ARRAY(STRING)
     ",\"label_count\":" INTEGER ",\"domain\":{\"type\":[\"string\",\"null\"]},\"born\":" INTEGER
     ",\"parameters\":" INTEGER
-    ",\"bytes\":" INTEGER ",\"records\":" INTEGER ",\"exemplars\":" INTEGER ",\"share\":" NUMBER
+    ",\"bytes\":" INTEGER ",\"active_parameters\":" INTEGER ",\"active_bytes\":" INTEGER
+    ",\"records\":" INTEGER ",\"exemplars\":" INTEGER ",\"share\":" NUMBER
     ",\"entropy\":" NUMBER ",\"overflowed\":" INTEGER ",\"dropped\":" INTEGER
     ",\"last_routed\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
-    ",\"loss\":{\"type\":[\"number\",\"null\"]}"
-    ",\"latency\":" NUMBER "}},"
+    ",\"loss\":" NUMBER ",\"drift\":" NUMBER ",\"latency\":" NUMBER "}},"
     "\"Model\":{\"type\":\"object\",\"properties\":{\"name\":" STRING ",\"version\":" INTEGER ",\"records\":" INTEGER
     ",\"labels\":" INTEGER ",\"bytes\":" INTEGER ",\"state\":{\"enum\":[\"ready\",\"learning\",\"waiting\",\"failed\"]}"
     ",\"config\":" OBJECT "}},"

@@ -305,8 +305,9 @@ static bool merge_member(void *arg, const char *name, atoll_json value)
         is_group |= next == '.' && group == 0;
     }
     if (!is_group) {
-        m->status = atoll_fail(m->error, ATOLL_UNKNOWN_KEY, "%s%.*s", m->group,
-                               (int)atoll_utf8_clip(name, bytes, PATH_SHOWN_BYTES), name);
+        m->status = atoll_fail(m->error, ATOLL_UNKNOWN_KEY, "unknown setting \"%s%.*s\"%s", m->group,
+                               (int)atoll_utf8_clip(name, bytes, PATH_SHOWN_BYTES), name,
+                               group == 0 && strchr(name, '.') ? "; a group of settings is an object" : "");
     } else if (atoll_json_kind_of(value) != ATOLL_JSON_OBJECT) {
         m->status = atoll_fail(m->error, ATOLL_INVALID_VALUE, "%s: an object is expected", name);
     } else {
@@ -379,7 +380,7 @@ atoll_status atoll_config_check_change(const atoll_config *from, const atoll_con
         const spec *row = &table[i];
         const char *was = (const char *)from + row->offset, *is = (const char *)to + row->offset;
         if (row->fixed && memcmp(was, is, stored_bytes(row)) != 0)
-            return atoll_fail(error, ATOLL_FIXED_SETTING, "%s", row->path);
+            return atoll_fail(error, ATOLL_FIXED_SETTING, "%s: cannot change once the model exists", row->path);
     }
     return ATOLL_OK;
 }

@@ -121,7 +121,7 @@ static atoll_status read_member(reading *r, const char *name, atoll_json value)
         return absent ? ATOLL_OK : read_time(r, value);
     if (strcmp(name, "tokens") == 0)
         return absent ? ATOLL_OK : read_tokens(r, value);
-    return atoll_fail(r->error, ATOLL_UNKNOWN_KEY, "%.*s",
+    return atoll_fail(r->error, ATOLL_UNKNOWN_KEY, "a record has no member \"%.*s\"",
                       (int)atoll_utf8_clip(name, strlen(name), NAME_SHOWN_BYTES), name);
 }
 

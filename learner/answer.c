@@ -384,7 +384,7 @@ atoll_status atoll_step_judge(atoll_hand *h, atoll_trainer *trainer, atoll_state
     it->probability = known ? workspace->combined[label] : 0;
     atoll_drift_observe(state, &(atoll_drift_seen){&it->context, workspace->combined, voices.labels, label, novelty,
                                                    it->seq});
-    state->tally.repeated += label == state->tally.last_label;
+    state->tally.repeated += label != UINT32_MAX && label == state->tally.last_label;
     atoll_judged judged = {&input, &it->context, label, novelty, it->probability};
     if ((status = hinted(model, it) ? atoll_hint_assign(state, it->domain, commit, &it->owner, error)
                                     : atoll_growth_assign(state, workspace, &judged, commit, &it->owner, error)) ||

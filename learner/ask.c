@@ -1,4 +1,5 @@
 /* Predictions from the published state. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,7 +189,7 @@ static void show_neighbours(const asking *a, const atoll_context *context, atoll
         memcpy(shown->id, exemplar->id, exemplar->id_bytes);
         shown->id[exemplar->id_bytes] = '\0';
         shown->label = a->published->model->names->name[exemplar->label];
-        shown->similarity = context->voter[i].similarity;
+        shown->similarity = fminf(context->voter[i].similarity, 1); /* rounding may take it above */
     }
 }
 

@@ -138,12 +138,13 @@ static double share_of(uint64_t part, uint64_t whole)
 
 /*
  * Total and active parameters [Shazeer et al. 2017]: a record reads the shared expert, gate, analytic half, and of each
- * active expert the share that it is routed to.
+ * active expert the share that it is routed to; of a soft gate all of it.
  */
 static void count_parameters(const atoll_published *p, atoll_stats *out)
 {
     const atoll_model *model = p->model;
     const atoll_ridge_weights *analytic = model->analytic;
+    bool soft = model->config.gate == ATOLL_GATE_SOFT;
     double active = (double)atoll_net_active(&model->gate.net, p->tally.common);
     out->parameters = atoll_net_parameters(&model->gate.net);
     if (analytic) {
@@ -157,7 +158,7 @@ static void count_parameters(const atoll_published *p, atoll_stats *out)
         const atoll_expert *expert = &model->expert[e];
         out->parameters += atoll_net_parameters(&expert->net);
         if (e == 0 || expert->state == ATOLL_EXPERT_ACTIVE)
-            active += (e ? expert->share : 1) * (double)atoll_net_active(&expert->net, p->tally.features);
+            active += (e && !soft ? expert->share : 1) * (double)atoll_net_active(&expert->net, p->tally.features);
     }
     out->active_parameters = (uint64_t)active;
     out->active_bytes = out->active_parameters * sizeof(float);

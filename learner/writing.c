@@ -126,8 +126,8 @@ atoll_status atoll_learner_check(atoll_learner *learner, const atoll_record *rec
         return atoll_record_refuse_tokens(error);
     uint32_t dim = atomic_load(&learner->vector_dim);
     if (record->vector && dim && record->vector_dim != dim)
-        return atoll_fail(error, ATOLL_WRONG_DIMENSION, "the vector has %u values, the model takes %u",
-                          record->vector_dim, dim);
+        return atoll_fail(error, ATOLL_WRONG_DIMENSION, "%s %u values, the model takes %u",
+                          record->tokens ? "each of the tokens has" : "the vector has", record->vector_dim, dim);
     if (!to_learn)
         return ATOLL_OK;
     if (!record->label.data)
