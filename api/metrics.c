@@ -132,6 +132,7 @@ static const series model_series[] = {
     UINT("answers_total", "counter", "Predictions made.", "", predictions),
     UINT("answers_unsearched_total", "counter", "Predictions that were sure without a search for neighbours.", "",
          unsearched),
+    UINT("answers_alone_total", "counter", "Predictions that the shared expert has answered alone.", "", alone),
     UINT("parameters", "gauge", "Parameters, and those that one record reads.", ",kind=\"total\"", parameters),
     UINT("parameters", "gauge", "", ",kind=\"active\"", active_parameters),
     UINT("parameter_bytes", "gauge", "Bytes of parameters, and those that one record reads.", ",kind=\"total\"",

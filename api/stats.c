@@ -5,6 +5,16 @@
 #include "api/member.h"
 #include "api/request.h"
 
+/* A score, or null where no answer is sure. */
+static void put_bound(atoll_writer *out, const char *name, double bound)
+{
+    atoll_json_name(out, name);
+    if (bound <= 1)
+        atoll_json_put_double(out, bound);
+    else
+        atoll_json_put_null(out);
+}
+
 static void put_learning(atoll_writer *out, const atoll_stats *s)
 {
     atoll_member_uint(out, "version", s->version);
@@ -29,11 +39,9 @@ static void put_learning(atoll_writer *out, const atoll_stats *s)
     atoll_member_double(out, "weight_names", s->weight_names);
     atoll_member_uint(out, "predictions", s->predictions);
     atoll_member_uint(out, "unsearched", s->unsearched);
-    atoll_json_name(out, "search_below");
-    if (s->search_below <= 1)
-        atoll_json_put_double(out, s->search_below);
-    else
-        atoll_json_put_null(out);
+    atoll_member_uint(out, "alone", s->alone);
+    put_bound(out, "search_below", s->search_below);
+    put_bound(out, "others_below", s->others_below);
     atoll_member_double(out, "learn_seconds", s->learn_seconds);
     atoll_member_text(out, "failure", s->failure[0] ? s->failure : NULL);
 }

@@ -57,7 +57,8 @@ typedef struct atoll_model {
     atoll_combiner combiner;
     atoll_novelty novelty;  /* of familiarity: what growth goes by */
     atoll_novelty assured;  /* of atoll_predict_assurance: what answers tell */
-    atoll_sureness sureness; /* which answers do without a search */
+    atoll_sureness sureness; /* which answers do without a search, */
+    atoll_sureness alone;    /* and which answers of the shared expert do without all others */
 } atoll_model;
 
 /* The active expert that was made for a domain, or 0. */

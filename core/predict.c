@@ -420,21 +420,25 @@ static bool label_names(const atoll_model *model, const atoll_input *input, floa
     return true;
 }
 
-atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
-                                  const atoll_context *context, atoll_voices *voices, atoll_error *error)
+atoll_status atoll_predict_shared(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                  atoll_voices *voices, atoll_error *error)
 {
-    float *shared = workspace->voice[ATOLL_VOICE_SHARED], *analytic = workspace->voice[ATOLL_VOICE_ANALYTIC];
+    float *shared = workspace->voice[ATOLL_VOICE_SHARED];
     *voices = (atoll_voices){.labels = model->labels};
+    memset(shared, 0, model->labels * sizeof *shared);
+    if (model->expert[0].net.outputs)
+        voices->says[ATOLL_VOICE_SHARED] = shared;
+    return predict_with(&model->expert[0], workspace, input, NULL, workspace->given[0], 1, shared, error);
+}
+
+void atoll_predict_beside(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                          const atoll_context *context, atoll_voices *voices)
+{
+    float *analytic = workspace->voice[ATOLL_VOICE_ANALYTIC];
     atoll_predict_votes(context, model->labels, workspace->voice[ATOLL_VOICE_VOTES]);
     if (context->count)
         voices->says[ATOLL_VOICE_VOTES] = workspace->voice[ATOLL_VOICE_VOTES];
-    memset(shared, 0, model->labels * sizeof *shared);
-    atoll_status status =
-        predict_with(&model->expert[0], workspace, input, NULL, workspace->given[0], 1, shared, error);
-    if (status)
-        return status;
-    if (model->expert[0].net.outputs) {
-        voices->says[ATOLL_VOICE_SHARED] = shared;
+    if (voices->says[ATOLL_VOICE_SHARED]) {
         voices->says[ATOLL_VOICE_YOUTH] = workspace->voice[ATOLL_VOICE_YOUTH];
         label_youth(model, workspace->voice[ATOLL_VOICE_YOUTH]);
         if (label_names(model, input, workspace->voice[ATOLL_VOICE_NAMES]))
@@ -452,7 +456,15 @@ atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *wor
         atoll_softmax(analytic, known);
         voices->says[ATOLL_VOICE_ANALYTIC] = analytic;
     }
-    return ATOLL_OK;
+}
+
+atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                  const atoll_context *context, atoll_voices *voices, atoll_error *error)
+{
+    atoll_status status = atoll_predict_shared(model, workspace, input, voices, error);
+    if (status == ATOLL_OK)
+        atoll_predict_beside(model, workspace, input, context, voices);
+    return status;
 }
 
 float atoll_predict_assurance(float familiarity, float score)
@@ -499,13 +511,19 @@ void atoll_predict_unhear(const atoll_model *model, atoll_workspace *workspace)
     atoll_gate_pool(&model->gate, workspace->cue, workspace->open, known, workspace->gate);
 }
 
+static uint32_t most_probable(const float *p, uint32_t labels)
+{
+    uint32_t best = 0;
+    for (uint32_t y = 1; y < labels; y++)
+        best = p[y] > p[best] ? y : best;
+    return best;
+}
+
 uint32_t atoll_predict_cues(const atoll_workspace *workspace, const atoll_input *input, const atoll_voices *voices,
                             const float *gate, const atoll_route *route, float *cue)
 {
     const float *p = workspace->combined, *shared = voices->says[ATOLL_VOICE_SHARED];
-    uint32_t best = 0;
-    for (uint32_t y = 1; y < voices->labels; y++)
-        best = p[y] > p[best] ? y : best;
+    uint32_t best = most_probable(p, voices->labels);
     cue[ATOLL_CHEAP_ONE] = 1;
     cue[ATOLL_CHEAP_KNOWN] = atoll_dot(input->weight, input->weight, input->features);
     cue[ATOLL_CHEAP_SCORE] = voices->labels ? p[best] : 0;
@@ -514,9 +532,25 @@ uint32_t atoll_predict_cues(const atoll_workspace *workspace, const atoll_input 
     return best;
 }
 
-bool atoll_predict_suffices(const atoll_model *model, const float *cue, float *novelty)
+bool atoll_predict_may_be_alone(const atoll_input *input, const atoll_voices *voices)
 {
-    float familiarity = atoll_sureness_familiarity(&model->sureness, cue);
+    return voices->says[ATOLL_VOICE_SHARED] && !input->dense;
+}
+
+uint32_t atoll_predict_alone(const atoll_input *input, const atoll_voices *voices, float *cue)
+{
+    const float *p = voices->says[ATOLL_VOICE_SHARED];
+    uint32_t best = most_probable(p, voices->labels);
+    memset(cue, 0, ATOLL_CHEAP_CUES * sizeof *cue);
+    cue[ATOLL_CHEAP_ONE] = 1;
+    cue[ATOLL_CHEAP_KNOWN] = atoll_dot(input->weight, input->weight, input->features);
+    cue[ATOLL_CHEAP_SCORE] = p[best];
+    return best;
+}
+
+bool atoll_predict_suffices(const atoll_model *model, const atoll_sureness *sureness, const float *cue, float *novelty)
+{
+    float familiarity = atoll_sureness_familiarity(sureness, cue);
     *novelty = atoll_novelty_of(&model->assured, atoll_predict_assurance(familiarity, cue[ATOLL_CHEAP_SCORE]));
-    return cue[ATOLL_CHEAP_SCORE] >= model->sureness.bound && !atoll_predict_is_novel(*novelty);
+    return cue[ATOLL_CHEAP_SCORE] >= sureness->bound && !atoll_predict_is_novel(*novelty);
 }

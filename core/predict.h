@@ -60,7 +60,18 @@ atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *w
 /* vote[labels]: the shares that labels have in a context. */
 void atoll_predict_votes(const atoll_context *context, uint32_t labels, float *vote);
 
-/* All voices but the experts'; of an empty context there are no votes. */
+/* Begins *voices with the shared expert's. */
+atoll_status atoll_predict_shared(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                                  atoll_voices *voices, atoll_error *error);
+
+/*
+ * All other voices but the experts', right after the shared expert's of the same record; of an empty context there are
+ * no votes.
+ */
+void atoll_predict_beside(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
+                          const atoll_context *context, atoll_voices *voices);
+
+/* Both. */
 atoll_status atoll_predict_others(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                   const atoll_context *context, atoll_voices *voices, atoll_error *error);
 
@@ -85,8 +96,15 @@ void atoll_predict_unhear(const atoll_model *model, atoll_workspace *workspace);
 uint32_t atoll_predict_cues(const atoll_workspace *workspace, const atoll_input *input, const atoll_voices *voices,
                             const float *gate, const atoll_route *route, float *cue);
 
-/* Whether an answer of these cues stands without a search; its novelty, foretold. */
-bool atoll_predict_suffices(const atoll_model *model, const float *cue, float *novelty);
+/* Whether the shared expert's voice may be an answer by itself: not of vectors, of which it is but a half. */
+bool atoll_predict_may_be_alone(const atoll_input *input, const atoll_voices *voices);
+
+/* Its label then, and the cues of that. */
+uint32_t atoll_predict_alone(const atoll_input *input, const atoll_voices *voices, float *cue);
+
+/* Whether an answer of these cues stands, by the model's sureness of such; its novelty, foretold. */
+bool atoll_predict_suffices(const atoll_model *model, const atoll_sureness *sureness, const float *cue,
+                            float *novelty);
 
 /*
  * Counts do not unlearn: where a young domain calls its records as others call theirs, they say what its labels meant

@@ -2,14 +2,15 @@
  * Sureness: whether an answer made without a search is sure enough to stand. Most of a prediction is the search for
  * neighbours, and most answers are the same with it and without; a model that leaves early where it is confident, by a
  * bound that it has calibrated itself, is known from [Teerapittayanon et al. 2016, BranchyNet; Schuster et al. 2022,
- * CALM]. Here the bound is learned as long as the stream lasts: of every few records, new and rehearsed, both answers
- * are made. An answer is sure from the score on from which at most ATOLL_SURENESS_CHANGED of those seen would have been
- * another label, or an abstention: the upper end of Wilson's interval [Wilson 1927] at two deviations, so that few
- * records prove nothing. Where less than ATOLL_SURENESS_SHARE of the answers are sure, asking twice costs more than it
- * saves, and none is.
+ * CALM]. There are two such exits, each with a bound of its own: what the shared expert alone says of a text, before
+ * any other voice is asked, and what all voices say without neighbours. The bound is learned as long as the stream
+ * lasts: of every few records, new and rehearsed, all answers are made. One is sure from the score on from which at
+ * most ATOLL_SURENESS_CHANGED of those seen would have been another label, or an abstention: the upper end of Wilson's
+ * interval [Wilson 1927] at two deviations, so that few records prove nothing. Where less than ATOLL_SURENESS_SHARE of
+ * the answers are sure, asking twice costs more than it saves, and none is.
  *
  * What the search would have told of a record's familiarity is foretold for the answers that do without, by least
- * squares from what is known of them; where that looks novel, the search is made.
+ * squares from what is known of them; where that looks novel, more is asked.
  */
 #ifndef ATOLL_CORE_SURENESS_H
 #define ATOLL_CORE_SURENESS_H
@@ -19,7 +20,7 @@
 #define ATOLL_SURENESS_CHANGED 0.002
 #define ATOLL_SURENESS_SHARE 0.25
 
-/* What is known of an answer without a search. */
+/* What is known of an answer without a search; of the shared expert's alone the last two are 0. */
 typedef enum atoll_cheap_cue {
     ATOLL_CHEAP_ONE,
     ATOLL_CHEAP_KNOWN,  /* the share of the text's squared weights that networks have rows for */

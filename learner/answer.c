@@ -177,7 +177,7 @@ static atoll_status consider(atoll_hand *h, const atoll_state *state, atoll_step
     if (status || (status = atoll_step_combine(model, &h->workspace, &input, &it->route, &voices, error)))
         return status;
     uint32_t label = atoll_predict_cues(&h->workspace, &input, &voices, it->gate, &it->route, cue);
-    it->sure = atoll_predict_suffices(model, cue, &novelty) && !atoll_step_compares(model, it->seq);
+    it->sure = atoll_predict_suffices(model, &model->sureness, cue, &novelty) && !atoll_step_compares(model, it->seq);
     if (!it->sure)
         return ATOLL_OK;
     *right = label == atoll_names_find(&state->labels, name.data, name.bytes);

@@ -18,9 +18,11 @@ enum { CHUNK = 64 }; /* records that share one search and one view */
 /* The answer to one record. */
 typedef struct verdict {
     const float *p;      /* labels */
+    uint32_t label;      /* the most probable one, where it is the shared expert's alone */
     atoll_voices voices; /* that it was made of; the experts' is kept only to explain */
     uint64_t spent_ns;   /* in its experts */
-    bool sure;           /* stands without a search, */
+    bool alone;          /* the shared expert's, which stands without all others, */
+    bool sure;           /* or one that stands without a search, */
     float novelty;       /* which would have told this */
 } verdict;
 
@@ -72,7 +74,7 @@ typedef struct asking {
     atoll_asker *asker;
     const atoll_published *published;
     uint32_t top;
-    bool explain, skips; /* skips: answers are made without a search yet */
+    bool explain, skips; /* skips: answers are made without a search yet, first by the shared expert alone */
     int64_t now_ms;
 } asking;
 
@@ -124,7 +126,9 @@ static atoll_status encode(const asking *a, const atoll_record *record, atoll_en
     if (record->vector && encoder->vector_dim == record->vector_dim &&
         (status = scale(asker, encoder, tokens, record, encoded, error)))
         return status;
-    atoll_encoder_embed(encoder, encoded);
+    /* What the shared expert alone may answer needs none. */
+    if (!a->skips)
+        atoll_encoder_embed(encoder, encoded);
     return ATOLL_OK;
 }
 
@@ -214,6 +218,15 @@ static void show_voices(const asking *a, const atoll_context *context, const ato
     }
 }
 
+/* The shared expert. Who has learned most of the label's records is asked for all that: it is not idle. */
+static void show_alone(const asking *a, const verdict *found, atoll_prediction *out)
+{
+    const atoll_published *p = a->published;
+    out->experts = 1;
+    out->expert[0] = (atoll_used_expert){0, p->model->expert[0].version, 1};
+    atomic_store_explicit(&a->learner->asked_ms[p->standing.owner[found->label]], a->now_ms, memory_order_relaxed);
+}
+
 static void show_experts(const asking *a, const atoll_route *route, uint64_t spent_ns, atoll_prediction *out)
 {
     out->experts = route->count;
@@ -260,7 +273,7 @@ static atoll_status combine(const asking *a, uint32_t i, atoll_error *error)
     atoll_predict_hush(model, route, &out->voices);
     out->voices.says[ATOLL_VOICE_EXPERTS] = route->count ? workspace->voice[ATOLL_VOICE_EXPERTS] : NULL;
     atoll_combine(&model->combiner, &out->voices, workspace->combined);
-    if (!(out->p = keep_floats(asker, workspace->combined, out->voices.labels)))
+    if (!out->alone && !(out->p = keep_floats(asker, workspace->combined, out->voices.labels)))
         return no_memory(error);
     if (a->explain && route->count &&
         !(out->voices.says[ATOLL_VOICE_EXPERTS] =
@@ -283,7 +296,10 @@ static atoll_status tell(const asking *a, const atoll_record *record, uint32_t i
                                : atoll_novelty_of(&a->published->model->assured,
                                                   atoll_predict_assurance(context->familiarity, score));
     out->abstain = out->labels == 0 || atoll_predict_abstains(score, out->novelty);
-    show_experts(a, &asker->route[i], found->spent_ns, out);
+    if (found->alone)
+        show_alone(a, found, out);
+    else
+        show_experts(a, &asker->route[i], found->spent_ns, out);
     if (!a->explain)
         return ATOLL_OK;
     show_neighbours(a, context, out);
@@ -349,6 +365,30 @@ static void count_routes(const asking *a, const atoll_route_counts *counts)
     atomic_fetch_add_explicit(&learner->dropped, counts->dropped, memory_order_relaxed);
 }
 
+/* Whether nothing more is to be asked for a record: to explain, all are asked that the answer does without. */
+static bool settled(const asking *a, uint32_t i)
+{
+    return a->asker->verdict[i].alone && !a->explain;
+}
+
+/* Whether what the shared expert has just said stands alone. */
+static atoll_status consider_alone(const asking *a, uint32_t i, const atoll_input *input, atoll_error *error)
+{
+    const atoll_model *model = a->published->model;
+    atoll_asker *asker = a->asker;
+    verdict *found = &asker->verdict[i];
+    const atoll_voices *voices = &asker->voices[i];
+    float cue[ATOLL_CHEAP_CUES];
+    if (!a->skips || model->alone.bound > 1 || !atoll_predict_may_be_alone(input, voices))
+        return ATOLL_OK;
+    found->label = atoll_predict_alone(input, voices, cue);
+    found->alone = atoll_predict_suffices(model, &model->alone, cue, &found->novelty);
+    found->sure = settled(a, i);
+    if (found->alone && !(found->p = keep_floats(asker, voices->says[ATOLL_VOICE_SHARED], voices->labels)))
+        return no_memory(error);
+    return ATOLL_OK;
+}
+
 /* Asks all voices but the experts', and the gate. */
 static atoll_status ask_others(const asking *a, const atoll_record *records, uint32_t count, atoll_error *error)
 {
@@ -362,9 +402,15 @@ static atoll_status ask_others(const asking *a, const atoll_record *records, uin
         atoll_voices *voices = &asker->voices[i];
         atoll_input input = atoll_predict_input(&asker->encoded[i]);
         asker->workspace.given[0] = task_of(a, 0, &asker->encoded[i], tasks, &done);
-        status = atoll_predict_others(model, &asker->workspace, &input, &asker->context[i], voices, error);
-        if (status || (status = atoll_predict_gate(model, &asker->workspace, &input, &asker->context[i], voices,
-                                                   error)) ||
+        if ((status = atoll_predict_shared(model, &asker->workspace, &input, voices, error)) ||
+            (status = consider_alone(a, i, &input, error)))
+            break;
+        if (settled(a, i))
+            continue;
+        if (a->skips)
+            atoll_encoder_embed(&model->encoder, &asker->encoded[i]);
+        atoll_predict_beside(model, &asker->workspace, &input, &asker->context[i], voices);
+        if ((status = atoll_predict_gate(model, &asker->workspace, &input, &asker->context[i], voices, error)) ||
             (status = keep_voices(asker, voices, error)))
             break;
         if (model->config.gate == ATOLL_GATE_DOMAIN && records[i].domain.data)
@@ -374,14 +420,23 @@ static atoll_status ask_others(const asking *a, const atoll_record *records, uin
     return status;
 }
 
-/* Routes the chunk's records as one batch. */
+/* Routes the chunk's records as one batch, those that are settled apart. */
 static atoll_status route_chunk(const asking *a, uint32_t count, atoll_route_counts *counts, atoll_error *error)
 {
     const atoll_model *model = a->published->model;
     atoll_asker *asker = a->asker;
+    atoll_gated gated[CHUNK];
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (!settled(a, i))
+            gated[rows++] = asker->gated[i];
     *counts = (atoll_route_counts){0};
-    return atoll_dispatch(model, asker->gated, count, (atoll_overflow)model->config.overflow, asker->workspace.load,
-                          &asker->arena, asker->route, counts, error);
+    atoll_status status = atoll_dispatch(model, gated, rows, (atoll_overflow)model->config.overflow,
+                                         asker->workspace.load, &asker->arena, asker->route, counts, error);
+    for (uint32_t i = count; i-- > 0 && status == ATOLL_OK;)
+        if (!settled(a, i))
+            asker->route[i] = asker->route[--rows];
+    return status;
 }
 
 /* Finds the contexts of `count` records of the chunk. */
@@ -429,8 +484,11 @@ static void consider(const asking *a, uint32_t i)
     verdict *found = &asker->verdict[i];
     atoll_input input = atoll_predict_input(&asker->encoded[i]);
     float cue[ATOLL_CHEAP_CUES];
+    found->sure = found->alone;
+    if (found->alone)
+        return;
     atoll_predict_cues(&asker->workspace, &input, &found->voices, asker->gated[i].gate, &asker->route[i], cue);
-    found->sure = atoll_predict_suffices(model, cue, &found->novelty);
+    found->sure = atoll_predict_suffices(model, &model->sureness, cue, &found->novelty);
 }
 
 /* Answers of the routed chunk that are not sure yet: the experts' hidden layers as one batch, then one by one. */
@@ -483,18 +541,19 @@ static atoll_status hear(const asking *a, uint32_t i, atoll_error *error)
 static atoll_status answer_sure(asking *a, uint32_t count, atoll_route_counts *counts, atoll_error *error)
 {
     atoll_asker *asker = a->asker;
-    uint32_t which[CHUNK], unsure = 0, sought = 0;
-    a->skips = true;
+    uint32_t which[CHUNK], alone = 0, unsure = 0, sought = 0;
     atoll_status status = route_chunk(a, count, counts, error);
     if (status || (status = combine_chunk(a, count, error)))
         return status;
-    a->skips = false;
     for (uint32_t i = 0; i < count; i++) {
+        alone += asker->verdict[i].alone;
         unsure += !asker->verdict[i].sure;
         if (!asker->verdict[i].sure || a->explain)
             which[sought++] = i;
     }
+    atomic_fetch_add_explicit(&a->learner->alone, alone, memory_order_relaxed);
     atomic_fetch_add_explicit(&a->learner->unsearched, count - unsure, memory_order_relaxed);
+    a->skips = false;
     status = find_contexts(a, which, sought, error);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
         if (!asker->verdict[i].sure)
@@ -517,7 +576,7 @@ static atoll_status ask_chunk(asking *a, const atoll_record *records, uint32_t c
 {
     const atoll_model *model = a->published->model;
     atoll_asker *asker = a->asker;
-    bool skips = atoll_predict_may_skip(model) && model->sureness.bound <= 1;
+    bool skips = a->skips = atoll_predict_may_skip(model) && model->sureness.bound <= 1;
     uint32_t all[CHUNK];
     atoll_route_counts counts;
     atoll_arena_reset(&asker->arena);

@@ -517,6 +517,7 @@ static atoll_status load_model(atoll_store *store, atoll_state *state, const met
     model->novelty = saved.novelty;
     model->assured = saved.assured;
     model->sureness = saved.sureness;
+    model->alone = saved.alone;
     atoll_encoder_clear(&state->pager, &model->encoder);
     model->encoder = saved.encoder;
     model->encoder.frequency.root = model->encoder.moments.root = NULL;

@@ -10,7 +10,7 @@ bool atoll_step_compares(const atoll_model *model, uint64_t seq)
     return seq % COMPARE_EVERY == 0 && atoll_predict_may_skip(model);
 }
 
-/* Whether a search changed label or belief. */
+/* Whether the whole answer is another label, or is not believed. */
 static bool changed(const atoll_model *model, const atoll_compared *c, uint32_t label)
 {
     uint32_t best = 0;
@@ -20,6 +20,16 @@ static bool changed(const atoll_model *model, const atoll_compared *c, uint32_t 
     return best != label || atoll_predict_abstains(c->p[best], atoll_novelty_of(&model->assured, assurance));
 }
 
+/* From an answer of this label and these cues, and the whole one beside it. */
+static void learn(const atoll_model *model, atoll_sureness *sureness, const atoll_compared *compared,
+                  const float *cue, uint32_t label)
+{
+    float novelty;
+    atoll_predict_suffices(model, sureness, cue, &novelty);
+    atoll_sureness_learn(sureness, cue, compared->context->familiarity, !atoll_predict_is_novel(novelty),
+                         changed(model, compared, label));
+}
+
 atoll_status atoll_step_compare(atoll_trainer *trainer, atoll_state *state, const atoll_compared *compared,
                                 atoll_error *error)
 {
@@ -27,6 +37,7 @@ atoll_status atoll_step_compare(atoll_trainer *trainer, atoll_state *state, cons
     atoll_hand *hand = &trainer->aside;
     atoll_workspace *workspace = &hand->workspace;
     atoll_voices voices = *compared->voices;
+    float cue[ATOLL_CHEAP_CUES];
     atoll_route route;
     atoll_route_counts ignored = {0};
     atoll_gated gated = {compared->unheard, 0};
@@ -43,10 +54,11 @@ atoll_status atoll_step_compare(atoll_trainer *trainer, atoll_state *state, cons
     voices.says[ATOLL_VOICE_VOTES] = NULL;
     if ((status = atoll_step_combine(model, workspace, compared->input, &route, &voices, error)))
         return status;
-    float cue[ATOLL_CHEAP_CUES], novelty;
     uint32_t label = atoll_predict_cues(workspace, compared->input, &voices, compared->unheard, &route, cue);
-    atoll_predict_suffices(model, cue, &novelty);
-    atoll_sureness_learn(&model->sureness, cue, compared->context->familiarity, !atoll_predict_is_novel(novelty),
-                         changed(model, compared, label));
+    learn(model, &model->sureness, compared, cue, label);
+    if (atoll_predict_may_be_alone(compared->input, &voices)) {
+        label = atoll_predict_alone(compared->input, &voices, cue);
+        learn(model, &model->alone, compared, cue, label);
+    }
     return ATOLL_OK;
 }

@@ -168,6 +168,7 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
 {
     const atoll_model *model = p->model;
     const float *weight = model->combiner.weight;
+    bool skips = atoll_predict_may_skip(model);
     *out = (atoll_stats){.version = model->version,
                          .records = model->records,
                          .labels = model->labels,
@@ -205,7 +206,8 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .collapsed = p->tally.collapsed,
                          .collapses = p->tally.collapses,
                          .index = p->index,
-                         .search_below = atoll_predict_may_skip(model) ? (double)model->sureness.bound : INFINITY,
+                         .search_below = skips ? (double)model->sureness.bound : INFINITY,
+                         .others_below = skips ? (double)model->alone.bound : INFINITY,
                          .budget_bytes = model->config.budget_bytes};
     count_parameters(p, out);
 }
@@ -224,6 +226,7 @@ void atoll_learner_stats(atoll_learner *learner, atoll_stats *out)
     out->dropped += atomic_load(&learner->dropped);
     out->predictions = atomic_load(&learner->predictions);
     out->unsearched = atomic_load(&learner->unsearched);
+    out->alone = atomic_load(&learner->alone);
     out->journal_last = atoll_journal_last(learner->journal);
     out->checkpoint = atomic_load(&learner->checkpoint_commit);
     out->checkpoints = (uint32_t)atomic_load(&learner->checkpoints);

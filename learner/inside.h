@@ -95,7 +95,8 @@ struct atoll_learner {
     bool takes_tokens;           /* routing.granularity is "token", which never changes */
     _Atomic uint32_t vector_dim; /* of the first vector let in; 0 before */
     _Atomic uint64_t checkpoint_commit, checkpoints, checkpoint_ns, learn_ns, predictions;
-    _Atomic uint64_t unsearched; /* predictions that did without a search */
+    _Atomic uint64_t unsearched; /* predictions that did without a search, */
+    _Atomic uint64_t alone;      /* and those of them that the shared expert has answered alone */
     _Atomic uint64_t taken;            /* records let in, learned or not */
     _Atomic uint64_t checkpoint_bytes; /* copied for the one under way */
     _Atomic uint64_t entry_bytes;      /* of the buffer that entries are read into */

@@ -125,8 +125,8 @@ typedef struct atoll_stats {
     uint64_t active_parameters, active_bytes; /* of them, what one record reads in the mean */
     uint64_t counted_bytes, budget_bytes; /* the footprint's sum, and what bounds it */
     uint64_t journal_bytes, state_bytes;  /* on disk */
-    uint64_t predictions, unsearched; /* since the model was opened; those of them made without a search */
-    double search_below;              /* sure answers score as much (core/sureness.h); infinite: none is sure */
+    uint64_t predictions, unsearched, alone; /* since the model was opened; without a search; by the shared expert */
+    double search_below, others_below; /* bounds (core/sureness.h) of these two; infinite: none is sure */
     uint32_t checkpoints, collapsed; /* the expert that routing has collapsed to, or 0 */
     double checkpoint_seconds, learn_seconds; /* the last one took; spent learning, in sum */
     char failure[ATOLL_ERROR_DETAIL_BYTES]; /* why learning has stopped, or "" */

@@ -33,6 +33,7 @@ atoll_status atoll_state_init(atoll_state *state, const atoll_config *config, at
     atoll_served_init(&state->gate);
     atoll_combiner_init(&state->model.combiner);
     atoll_sureness_init(&state->model.sureness);
+    atoll_sureness_init(&state->model.alone);
     atoll_counts_init(&state->model.counts);
     atoll_naming_init(&state->model.naming);
     atoll_encoder_init(&state->model.encoder, config->feature_buckets, config->embedding_dim, config->seed);

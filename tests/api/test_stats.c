@@ -12,7 +12,7 @@ static void every_statistic_is_told(void **state)
         "version", "journal_last", "backlog", "records", "labels", "named_domains", "exemplars", "vector_dim",
         "prequential", "prequential_recent", "log_loss", "calibration_error",
         "no_change", "weight_shared", "weight_experts", "weight_votes",
-        "predictions", "unsearched", "search_below",
+        "predictions", "unsearched", "alone", "search_below", "others_below",
         "learn_seconds", "failure", "experts_active", "experts_candidate", "experts_archived", "born", "pruned",
         "dropped_candidates", "restored", "merged",
         "concepts_replaced", "concepts_returned", "exemplars_dormant", "exemplars_refuted",

@@ -128,16 +128,16 @@ static void a_sure_answer_of_what_is_not_novel_suffices(void **state)
     atoll_sureness_init(s);
     for (int i = 0; i < 100; i++)
         atoll_novelty_learn(&t.model.assured, (float)i / 100);
-    assert_false(atoll_predict_suffices(&t.model, cue, &novelty)); /* nothing has been proven */
+    assert_false(atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty)); /* nothing has been proven */
     s->bound = 0.8f;
     s->weight[ATOLL_CHEAP_ONE] = 0.2f;
-    assert_true(atoll_predict_suffices(&t.model, cue, &novelty));
+    assert_true(atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty));
     assert_near(novelty, 0.345, 0.02);
     s->weight[ATOLL_CHEAP_ONE] = -0.4f;
-    assert_true(!atoll_predict_suffices(&t.model, cue, &novelty) && atoll_predict_is_novel(novelty));
+    assert_true(!atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty) && atoll_predict_is_novel(novelty));
     s->weight[ATOLL_CHEAP_ONE] = 0.2f;
     cue[ATOLL_CHEAP_SCORE] = 0.7f;
-    assert_false(atoll_predict_suffices(&t.model, cue, &novelty));
+    assert_false(atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty));
     trial_close(&t);
 }
 
@@ -174,6 +174,27 @@ static void the_cues_are_of_the_answer(void **state)
     assert_near(cue[ATOLL_CHEAP_KNOWN], atoll_dot(t.weight, t.weight, KNOWN), 1e-6);
     assert_true(cue[ATOLL_CHEAP_ONE] == 1 && cue[ATOLL_CHEAP_SCORE] == 0.8f);
     assert_true(cue[ATOLL_CHEAP_SHARED] == 0.2f && cue[ATOLL_CHEAP_GATE] == 0.75f);
+    trial_close(&t);
+}
+
+static void the_shared_expert_may_answer_texts_alone(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_input input = input_of(&t);
+    float shared[LABELS] = {0.1f, 0.2f, 0.7f}, cue[ATOLL_CHEAP_CUES];
+    atoll_voices voices = {.labels = LABELS};
+    input.dense = NULL;
+    assert_false(atoll_predict_may_be_alone(&input, &voices)); /* it is silent */
+    voices.says[ATOLL_VOICE_SHARED] = shared;
+    assert_true(atoll_predict_may_be_alone(&input, &voices));
+    assert_int_equal(atoll_predict_alone(&input, &voices, cue), 2);
+    assert_near(cue[ATOLL_CHEAP_KNOWN], atoll_dot(t.weight, t.weight, KNOWN), 1e-6);
+    assert_true(cue[ATOLL_CHEAP_ONE] == 1 && cue[ATOLL_CHEAP_SCORE] == 0.7f);
+    assert_true(cue[ATOLL_CHEAP_SHARED] == 0 && cue[ATOLL_CHEAP_GATE] == 0); /* nothing more is known */
+    input.dense = shared;
+    assert_false(atoll_predict_may_be_alone(&input, &voices));
     trial_close(&t);
 }
 
@@ -428,6 +449,7 @@ int main(void)
         cmocka_unit_test(a_sure_answer_of_what_is_not_novel_suffices),
         cmocka_unit_test(only_some_models_may_skip_the_search),
         cmocka_unit_test(the_cues_are_of_the_answer),
+        cmocka_unit_test(the_shared_expert_may_answer_texts_alone),
         cmocka_unit_test(the_gate_reads_common_features),
         cmocka_unit_test(labels_speak_for_those_who_learned_them),
         cmocka_unit_test(the_gate_may_know_fewer_experts),

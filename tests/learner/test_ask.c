@@ -483,6 +483,49 @@ static void sure_answers_do_without_a_search(void **state)
     free(explained);
 }
 
+/* The shared expert is named, and who has learned such labels is asked for all that. */
+static void the_shared_expert_may_be_sure_alone(void **state)
+{
+    running *r = *state;
+    int ticket;
+    learning_record questions[MANY];
+    running_feed(r, 0, 8, BATCH);
+    running_feed(r, 1, 8, BATCH);
+    for (uint32_t i = 0; i < MANY; i++)
+        learning_draw_text(&questions[i], &r->rng, i % 3, i % 5);
+    be_sure_from(r, 0.8f);
+    answers *others = ask(r, questions, MANY, 2, false);
+    assert_int_equal(running_stats(r).alone, 0);
+    const atoll_published *published = atoll_learner_enter(r->learner, &ticket);
+    published->model->alone.bound = 0.8f;
+    atoll_learner_leave(r->learner, ticket);
+    answers *all = ask(r, questions, MANY, 2, false), *explained = ask(r, questions, MANY, 2, true);
+    atoll_stats stats = running_stats(r);
+    assert_in_range(stats.alone, 2 * MANY / 10, 2 * MANY - 1);
+    assert_true(stats.alone < stats.unsearched && fabs(stats.others_below - 0.8) < 1e-6);
+    uint64_t alone = 0;
+    for (uint32_t i = 0; i < MANY; i++) {
+        const atoll_prediction *p = &all->at[i];
+        answers *one = ask(r, &questions[i], 1, 2, false);
+        check_alike(p, &one->at[0]);
+        check_alike(p, &explained->at[i]);
+        free(one);
+        assert_int_equal(explained->at[i].neighbours, ATOLL_EXPLAIN_NEIGHBOURS);
+        assert_non_null(explained->at[i].voice[ATOLL_VOICE_EXPERTS]);
+        assert_string_equal(p->label[0].label, others->at[i].label[0].label);
+        if (p->experts == 1 && p->expert[0].id == 0 && p->label[0].score >= 0.8f) {
+            alone++;
+            assert_true(p->expert[0].weight == 1 && !p->abstain && p->novelty <= 0.8f);
+        } else {
+            check_alike(p, &others->at[i]);
+        }
+    }
+    assert_int_equal(2 * alone, stats.alone);
+    free(others);
+    free(all);
+    free(explained);
+}
+
 static void a_model_may_search_always(void **state)
 {
     running *r = *state;
@@ -526,6 +569,7 @@ int main(void)
         TEST(neighbours_can_be_fewer_or_none),
         TEST(a_label_seen_once_is_answered_at_the_next_query),
         TEST(sure_answers_do_without_a_search),
+        TEST(the_shared_expert_may_be_sure_alone),
         TEST(a_model_may_search_always),
         TEST(asking_of_nothing_is_no_failure),
     };

@@ -26,14 +26,8 @@ static void every_fourth_new_record_is_compared(void **state)
     learning_close(&l);
 }
 
-/* New records and rehearsed ones are seen. */
-static void learning_learns_how_sure_answers_are(void **state)
+static void check_learned(const atoll_sureness *s)
 {
-    learning l;
-    (void)state;
-    learning_open(&l, NULL, 1);
-    learning_feed(&l, learning_draw_text, 0, FED, BATCH);
-    const atoll_sureness *s = &l.state.model.sureness;
     assert_true(s->all > FED / 4 && s->all < FED);
     double seen = 0, changed = 0;
     for (int bin = 0; bin < ATOLL_SURENESS_BINS; bin++) {
@@ -44,6 +38,34 @@ static void learning_learns_how_sure_answers_are(void **state)
     float cue[ATOLL_CHEAP_CUES] = {1, 1, 1, 1, 1}, familiarity = atoll_sureness_familiarity(s, cue);
     assert_true(familiarity > 0.2f && familiarity < 1.2f);
     assert_true(s->bound > 1); /* so few prove nothing */
+}
+
+/* New records and rehearsed ones are seen. */
+static void learning_learns_how_sure_answers_are(void **state)
+{
+    learning l;
+    (void)state;
+    learning_open(&l, NULL, 1);
+    learning_feed(&l, learning_draw_text, 0, FED, BATCH);
+    check_learned(&l.state.model.sureness);
+    check_learned(&l.state.model.alone);
+    assert_true(l.state.model.sureness.all == l.state.model.alone.all);
+    learning_close(&l);
+}
+
+static void draw_both(learning_record *out, atoll_rng *rng, uint32_t domain, uint32_t label)
+{
+    learning_draw_text(out, rng, domain, label);
+    learning_add_vector(out, rng, label);
+}
+
+static void the_shared_expert_is_half_of_an_answer_to_vectors(void **state)
+{
+    learning l;
+    (void)state;
+    learning_open(&l, NULL, 1);
+    learning_feed(&l, draw_both, 0, FED, BATCH);
+    assert_true(l.state.model.sureness.all > 0 && l.state.model.alone.all == 0);
     learning_close(&l);
 }
 
@@ -56,6 +78,7 @@ static void the_same_stream_makes_it_as_sure(void **state)
     learning_feed(&a, learning_draw_text, 0, FED, BATCH);
     learning_feed(&b, learning_draw_text, 0, FED, BATCH);
     assert_memory_equal(&a.state.model.sureness, &b.state.model.sureness, sizeof a.state.model.sureness);
+    assert_memory_equal(&a.state.model.alone, &b.state.model.alone, sizeof a.state.model.alone);
     learning_close(&a);
     learning_close(&b);
 }
@@ -78,19 +101,22 @@ static void a_changed_answer_is_counted(void **state)
     assert_int_equal(voices.labels, LEARNING_LABELS_A_DOMAIN);
     assert_int_equal(atoll_predict_gate(model, workspace, &input, sample->context, &voices, NULL), ATOLL_OK);
     atoll_predict_unhear(model, workspace);
-    double changes[2] = {0};
+    double changes[2] = {0}, alone[2] = {0};
     for (uint32_t other = 0; other < 2; other++) {
-        atoll_sureness before = model->sureness;
+        atoll_sureness before = model->sureness, alone_before = model->alone;
         memset(p, 0, sizeof p);
         p[(sample->label + other) % LEARNING_LABELS_A_DOMAIN] = 1;
         /* All that is known is familiar, and nothing looks novel. */
         model->assured = (atoll_novelty){.count = 1, .sorted = {-9}, .recent = {-9}, .next = 1};
         atoll_compared compared = {&input, sample->context, &voices, workspace->gate, p};
         assert_int_equal(atoll_step_compare(l.trainer, &l.state, &compared, NULL), ATOLL_OK);
-        for (int bin = 0; bin < ATOLL_SURENESS_BINS; bin++)
+        for (int bin = 0; bin < ATOLL_SURENESS_BINS; bin++) {
             changes[other] += model->sureness.changed[bin] - before.changed[bin];
+            alone[other] += model->alone.changed[bin] - alone_before.changed[bin];
+        }
     }
     assert_true(changes[0] < 0.1 && changes[1] > 0.9); /* it was right */
+    assert_true(alone[0] < 0.1 && alone[1] > 0.9);
     learning_close(&l);
 }
 
@@ -99,6 +125,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_fourth_new_record_is_compared),
         cmocka_unit_test(learning_learns_how_sure_answers_are),
+        cmocka_unit_test(the_shared_expert_is_half_of_an_answer_to_vectors),
         cmocka_unit_test(the_same_stream_makes_it_as_sure),
         cmocka_unit_test(a_changed_answer_is_counted),
     };

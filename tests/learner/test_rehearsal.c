@@ -26,7 +26,7 @@ static void rehearsing_changes_weights_and_sureness_alone(void **state)
     open_and_feed(&l);
     atoll_combiner before = l.state.model.combiner;
     atoll_gate gate = l.state.model.gate;
-    atoll_sureness sure = l.state.model.sureness;
+    atoll_sureness sure = l.state.model.sureness, alone = l.state.model.alone;
     uint64_t digest = learning_digest(&l.state);
     assert_int_equal(atoll_step_rehearse(&l.trainer->hand[0], l.trainer, &l.state, NULL), ATOLL_OK);
     atoll_combiner *after = &l.state.model.combiner;
@@ -34,10 +34,11 @@ static void rehearsing_changes_weights_and_sureness_alone(void **state)
     assert_true(after->weight[ATOLL_VOICE_VOTES] != before.weight[ATOLL_VOICE_VOTES]);
     assert_true(after->weight[ATOLL_VOICE_ANALYTIC] == before.weight[ATOLL_VOICE_ANALYTIC]); /* silent */
     assert_true(after->weight[ATOLL_VOICE_NAMES] == before.weight[ATOLL_VOICE_NAMES]);
-    assert_true(l.state.model.sureness.all > sure.all);
+    assert_true(l.state.model.sureness.all > sure.all && l.state.model.alone.all > alone.all);
     *after = before;
     l.state.model.gate = gate;
     l.state.model.sureness = sure;
+    l.state.model.alone = alone;
     assert_int_equal(learning_digest(&l.state), digest);
     learning_close(&l);
 }

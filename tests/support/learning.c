@@ -260,6 +260,7 @@ static void add_model(uint64_t *hash, const atoll_model *model)
     ADD(hash, model->assured.next);
     add(hash, model->assured.recent, model->assured.count * sizeof(float));
     ADD(hash, model->sureness);
+    ADD(hash, model->alone);
     if (model->analytic)
         add(hash, model->analytic->w, (size_t)ATOLL_RIDGE_FEATURES * model->analytic->labels * sizeof(float));
 }
