@@ -36,6 +36,7 @@ static const char page[] =
     "  ['right before learned',pct(s.prequential)+', lately '+pct(s.prequential_recent)],\n"
     "  ['no-change baseline',pct(s.no_change)],['gate entropy',n(s.gate_entropy)],\n"
     "  ['routed / overflowed / dropped',[s.routed,s.overflowed,s.dropped].map(n).join(' / ')],\n"
+    "  ...(s.collapsed_to==null?[]:[['routing has collapsed to','expert '+s.collapsed_to]]),\n"
     "  ['in memory',size(m.bytes)],['on disk',size(s.journal_bytes+s.state_bytes)]];\n"
     " return E('section',[E('h2',m.name),E('table',facts.map(([k,v])=>E('tr',[E('th',k),E('td',v)]))),\n"
     "  experts(x.experts)])}\n"

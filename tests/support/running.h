@@ -45,7 +45,7 @@ typedef struct running_call {
 } running_call;
 
 void running_begin(running_call *call);
-atoll_status running_end(running_call *call); /* waits for the callback, at most half a minute */
+atoll_status running_end(running_call *call); /* waits for the callback, at most five minutes */
 void running_ingested(void *call, atoll_status status, const atoll_ingested *result, const atoll_error *error);
 void running_waited(void *call, atoll_status status, const atoll_error *error);
 void running_pruned(void *call, atoll_status status, const atoll_pruned *pruned, uint32_t count, uint64_t version,
