@@ -22,7 +22,7 @@ static uint32_t ownerships_of(const atoll_model *model)
 size_t atoll_standing_bytes(const atoll_model *model)
 {
     return ownerships_of(model) * sizeof(atoll_ownership) + (model->experts + model->labels) * sizeof(float) +
-           model->labels * sizeof(uint32_t) + model->experts * sizeof(bool);
+           model->experts * sizeof(bool);
 }
 
 /* By the records of each label that each open expert has learned. */
@@ -40,31 +40,15 @@ static void fill_ownerships(const atoll_model *model, atoll_standing *out)
             out->ownership[i].share /= out->total[out->ownership[i].label];
 }
 
-/* `total` is scratch for the largest shares. */
-static void fill_owners(const atoll_model *model, atoll_standing *out)
-{
-    memset(out->total, 0, model->labels * sizeof *out->total);
-    memset(out->owner, 0, model->labels * sizeof *out->owner);
-    for (uint32_t i = 0; i < out->ownerships; i++) {
-        const atoll_ownership *own = &out->ownership[i];
-        if (own->share <= out->total[own->label])
-            continue;
-        out->total[own->label] = own->share;
-        out->owner[own->label] = own->expert;
-    }
-}
-
 void atoll_standing_fill(const atoll_model *model, void *room, atoll_standing *out)
 {
     *out = (atoll_standing){.experts = model->experts, .ownership = room};
     out->youth = (float *)(void *)(out->ownership + ownerships_of(model));
     out->total = out->youth + model->experts;
-    out->owner = (uint32_t *)(void *)(out->total + model->labels);
-    out->open = (bool *)(out->owner + model->labels);
+    out->open = (bool *)(out->total + model->labels);
     for (uint32_t e = 0; e < model->experts; e++) {
         out->open[e] = is_open(&model->expert[e]);
         out->youth[e] = logf(fmaxf(grown_up / ((float)model->expert[e].records + 1), 1));
     }
     fill_ownerships(model, out);
-    fill_owners(model, out);
 }

@@ -21,7 +21,6 @@ typedef struct atoll_standing {
     bool *open;   /* active experts and candidates: who may be routed to */
     float *youth; /* ln(1000 / (records + 1)), at least 0 */
     float *total; /* scratch, by label */
-    uint32_t *owner; /* by label: the open expert that has learned most records of it, the first of equals; 0: none */
     atoll_ownership *ownership; /* of open experts, by expert */
 } atoll_standing;
 

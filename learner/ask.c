@@ -18,7 +18,6 @@ enum { CHUNK = 64 }; /* records that share one search and one view */
 /* The answer to one record. */
 typedef struct verdict {
     const float *p;      /* labels */
-    uint32_t label;      /* the most probable one, where it is the shared expert's alone */
     atoll_voices voices; /* that it was made of; the experts' is kept only to explain */
     uint64_t spent_ns;   /* in its experts */
     bool alone;          /* the shared expert's, which stands without all others, */
@@ -126,9 +125,7 @@ static atoll_status encode(const asking *a, const atoll_record *record, atoll_en
     if (record->vector && encoder->vector_dim == record->vector_dim &&
         (status = scale(asker, encoder, tokens, record, encoded, error)))
         return status;
-    /* What the shared expert alone may answer needs none. */
-    if (!a->skips)
-        atoll_encoder_embed(encoder, encoded);
+    atoll_encoder_embed(encoder, encoded);
     return ATOLL_OK;
 }
 
@@ -218,16 +215,8 @@ static void show_voices(const asking *a, const atoll_context *context, const ato
     }
 }
 
-/* The shared expert. Who has learned most of the label's records is asked for all that: it is not idle. */
-static void show_alone(const asking *a, const verdict *found, atoll_prediction *out)
-{
-    const atoll_published *p = a->published;
-    out->experts = 1;
-    out->expert[0] = (atoll_used_expert){0, p->model->expert[0].version, 1};
-    atomic_store_explicit(&a->learner->asked_ms[p->standing.owner[found->label]], a->now_ms, memory_order_relaxed);
-}
-
-static void show_experts(const asking *a, const atoll_route *route, uint64_t spent_ns, atoll_prediction *out)
+/* Who is routed to is not idle, though the shared expert may have answered alone. */
+static void show_experts(const asking *a, const atoll_route *route, const verdict *found, atoll_prediction *out)
 {
     out->experts = route->count;
     for (uint32_t i = 0; i < route->count; i++) {
@@ -236,7 +225,9 @@ static void show_experts(const asking *a, const atoll_route *route, uint64_t spe
         uint32_t id = expert->state == ATOLL_EXPERT_ACTIVE ? expert->id : 0;
         out->expert[i] = (atoll_used_expert){id, a->published->model->expert[id].version, route->weight[i]};
         atomic_store_explicit(&a->learner->asked_ms[id], a->now_ms, memory_order_relaxed);
-        atomic_fetch_add_explicit(&a->learner->asked_ns[id], spent_ns / route->count, memory_order_relaxed);
+        if (found->alone)
+            continue;
+        atomic_fetch_add_explicit(&a->learner->asked_ns[id], found->spent_ns / route->count, memory_order_relaxed);
         atomic_fetch_add_explicit(&a->learner->asked_count[id], 1, memory_order_relaxed);
     }
 }
@@ -296,10 +287,7 @@ static atoll_status tell(const asking *a, const atoll_record *record, uint32_t i
                                : atoll_novelty_of(&a->published->model->assured,
                                                   atoll_predict_assurance(context->familiarity, score));
     out->abstain = out->labels == 0 || atoll_predict_abstains(score, out->novelty);
-    if (found->alone)
-        show_alone(a, found, out);
-    else
-        show_experts(a, &asker->route[i], found->spent_ns, out);
+    show_experts(a, &asker->route[i], found, out);
     if (!a->explain)
         return ATOLL_OK;
     show_neighbours(a, context, out);
@@ -365,7 +353,7 @@ static void count_routes(const asking *a, const atoll_route_counts *counts)
     atomic_fetch_add_explicit(&learner->dropped, counts->dropped, memory_order_relaxed);
 }
 
-/* Whether nothing more is to be asked for a record: to explain, all are asked that the answer does without. */
+/* Whether no other voice is to be asked for a record: to explain, all are asked that the answer does without. */
 static bool settled(const asking *a, uint32_t i)
 {
     return a->asker->verdict[i].alone && !a->explain;
@@ -381,7 +369,7 @@ static atoll_status consider_alone(const asking *a, uint32_t i, const atoll_inpu
     float cue[ATOLL_CHEAP_CUES];
     if (!a->skips || model->alone.bound > 1 || !atoll_predict_may_be_alone(input, voices))
         return ATOLL_OK;
-    found->label = atoll_predict_alone(input, voices, cue);
+    atoll_predict_alone(input, voices, cue);
     found->alone = atoll_predict_suffices(model, &model->alone, cue, &found->novelty);
     found->sure = settled(a, i);
     if (found->alone && !(found->p = keep_floats(asker, voices->says[ATOLL_VOICE_SHARED], voices->labels)))
@@ -389,7 +377,7 @@ static atoll_status consider_alone(const asking *a, uint32_t i, const atoll_inpu
     return ATOLL_OK;
 }
 
-/* Asks all voices but the experts', and the gate. */
+/* Asks all voices but the experts', and the gate; where the shared expert's stands alone, no other voice. */
 static atoll_status ask_others(const asking *a, const atoll_record *records, uint32_t count, atoll_error *error)
 {
     const atoll_model *model = a->published->model;
@@ -405,13 +393,10 @@ static atoll_status ask_others(const asking *a, const atoll_record *records, uin
         if ((status = atoll_predict_shared(model, &asker->workspace, &input, voices, error)) ||
             (status = consider_alone(a, i, &input, error)))
             break;
-        if (settled(a, i))
-            continue;
-        if (a->skips)
-            atoll_encoder_embed(&model->encoder, &asker->encoded[i]);
-        atoll_predict_beside(model, &asker->workspace, &input, &asker->context[i], voices);
+        if (!settled(a, i))
+            atoll_predict_beside(model, &asker->workspace, &input, &asker->context[i], voices);
         if ((status = atoll_predict_gate(model, &asker->workspace, &input, &asker->context[i], voices, error)) ||
-            (status = keep_voices(asker, voices, error)))
+            (!settled(a, i) && (status = keep_voices(asker, voices, error))))
             break;
         if (model->config.gate == ATOLL_GATE_DOMAIN && records[i].domain.data)
             atoll_predict_only(model, &asker->workspace, hinted_expert(a, records[i].domain));
@@ -420,23 +405,14 @@ static atoll_status ask_others(const asking *a, const atoll_record *records, uin
     return status;
 }
 
-/* Routes the chunk's records as one batch, those that are settled apart. */
+/* Routes the chunk's records as one batch. */
 static atoll_status route_chunk(const asking *a, uint32_t count, atoll_route_counts *counts, atoll_error *error)
 {
     const atoll_model *model = a->published->model;
     atoll_asker *asker = a->asker;
-    atoll_gated gated[CHUNK];
-    uint32_t rows = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (!settled(a, i))
-            gated[rows++] = asker->gated[i];
     *counts = (atoll_route_counts){0};
-    atoll_status status = atoll_dispatch(model, gated, rows, (atoll_overflow)model->config.overflow,
-                                         asker->workspace.load, &asker->arena, asker->route, counts, error);
-    for (uint32_t i = count; i-- > 0 && status == ATOLL_OK;)
-        if (!settled(a, i))
-            asker->route[i] = asker->route[--rows];
-    return status;
+    return atoll_dispatch(model, asker->gated, count, (atoll_overflow)model->config.overflow, asker->workspace.load,
+                          &asker->arena, asker->route, counts, error);
 }
 
 /* Finds the contexts of `count` records of the chunk. */
