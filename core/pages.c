@@ -7,19 +7,30 @@
 
 static void *block_new(atoll_pager *pager, size_t bytes)
 {
-    void *block = aligned_alloc(ATOLL_PAGE_ALIGN, (bytes + ATOLL_PAGE_ALIGN - 1) / ATOLL_PAGE_ALIGN * ATOLL_PAGE_ALIGN);
+    size_t whole = (bytes + ATOLL_PAGE_ALIGN - 1) / ATOLL_PAGE_ALIGN * ATOLL_PAGE_ALIGN;
+    void *block = atoll_slabs_serve(bytes) ? atoll_slabs_take(atoll_reclaim_slabs(pager->reclaim), bytes)
+                                           : aligned_alloc(ATOLL_PAGE_ALIGN, whole);
     if (block)
         pager->live_bytes += bytes;
     return block;
 }
 
-static void block_retire(atoll_pager *pager, void *block, size_t bytes)
+/* A block that nobody else has seen. */
+static void block_free(atoll_pager *pager, void *block, size_t bytes)
 {
-    atoll_reclaim_retire(pager->reclaim, block, bytes, free);
+    atoll_slabs_serve(bytes) ? atoll_slabs_give(block) : free(block);
     pager->live_bytes -= bytes;
 }
 
-/* A copy of `old` that belongs to the current epoch; `old` is retired. Every block begins with its epoch. */
+/* Every block begins with its epoch. */
+static void block_retire(atoll_pager *pager, void *block, size_t bytes)
+{
+    atoll_reclaim_retire(pager->reclaim, block, *(uint64_t *)block, bytes,
+                         atoll_slabs_serve(bytes) ? atoll_slabs_give : free);
+    pager->live_bytes -= bytes;
+}
+
+/* A copy of `old` that belongs to the current epoch; `old` is retired. */
 static void *block_copy(atoll_pager *pager, void *old, size_t bytes)
 {
     void *block = block_new(pager, bytes);
@@ -123,12 +134,9 @@ static bool root_grow(atoll_pager *pager, atoll_array *array, uint32_t directori
         root->directory[root->directories++] = directory;
     }
     if (root->directories < directories) {
-        while (root->directories > have) {
-            pager->live_bytes -= sizeof(atoll_page_directory);
-            free(root->directory[--root->directories]);
-        }
-        pager->live_bytes -= root_bytes(directories);
-        free(root);
+        while (root->directories > have)
+            block_free(pager, root->directory[--root->directories], sizeof(atoll_page_directory));
+        block_free(pager, root, root_bytes(directories));
         return false;
     }
     if (array->root)

@@ -1,15 +1,17 @@
 #include "core/reclaim.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 typedef struct retired {
     void *object;
     void (*release)(void *);
     size_t bytes;
-    uint64_t epoch;
+    uint64_t born, epoch; /* epochs of its birth, and of when it was retired */
 } retired;
 
 /* A reader's place: 0, or the epoch in which it entered. A cache line each, so that readers do not disturb another. */
@@ -20,6 +22,8 @@ typedef struct place {
 struct atoll_reclaim {
     place places[ATOLL_RECLAIM_READERS];
     _Atomic uint64_t epoch;
+    uint64_t pinned; /* 0, or the epoch whose state is held */
+    atoll_slabs *slabs;
     pthread_mutex_t mutex; /* over the list */
     retired *list; /* ascending by epoch */
     size_t count, capacity;
@@ -29,11 +33,17 @@ struct atoll_reclaim {
 atoll_reclaim *atoll_reclaim_new(void)
 {
     atoll_reclaim *reclaim = aligned_alloc(64, sizeof *reclaim);
-    if (!reclaim)
+    atoll_slabs *slabs = atoll_slabs_new();
+    if (!reclaim || !slabs) {
+        atoll_slabs_free(slabs);
+        free(reclaim);
         return NULL;
+    }
     for (int i = 0; i < ATOLL_RECLAIM_READERS; i++)
         atomic_init(&reclaim->places[i].epoch, 0);
     atomic_init(&reclaim->epoch, 1);
+    reclaim->pinned = 0;
+    reclaim->slabs = slabs;
     pthread_mutex_init(&reclaim->mutex, NULL);
     reclaim->list = NULL;
     reclaim->count = reclaim->capacity = 0;
@@ -48,6 +58,7 @@ void atoll_reclaim_free(atoll_reclaim *reclaim)
     for (size_t i = 0; i < reclaim->count; i++)
         reclaim->list[i].release(reclaim->list[i].object);
     free(reclaim->list);
+    atoll_slabs_free(reclaim->slabs);
     pthread_mutex_destroy(&reclaim->mutex);
     free(reclaim);
 }
@@ -79,7 +90,23 @@ uint64_t atoll_reclaim_epoch(const atoll_reclaim *reclaim)
     return atomic_load_explicit(&reclaim->epoch, memory_order_relaxed);
 }
 
-void atoll_reclaim_retire(atoll_reclaim *reclaim, void *object, size_t bytes, void (*release)(void *))
+void atoll_reclaim_pin(atoll_reclaim *reclaim)
+{
+    assert(!reclaim->pinned);
+    reclaim->pinned = atoll_reclaim_epoch(reclaim);
+}
+
+void atoll_reclaim_unpin(atoll_reclaim *reclaim)
+{
+    reclaim->pinned = 0;
+}
+
+atoll_slabs *atoll_reclaim_slabs(const atoll_reclaim *reclaim)
+{
+    return reclaim->slabs;
+}
+
+void atoll_reclaim_retire(atoll_reclaim *reclaim, void *object, uint64_t born, size_t bytes, void (*release)(void *))
 {
     pthread_mutex_lock(&reclaim->mutex);
     if (reclaim->count == reclaim->capacity) {
@@ -90,9 +117,14 @@ void atoll_reclaim_retire(atoll_reclaim *reclaim, void *object, size_t bytes, vo
         reclaim->list = list;
         reclaim->capacity = capacity;
     }
-    reclaim->list[reclaim->count++] = (retired){object, release, bytes, atoll_reclaim_epoch(reclaim)};
+    reclaim->list[reclaim->count++] = (retired){object, release, bytes, born, atoll_reclaim_epoch(reclaim)};
     reclaim->waiting_bytes += bytes;
     pthread_mutex_unlock(&reclaim->mutex);
+}
+
+static bool is_pinned(const atoll_reclaim *reclaim, const retired *r)
+{
+    return reclaim->pinned && r->born <= reclaim->pinned && r->epoch >= reclaim->pinned;
 }
 
 void atoll_reclaim_advance(atoll_reclaim *reclaim)
@@ -104,15 +136,17 @@ void atoll_reclaim_advance(atoll_reclaim *reclaim)
         if (epoch && epoch < oldest)
             oldest = epoch;
     }
-    size_t done = 0;
-    while (done < reclaim->count && reclaim->list[done].epoch < oldest) {
-        retired *r = &reclaim->list[done++];
+    size_t kept = 0;
+    for (size_t i = 0; i < reclaim->count; i++) {
+        retired *r = &reclaim->list[i];
+        if (r->epoch >= oldest || is_pinned(reclaim, r)) {
+            reclaim->list[kept++] = *r;
+            continue;
+        }
         reclaim->waiting_bytes -= r->bytes;
         r->release(r->object);
     }
-    reclaim->count -= done;
-    for (size_t i = 0; i < reclaim->count; i++)
-        reclaim->list[i] = reclaim->list[done + i];
+    reclaim->count = kept;
 }
 
 size_t atoll_reclaim_waiting_bytes(const atoll_reclaim *reclaim)

@@ -18,7 +18,6 @@ typedef struct meta {
 
 struct atoll_checkpoint {
     atoll_reclaim *reclaim;
-    int ticket;
     uint64_t since, epoch;
     meta meta;
     atoll_model *model; /* frozen */
@@ -94,7 +93,7 @@ atoll_status atoll_checkpoint_take(atoll_state *state, uint64_t since, atoll_che
         return no_memory(error);
     const atoll_ridge_weights *analytic = state->model.analytic;
     c->reclaim = state->reclaim;
-    c->ticket = atoll_reclaim_enter(state->reclaim);
+    atoll_reclaim_pin(state->reclaim);
     c->since = since;
     c->model = atoll_model_freeze(&state->model);
     c->memory = atoll_memory_freeze(state->memory);
@@ -143,7 +142,7 @@ uint64_t atoll_checkpoint_commit(const atoll_checkpoint *checkpoint)
 
 void atoll_checkpoint_end(atoll_checkpoint *checkpoint)
 {
-    atoll_reclaim_leave(checkpoint->reclaim, checkpoint->ticket);
+    atoll_reclaim_unpin(checkpoint->reclaim);
     free(checkpoint->model);
     free(checkpoint->cells);
     free(checkpoint->index);

@@ -272,7 +272,8 @@ atoll_footprint atoll_learner_footprint(const atoll_learner *learner, const atol
 {
     atoll_footprint f = published->footprint;
     f.learning += atomic_load(&learner->entry_bytes);
-    f.retired = atoll_reclaim_waiting_bytes(learner->state.reclaim);
+    f.retired = atoll_reclaim_waiting_bytes(learner->state.reclaim) +
+                atoll_slabs_spare_bytes(atoll_reclaim_slabs(learner->state.reclaim));
     f.writing = atoll_journal_waiting_bytes(learner->journal) + atoll_store_held_bytes(learner->store) +
                 atomic_load(&learner->checkpoint_bytes);
     return f;

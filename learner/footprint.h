@@ -1,7 +1,7 @@
 /*
  * What a model holds in memory, part by part: everything that grows with what it learns, and what waits to be freed or
- * written. The sum is what `budget_bytes` bounds. Blocks are counted as asked for; the allocator's own share (some
- * bytes a block) and what it keeps for later are not.
+ * written. The sum is what `budget_bytes` bounds. Blocks are counted as asked for; malloc's own share (some bytes a
+ * block) and what it keeps for later are not.
  */
 #ifndef ATOLL_LEARNER_FOOTPRINT_H
 #define ATOLL_LEARNER_FOOTPRINT_H
@@ -17,7 +17,7 @@ typedef struct atoll_footprint {
     uint64_t index;    /* both instances, codes, vectors */
     uint64_t tables;   /* names of labels and domains, and what is kept for each */
     uint64_t learning; /* scratch of the threads that learn */
-    uint64_t retired;  /* replaced, but perhaps still read by a request or a checkpoint */
+    uint64_t retired;  /* replaced, but perhaps still read by a request or a checkpoint; spare room for pages */
     uint64_t writing;  /* waits for the disk: submissions, a checkpoint under way, and what is kept for the next */
 } atoll_footprint;
 

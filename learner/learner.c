@@ -22,6 +22,7 @@ enum {
     WAIT_MS = 50,                  /* how late a waiter's deadline may be noticed */
     CHECKPOINT_RECORDS = 15000,    /* learned since the last checkpoint: about three seconds of replay */
     PENDING_BYTES = 64 << 20,      /* submissions that wait for the disk */
+    TRIM_PUBLICATIONS = 16,        /* after which pages that were spare all the while go back to the system */
     TRIM_RECORDS = 1000,           /* learned since the heap was last walked for what can be given back */
     NICENESS = 15                  /* learning gives way to requests */
 };
@@ -183,6 +184,7 @@ typedef struct pace {
     uint64_t records;      /* learned when it was taken */
     int64_t taken_ns;
     int64_t published_ns;
+    uint32_t publications;
     uint64_t trimmed;      /* learned when the heap was last given back */
 } pace;
 
@@ -289,6 +291,7 @@ static void rest(atoll_learner *learner, pace *p)
     if (records - p->trimmed < TRIM_RECORDS)
         return;
     p->trimmed = records;
+    atoll_slabs_trim(atoll_reclaim_slabs(learner->state.reclaim), true);
     malloc_trim(0);
 }
 
@@ -297,6 +300,8 @@ static atoll_status publish_and_serve(atoll_learner *learner, pace *p, atoll_err
     atoll_status status = atoll_publish(learner, error);
     if (status == ATOLL_OK) {
         p->published_ns = atoll_clock_monotonic_ns();
+        if (++p->publications % TRIM_PUBLICATIONS == 0)
+            atoll_slabs_trim(atoll_reclaim_slabs(learner->state.reclaim), false);
         atoll_waiters_serve(learner, learner->state.model.version, false);
     }
     return status;

@@ -136,7 +136,7 @@ atoll_status atoll_publish(atoll_learner *learner, atoll_error *error)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to publish a version");
     atoll_published *old = atomic_exchange(&learner->published, fresh);
     if (old)
-        atoll_reclaim_retire(state->reclaim, old, 0, atoll_published_free);
+        atoll_reclaim_retire(state->reclaim, old, 0, 0, atoll_published_free);
     atoll_reclaim_advance(state->reclaim);
     return ATOLL_OK;
 }

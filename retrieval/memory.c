@@ -84,7 +84,7 @@ static void exemplar_retire(atoll_memory *memory, const atoll_exemplar *e)
 {
     size_t bytes = block_bytes(e);
     memory->exemplar_bytes -= bytes;
-    atoll_reclaim_retire(memory->pager->reclaim, (void *)(uintptr_t)e, bytes, free);
+    atoll_reclaim_retire(memory->pager->reclaim, (void *)(uintptr_t)e, 0, bytes, free);
 }
 
 /* --- the memory --- */

@@ -10,7 +10,8 @@
 #include "core/pages.h"
 #include "core/rng.h"
 
-/* Blocks that may still be had. Blocks come from aligned_alloc, which this takes the place of in the test program. */
+/* Blocks that may still be had. Blocks come from aligned_alloc, which this takes the place of in the test program, and
+ * from slabs, whose taking is wrapped (tests/CMakeLists.txt). */
 static long blocks_left = LONG_MAX;
 
 void *aligned_alloc(size_t alignment, size_t bytes)
@@ -21,6 +22,18 @@ void *aligned_alloc(size_t alignment, size_t bytes)
     if (blocks_left != LONG_MAX)
         blocks_left--;
     return posix_memalign(&block, alignment, bytes) ? NULL : block;
+}
+
+void *__real_atoll_slabs_take(atoll_slabs *slabs, size_t bytes);
+void *__wrap_atoll_slabs_take(atoll_slabs *slabs, size_t bytes);
+
+void *__wrap_atoll_slabs_take(atoll_slabs *slabs, size_t bytes)
+{
+    if (blocks_left <= 0)
+        return NULL;
+    if (blocks_left != LONG_MAX)
+        blocks_left--;
+    return __real_atoll_slabs_take(slabs, bytes);
 }
 
 static inline void pager_open(atoll_pager *pager)

@@ -387,7 +387,7 @@ static void readers_never_see_a_change(void **state)
         for (uint32_t i = 0; i < array.count; i++)
             *(uint64_t *)must_edit(&s.pager, &array, i) = number;
         atoll_array *old = atomic_exchange(&s.published, heap_copy(&array));
-        atoll_reclaim_retire(s.pager.reclaim, old, sizeof *old, free);
+        atoll_reclaim_retire(s.pager.reclaim, old, 0, sizeof *old, free);
         atoll_reclaim_advance(s.pager.reclaim);
     }
     atomic_store(&s.done, true);

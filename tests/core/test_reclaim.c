@@ -23,7 +23,7 @@ static void frees_at_once_without_readers(void **state)
     atoll_reclaim *reclaim = atoll_reclaim_new();
     assert_non_null(reclaim);
     assert_int_equal(atoll_reclaim_epoch(reclaim), 1);
-    atoll_reclaim_retire(reclaim, &released, 10, count_release);
+    atoll_reclaim_retire(reclaim, &released, 0, 10, count_release);
     assert_int_equal(released, 0);
     assert_int_equal(atoll_reclaim_waiting_bytes(reclaim), 10);
     atoll_reclaim_advance(reclaim);
@@ -40,18 +40,18 @@ static void a_reader_keeps_what_it_could_hold(void **state)
     int before = 0, after = 0, later = 0;
     atoll_reclaim *reclaim = atoll_reclaim_new();
     assert_non_null(reclaim);
-    atoll_reclaim_retire(reclaim, &before, 1, count_release);
+    atoll_reclaim_retire(reclaim, &before, 0, 1, count_release);
     atoll_reclaim_advance(reclaim);
     assert_int_equal(before, 1);
     int ticket = atoll_reclaim_enter(reclaim);
-    atoll_reclaim_retire(reclaim, &after, 2, count_release);
+    atoll_reclaim_retire(reclaim, &after, 0, 2, count_release);
     for (int i = 0; i < 5; i++)
         atoll_reclaim_advance(reclaim);
     assert_int_equal(after, 0);
     /* A reader that came after is no reason to keep it. */
     int second = atoll_reclaim_enter(reclaim);
     assert_int_not_equal(ticket, second);
-    atoll_reclaim_retire(reclaim, &later, 4, count_release);
+    atoll_reclaim_retire(reclaim, &later, 0, 4, count_release);
     assert_int_equal(atoll_reclaim_waiting_bytes(reclaim), 6);
     atoll_reclaim_leave(reclaim, ticket);
     atoll_reclaim_advance(reclaim);
@@ -61,6 +61,41 @@ static void a_reader_keeps_what_it_could_hold(void **state)
     atoll_reclaim_leave(reclaim, second);
     atoll_reclaim_advance(reclaim);
     assert_int_equal(later, 1);
+    atoll_reclaim_free(reclaim);
+}
+
+static void a_pin_keeps_what_was_born_before_it(void **state)
+{
+    (void)state;
+    int old = 0, present = 0, young = 0;
+    atoll_reclaim *reclaim = atoll_reclaim_new();
+    assert_non_null(reclaim);
+    uint64_t first = atoll_reclaim_epoch(reclaim);
+    atoll_reclaim_retire(reclaim, &old, first, 1, count_release);
+    atoll_reclaim_advance(reclaim);
+    assert_int_equal(old, 1);
+    atoll_reclaim_pin(reclaim);
+    atoll_reclaim_advance(reclaim);
+    atoll_reclaim_retire(reclaim, &present, first, 1, count_release);
+    atoll_reclaim_retire(reclaim, &young, atoll_reclaim_epoch(reclaim), 1, count_release);
+    for (int i = 0; i < 3; i++)
+        atoll_reclaim_advance(reclaim);
+    assert_int_equal(present, 0);
+    assert_int_equal(young, 1);
+    /* A reader keeps both kinds: what it has found may be younger than when it entered. */
+    int ticket = atoll_reclaim_enter(reclaim);
+    young = 0;
+    atoll_reclaim_retire(reclaim, &young, atoll_reclaim_epoch(reclaim), 1, count_release);
+    atoll_reclaim_advance(reclaim);
+    assert_int_equal(young, 0);
+    atoll_reclaim_leave(reclaim, ticket);
+    atoll_reclaim_advance(reclaim);
+    assert_int_equal(young, 1);
+    assert_int_equal(present, 0);
+    atoll_reclaim_unpin(reclaim);
+    atoll_reclaim_advance(reclaim);
+    assert_int_equal(present, 1);
+    assert_int_equal(atoll_reclaim_waiting_bytes(reclaim), 0);
     atoll_reclaim_free(reclaim);
 }
 
@@ -89,7 +124,7 @@ static void free_releases_what_waits(void **state)
     atoll_reclaim *reclaim = atoll_reclaim_new();
     assert_non_null(reclaim);
     for (int i = 0; i < 1000; i++)
-        atoll_reclaim_retire(reclaim, &released, 1, count_release);
+        atoll_reclaim_retire(reclaim, &released, 0, 1, count_release);
     assert_int_equal(atoll_reclaim_waiting_bytes(reclaim), 1000);
     atoll_reclaim_free(reclaim);
     assert_int_equal(released, 1000);
@@ -160,7 +195,7 @@ static void readers_never_see_what_is_freed(void **state)
     for (uint64_t value = 2; value < PUBLISHED || atomic_load(&t.reads) < READ; value++) {
         thing *old = atomic_load_explicit(&t.published, memory_order_relaxed);
         atomic_store_explicit(&t.published, make(value), memory_order_release);
-        atoll_reclaim_retire(t.reclaim, old, sizeof *old, destroy);
+        atoll_reclaim_retire(t.reclaim, old, 0, sizeof *old, destroy);
         atoll_reclaim_advance(t.reclaim);
     }
     atomic_store(&t.stop, 1);
@@ -197,7 +232,8 @@ static void *retire_always(void *arg)
     for (int round = 0; round < ROUNDS; round++) {
         pthread_barrier_wait(&w->begin);
         for (int i = 0; i < RETIRED; i++)
-            atoll_reclaim_retire(w->reclaim, &w->released[h->number][round][i], (size_t)h->number + 1, count_release);
+            atoll_reclaim_retire(w->reclaim, &w->released[h->number][round][i], 0, (size_t)h->number + 1,
+                                 count_release);
         pthread_barrier_wait(&w->end);
     }
     return NULL;
@@ -287,6 +323,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frees_at_once_without_readers),
         cmocka_unit_test(a_reader_keeps_what_it_could_hold),
+        cmocka_unit_test(a_pin_keeps_what_was_born_before_it),
         cmocka_unit_test(every_place_can_be_taken),
         cmocka_unit_test(free_releases_what_waits),
         cmocka_unit_test(readers_never_see_what_is_freed),
