@@ -246,7 +246,9 @@ static bool wants_codes(const atoll_index *index)
 
 static bool wants_training(const atoll_index *index)
 {
-    return !index->coded || index->count >= 2 * (uint64_t)index->trained_on || index->puts >= index->count;
+    /* Few are trained on at any size; but of many, lists are made too, and measured. */
+    uint32_t grown = index->count < index->lists_from ? 4 : 2;
+    return !index->coded || index->count >= grown * (uint64_t)index->trained_on || index->puts >= index->count;
 }
 
 /* Changes between flat and codes, or trains the codes anew, where that is due. */

@@ -8,10 +8,11 @@
  *
  * Few vectors are searched exactly, without FAISS. Above ATOLL_INDEX_FLAT_MAX it holds 4-bit product codes [Jegou,
  * Douze, Schmid 2011; Andre, Kermarrec, Le Scouarnec 2017], which are trained on the vectors present, and trained anew
- * when their number has doubled or as many have been put since. FAISS proposes candidates; they are ranked by the
- * exact inner product. Vectors are kept in half precision: what is put is rounded to it. When ATOLL_INDEX_LISTS_MIN
- * vectors or more are trained on, codes are kept in inverted lists if these vectors can be searched so, and the number
- * of lists that a search reads and that of candidates follow from the measured recall (index_tune.c).
+ * when there are four times as many (twice, where there may be lists) or as many have been put since. FAISS proposes
+ * candidates; they are ranked by the exact inner product. Vectors are kept in half precision: what is put is rounded to
+ * it. When ATOLL_INDEX_LISTS_MIN vectors or more are trained on, codes are kept in inverted lists if these vectors can
+ * be searched so, and the number of lists that a search reads and that of candidates follow from the measured recall
+ * (index_tune.c).
  *
  * Of equal neighbours the one with the smaller slot comes first. What a search returns depends only on the sequence of
  * writer calls, never on timing or on how queries are batched, and an index that was saved and loaded goes on exactly
