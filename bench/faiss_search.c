@@ -1,9 +1,13 @@
 /*
  * Search alone: the embeddings of a stream's texts, as a model with the default configuration makes them, in the index
- * and in FAISS itself. One record in 16 is a query, the others are searched, at most as many as a model remembers.
+ * and in FAISS's own 4-bit codes. One record in 16 is a query, the others are searched, at most as many as a model
+ * remembers.
  *
  * usage: faiss_search STREAM THREADS
  */
+#include <faiss/c_api/Index_c.h>
+#include <faiss/c_api/index_factory_c.h>
+
 #include "bench/bench.h"
 #include "core/encoder.h"
 #include "core/features.h"
@@ -11,7 +15,6 @@
 #include "core/kernels.h"
 #include "core/limits.h"
 #include "core/reclaim.h"
-#include "retrieval/faiss.h"
 #include "retrieval/index.h"
 
 enum { BUCKETS = 1 << 20, DIM = 256, HELD_MAX = 50000, QUERY_EVERY = 16, QUERIES_MAX = 2048, BATCH = 64 };
@@ -117,16 +120,18 @@ static bool fill(atoll_index *index, const vectors *held)
 
 /* ---- FAISS itself, on one thread ---- */
 
+extern void omp_set_num_threads(int count); /* libgomp's; its header is not needed for one prototype */
+
 /* Queries a second in batches of BATCH; `positions` receives `want` for each query. */
-static double faiss_rate(const atoll_faiss *faiss, const vectors *queries, uint32_t count, uint32_t want,
+static double faiss_rate(const FaissIndex *faiss, const vectors *queries, uint32_t count, uint32_t want,
                          float *scores, int64_t *positions)
 {
     double rate[BENCH_ROUNDS];
     for (int round = 0; round < BENCH_ROUNDS; round++) {
         int64_t start = atoll_clock_monotonic_ns();
         for (uint32_t at = 0; at < count; at += BATCH)
-            if (atoll_faiss_search(faiss, BATCH, queries->at + (size_t)at * DIM, want, scores + (size_t)at * want,
-                                   positions + (size_t)at * want, NULL))
+            if (faiss_Index_search(faiss, BATCH, queries->at + (size_t)at * DIM, want, scores + (size_t)at * want,
+                                   positions + (size_t)at * want))
                 return 0;
         rate[round] = count / bench_seconds_since(start);
     }
@@ -182,9 +187,10 @@ static bool measure(atoll_index *index, const vectors *held, const vectors *quer
     float *scores = malloc((size_t)queries->count * WANT * sizeof *scores);
     int64_t *positions = malloc((size_t)queries->count * WANT * sizeof *positions);
     double recall;
-    atoll_faiss *codes;
-    if (!scores || !positions || atoll_faiss_train(DIM, held->count, held->at, &codes, NULL) ||
-        atoll_faiss_add(codes, held->count, held->at, NULL))
+    FaissIndex *codes;
+    omp_set_num_threads(1);
+    if (!scores || !positions || faiss_index_factory(&codes, DIM, "PQ64x4fs", METRIC_INNER_PRODUCT) ||
+        faiss_Index_train(codes, held->count, held->at) || faiss_Index_add(codes, held->count, held->at))
         return false;
     for (int i = 0; i < threads; i++)
         s[i] = (searching){.index = index, .queries = queries,
@@ -200,7 +206,7 @@ static bool measure(atoll_index *index, const vectors *held, const vectors *quer
         free(s[i].found);
     free(scores);
     free(positions);
-    atoll_faiss_free(codes);
+    faiss_Index_free(codes);
     return true;
 }
 

@@ -13,8 +13,6 @@
 enum {
     FLAT_DEAD_MAX = 48,        /* each is one more row of an exact search */
     CODES_DEAD_SHARE = 4,      /* dead positions are removed above a quarter of the living: all codes are made anew */
-    ADD_ROWS = 256,            /* rows converted at a time */
-    SEARCH_ENTRIES = 4096,     /* candidates of one call to FAISS; bounds its stack */
     TILE_ROWS = 64,            /* of an exact search stay in the nearest cache, and */
     TILE_QUERIES = ATOLL_INDEX_TILE, /* so many queries */
     SPARE_ROWS = 65536         /* unflushed changes that fit beside twice the slots */
@@ -75,26 +73,11 @@ static void rows_release(atoll_index *index, atoll_vectors **rows)
 
 static void side_clear(side *s)
 {
-    atoll_faiss_free(s->faiss);
     atoll_lists_free(s->lists);
-    s->faiss = NULL;
     s->lists = NULL;
     s->generation = 0;
     s->count = 0;
     rows_release(s->index, &s->rows);
-}
-
-/* FAISS cannot clone codes, but write and read them, much faster than make them again. */
-static atoll_status copy_codes(atoll_faiss *from, atoll_faiss **to, atoll_error *error)
-{
-    void *data;
-    size_t bytes;
-    atoll_status status = atoll_faiss_write(from, &data, &bytes, error);
-    if (status != ATOLL_OK)
-        return status;
-    status = atoll_faiss_read(data, bytes, to, error);
-    free(data);
-    return status;
 }
 
 /* Makes a side afresh: of the current generation, with as much as the other side has if that can be copied. */
@@ -105,12 +88,9 @@ static atoll_status side_rebuild(side *s, atoll_error *error)
     side_clear(s);
     uint32_t count = index->coded && other->generation == index->generation ? other->count : 0;
     atoll_status status = ATOLL_OK;
-    if (index->tuning.lists)
+    if (index->coded)
         status = count ? atoll_lists_copy(other->lists, &s->lists, error)
                        : atoll_lists_read(index->trained, index->trained_bytes, &s->lists, error);
-    else if (index->coded)
-        status = count ? copy_codes(other->faiss, &s->faiss, error)
-                       : atoll_faiss_read(index->trained, index->trained_bytes, &s->faiss, error);
     if (status != ATOLL_OK)
         return status;
     if (!grow(&s->slot_of, &s->room, count))
@@ -127,27 +107,14 @@ static atoll_status side_rebuild(side *s, atoll_error *error)
 
 static atoll_status add_rows(side *s, atoll_error *error)
 {
-    uint32_t dim = s->index->dim, to = s->index->rows->count;
-    if (!s->coded) {
-        s->count = to;
-        return ATOLL_OK;
-    }
-    float *rows = malloc((size_t)ADD_ROWS * dim * sizeof *rows);
-    if (!rows)
-        return no_memory(error);
+    float row[ATOLL_EMBEDDING_MAX_DIM];
+    uint32_t to = s->index->rows->count;
     atoll_status status = ATOLL_OK;
-    while (s->count < to && status == ATOLL_OK) {
-        uint32_t count = to - s->count < ADD_ROWS ? to - s->count : ADD_ROWS;
-        for (uint32_t i = 0; i < count; i++)
-            atoll_half_to_float(atoll_vectors_at(s->rows, s->count + i), rows + (size_t)i * dim, dim);
-        if (s->faiss)
-            status = atoll_faiss_add(s->faiss, count, rows, error);
-        for (uint32_t i = 0; s->lists && i < count && status == ATOLL_OK; i++)
-            status = atoll_lists_add(s->lists, rows + (size_t)i * dim, error);
-        if (status == ATOLL_OK)
-            s->count += count;
+    for (uint32_t at = s->count; s->coded && at < to && status == ATOLL_OK; at++) {
+        atoll_half_to_float(atoll_vectors_at(s->rows, at), row, s->index->dim);
+        status = atoll_lists_add(s->lists, row, error);
     }
-    free(rows);
+    s->count = to;
     return status;
 }
 
@@ -238,7 +205,7 @@ static atoll_status compact(atoll_index *index, atoll_error *error)
     return ATOLL_OK;
 }
 
-/* Whether FAISS should hold codes, given what it holds. */
+/* Whether there should be codes, given whether there are. */
 static bool wants_codes(const atoll_index *index)
 {
     return index->count > (index->coded ? ATOLL_INDEX_FLAT_MAX / 2 : ATOLL_INDEX_FLAT_MAX);
@@ -452,12 +419,10 @@ void atoll_index_leave(const atoll_index_view *view)
 }
 
 /* Candidates lie anywhere in memory: their rows are sent for before they are needed. */
-static void prefetch(const side *s, int64_t candidate)
+static void prefetch(const side *s, uint32_t candidate)
 {
     enum { LINE = 64 };
-    if (candidate < 0)
-        return;
-    const char *row = (const char *)atoll_vectors_at(s->rows, (uint32_t)candidate);
+    const char *row = (const char *)atoll_vectors_at(s->rows, candidate);
     for (uint32_t at = 0; at < s->index->dim * sizeof(uint16_t); at += LINE)
         __builtin_prefetch(row + at);
     __builtin_prefetch(&s->slot_of[candidate]);
@@ -478,50 +443,25 @@ static void offer(atoll_neighbours *out, uint32_t slot, float similarity)
 }
 
 /* The best of the candidates of one query, by their exact inner products. */
-static void rank(const side *s, const float *query, const int64_t *candidates, uint32_t count, atoll_neighbours *out)
+static void rank(const side *s, const float *query, const uint32_t *candidates, uint32_t count, atoll_neighbours *out)
 {
-    enum { AHEAD = 4 };
+    enum { AHEAD = 6 };
     out->count = 0;
     for (uint32_t i = 0; i < count && i < AHEAD; i++)
         prefetch(s, candidates[i]);
     for (uint32_t i = 0; i < count; i++) {
         if (i + AHEAD < count)
             prefetch(s, candidates[i + AHEAD]);
-        uint32_t slot = candidates[i] < 0 ? EMPTY : s->slot_of[candidates[i]];
+        uint32_t slot = s->slot_of[candidates[i]];
         if (slot != EMPTY)
-            offer(out, slot,
-                  atoll_half_dot(atoll_vectors_at(s->rows, (uint32_t)candidates[i]), query, s->index->dim));
+            offer(out, slot, atoll_half_dot(atoll_vectors_at(s->rows, candidates[i]), query, s->index->dim));
     }
 }
 
-static void search_lists(const side *s, const float *queries, uint32_t count, atoll_neighbours *out)
+static void search_codes(const side *s, const float *query, atoll_neighbours *out)
 {
-    int64_t candidates[2 * ATOLL_INDEX_CANDIDATES_MAX];
-    uint32_t want = s->tuning.candidates;
-    for (uint32_t i = 0; i < count; i++) {
-        const float *query = queries + (size_t)i * s->index->dim;
-        uint32_t found = atoll_lists_search(s->lists, query, s->tuning.probes, want, candidates, 2 * want);
-        rank(s, query, candidates, found, &out[i]);
-    }
-}
-
-static atoll_status search_codes(const side *s, const float *queries, uint32_t count, atoll_neighbours *out,
-                                 atoll_error *error)
-{
-    int64_t candidates[SEARCH_ENTRIES];
-    float scores[SEARCH_ENTRIES];
-    uint32_t want = s->count < s->tuning.candidates ? s->count : s->tuning.candidates;
-    uint32_t many = SEARCH_ENTRIES / want, dim = s->index->dim;
-    for (uint32_t at = 0; at < count; at += many) {
-        uint32_t n = count - at < many ? count - at : many;
-        const float *query = queries + (size_t)at * dim;
-        atoll_status status = atoll_faiss_search(s->faiss, n, query, want, scores, candidates, error);
-        if (status != ATOLL_OK)
-            return status;
-        for (uint32_t i = 0; i < n; i++)
-            rank(s, query + (size_t)i * dim, candidates + (size_t)i * want, want, &out[at + i]);
-    }
-    return ATOLL_OK;
+    uint32_t candidates[ATOLL_INDEX_CANDIDATES_MAX], probes = s->tuning.probes ? s->tuning.probes : 1;
+    rank(s, query, candidates, atoll_lists_search(s->lists, query, probes, s->tuning.candidates, candidates), out);
 }
 
 void atoll_index_search_rows(const side *s, const float *queries, uint32_t count, atoll_neighbours *out)
@@ -550,15 +490,15 @@ void atoll_index_search_rows(const side *s, const float *queries, uint32_t count
 atoll_status atoll_index_search(const atoll_index_view *view, const float *queries, uint32_t count,
                                 atoll_neighbours *out, atoll_error *error)
 {
-    if (view->faiss && view->count)
-        return search_codes(view, queries, count, out, error);
-    if (view->lists) {
-        search_lists(view, queries, count, out);
-        return ATOLL_OK;
+    (void)error;
+    uint32_t dim = view->index->dim, together = view->coded ? 1 : TILE_QUERIES;
+    for (uint32_t at = 0; at < count; at += together) {
+        const float *query = queries + (size_t)at * dim;
+        if (view->coded)
+            search_codes(view, query, &out[at]);
+        else
+            atoll_index_search_rows(view, query, count - at < together ? count - at : together, &out[at]);
     }
-    for (uint32_t at = 0; at < count; at += TILE_QUERIES)
-        atoll_index_search_rows(view, queries + (size_t)at * view->index->dim,
-                                count - at < TILE_QUERIES ? count - at : TILE_QUERIES, &out[at]);
     return ATOLL_OK;
 }
 
@@ -589,8 +529,8 @@ uint64_t atoll_index_bytes(const atoll_index *index)
                      ((uint64_t)index->room + index->died_room + index->slots) * sizeof(uint32_t);
     for (int i = 0; i < 2; i++) {
         const side *s = &index->side[i];
-        if (s->faiss || s->lists)
-            bytes += (s->lists ? atoll_lists_bytes(s->lists) : atoll_faiss_bytes(s->faiss)) + index->trained_bytes;
+        if (s->lists)
+            bytes += atoll_lists_bytes(s->lists) + index->trained_bytes;
         bytes += s->room * sizeof(uint32_t);
         if (s->rows && s->rows != index->rows)
             bytes += atoll_vectors_bytes(s->rows);

@@ -1,17 +1,17 @@
 /*
- * The index: nearest neighbours by inner product over unit vectors in numbered slots, on FAISS (the only file that
- * includes it is faiss.c). It can be searched by any number of threads while it changes.
+ * The index: nearest neighbours by inner product over unit vectors in numbered slots. It can be searched by any number
+ * of threads while it changes.
  *
  * Two instances hold the same vectors (left-right [Ramalhete, Correia 2015]). The one writer changes the hidden
- * instance, publishes it, and brings the other up to date once no reader is in it. A change beside a search crashes
- * FAISS; so a reader enters and leaves a view, and the writer waits for readers to leave, never the reverse.
+ * instance, publishes it, and brings the other up to date once no reader is in it. A reader enters and leaves a view,
+ * and the writer waits for readers to leave, never the reverse.
  *
- * Few vectors are searched exactly, without FAISS. Above ATOLL_INDEX_FLAT_MAX it holds 4-bit product codes [Jegou,
- * Douze, Schmid 2011; Andre, Kermarrec, Le Scouarnec 2017], which are trained on the vectors present, and trained anew
- * when there are four times as many (twice, where there may be lists) or as many have been put since. FAISS proposes
- * candidates; they are ranked by the exact inner product. Vectors are kept in half precision: what is put is rounded to
- * it. When ATOLL_INDEX_LISTS_MIN vectors or more are trained on, codes are kept in inverted lists if these vectors can
- * be searched so, and the number of lists that a search reads and that of candidates follow from the measured recall
+ * Few vectors are searched exactly. Above ATOLL_INDEX_FLAT_MAX there are 4-bit product codes [Jegou, Douze, Schmid
+ * 2011; Andre, Kermarrec, Le Scouarnec 2017], which FAISS trains on the vectors present (faiss.c), and anew when there
+ * are four times as many (twice, where there may be lists) or as many have been put since. Codes propose candidates;
+ * they are ranked by the exact inner product. Vectors are kept in half precision: what is put is rounded to it. When
+ * ATOLL_INDEX_LISTS_MIN vectors or more are trained on, codes are kept in many lists if these vectors can be searched
+ * so, else in one, and the number of lists that a search reads and that of candidates follow from the measured recall
  * (index_tune.c).
  *
  * Of equal neighbours the one with the smaller slot comes first. What a search returns depends only on the sequence of
@@ -30,7 +30,7 @@
 
 enum {
     ATOLL_INDEX_FLAT_MAX = 4096,   /* vectors; and it goes back below half of that */
-    ATOLL_INDEX_CANDIDATES = 128,  /* of the codes, for each query, as long as nothing is measured */
+    ATOLL_INDEX_CANDIDATES = 160,  /* of the codes, for each query, as long as nothing is measured */
     ATOLL_INDEX_LISTS_MIN = 65536  /* vectors from which on an index that is trained is measured */
 };
 

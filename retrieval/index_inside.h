@@ -1,22 +1,21 @@
 /*
  * The index from inside, for index.c and index_saved.c.
  *
- * Every vector put takes the next position; positions are what FAISS numbers its vectors by. Replacing or dropping
- * leaves the old position dead: FAISS still knows it, and it is skipped. The vectors themselves stand in half precision
+ * Every vector put takes the next position; positions are what codes are numbered by. Replacing or dropping
+ * leaves the old position dead: it still has a code, and is skipped. The vectors themselves stand in half precision
  * in `rows`, one row a position, shared by both instances: rows are never changed, so an instance that lags behind
  * catches up by adding the rows that it has not seen. Where positions are numbered anew (too many are dead, codes are
- * trained) the generation grows, with rows of its own, and FAISS is filled afresh; the other instance is then a copy.
+ * trained) the generation grows, with rows of its own, and codes are made afresh; the other instance is then a copy.
  *
  * Few vectors are compared with the rows themselves. 2,000 of 256 dimensions, one thread, microseconds a query, one by
  * one and 16 at a time: 17 and 10 (19 and 13 without AVX-512); FAISS's flat index 48 and 16, with 2 KB a vector beside
  * the rows.
  *
- * Weighed on 50,000 package descriptions under a random projection to 256 dimensions, one thread, queries a second:
- * inverted lists with fp16 vectors 1,300 at recall@10 0.94 and 17,000 at 0.73, for such embeddings hardly cluster (what
- * does, and there is much of it, is kept in lists: index_tune.c); flat
- * 600 one by one and 4,000 in batches at 1; 64 codes of 4 bits with 128 candidates ranked exactly 13,500 at 0.955, in
- * batches or not. FAISS 1.7 removes nothing from lists of such codes nor from a graph (HNSW), and what it leaves after
- * removing from plain codes is wrong after the next add; so nothing is removed.
+ * Weighed on 50,000 package descriptions under a random projection to 256 dimensions, one thread, searches a second:
+ * FAISS's inverted lists with fp16 vectors 1,300 at recall@10 .94 and 17,000 at .73, for such embeddings hardly cluster
+ * (what does, and there is much of it, is kept in lists: index_tune.c); its flat index 600 one by one and 4,000 in
+ * batches at 1; its 4-bit codes, whose candidates are then ranked exactly, 9,500; ours 21,500. Nothing is removed from
+ * codes, for a search is a walk through whole blocks of them.
  */
 #ifndef ATOLL_RETRIEVAL_INDEX_INSIDE_H
 #define ATOLL_RETRIEVAL_INDEX_INSIDE_H
@@ -26,7 +25,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "retrieval/faiss.h"
 #include "retrieval/index.h"
 #include "retrieval/lists.h"
 #include "retrieval/vectors.h"
@@ -48,12 +46,11 @@ typedef struct atoll_index_tuning {
 /* One instance. Readers of a published one only read it, but for `readers`. */
 struct atoll_index_view {
     atoll_index *index;
-    atoll_faiss *faiss; /* where all codes are read, else NULL */
-    atoll_lists *lists; /* where they are in lists, else NULL */
+    atoll_lists *lists; /* of codes: one, where all are read */
     atoll_vectors *rows;
     uint32_t *slot_of; /* position -> slot, ATOLL_INDEX_EMPTY where dead */
     uint32_t count, room; /* positions, and how many fit in slot_of */
-    bool coded;           /* else both are NULL, and rows are all there is */
+    bool coded;           /* else lists is NULL, and rows are all there is */
     atoll_index_tuning tuning;
     uint64_t generation; /* 0: to be made afresh */
     uint32_t died_at;    /* of index->died, how many are applied */
@@ -74,7 +71,7 @@ struct atoll_index {
     uint32_t *died, died_count, died_room; /* positions that died and that some side still believes alive */
     uint64_t generation;
     bool coded, pending;
-    void *trained; /* what codes are made by, without any, as FAISS or the lists write it; NULL while flat */
+    void *trained; /* what codes are made by, as the lists write it; NULL while flat */
     size_t trained_bytes;
     uint32_t trained_on, puts; /* vectors present at the training, and put since */
     atoll_index_tuning tuning;

@@ -15,7 +15,7 @@ typedef struct saved_index {
     uint64_t trained_bytes;
 } saved_index;
 
-enum { SAVED_VERSION = 3 };
+enum { SAVED_VERSION = 4 };
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "saved numbers are little endian");
 
@@ -94,36 +94,18 @@ static atoll_status load_positions(atoll_index *index, const saved_index *saved,
     return ATOLL_OK;
 }
 
-/* Whether codes can be made by these bytes: where `lists`, so many lists. */
-static atoll_status check_trained(const atoll_index *index, const unsigned char *in, size_t bytes, uint32_t lists,
-                                  bool *fits, atoll_error *error)
-{
-    atoll_faiss *faiss;
-    atoll_lists *read;
-    atoll_status status = lists ? atoll_lists_read(in, bytes, &read, error)
-                                : atoll_faiss_read(in, bytes, &faiss, error);
-    if (status != ATOLL_OK)
-        return status;
-    if (lists) {
-        *fits = atoll_lists_dim(read) == index->dim && atoll_lists_many(read) == lists;
-        atoll_lists_free(read);
-    } else {
-        *fits = atoll_faiss_dim(faiss) == index->dim && atoll_faiss_count(faiss) == 0;
-        atoll_faiss_free(faiss);
-    }
-    return ATOLL_OK;
-}
-
 static atoll_status load_trained(atoll_index *index, const unsigned char *in, size_t bytes,
                                  const atoll_index_tuning *tuning, atoll_error *error)
 {
-    bool fits;
-    atoll_status status = check_trained(index, in, bytes, tuning->lists, &fits, error);
+    atoll_lists *lists;
+    atoll_status status = atoll_lists_read(in, bytes, &lists, error);
     if (status != ATOLL_OK)
         return status;
-    fits = fits && tuning->probes <= tuning->lists && tuning->probes <= ATOLL_LISTS_PROBES_MAX &&
-           (tuning->probes != 0) == (tuning->lists != 0) && tuning->candidates &&
-           tuning->candidates <= ATOLL_INDEX_CANDIDATES_MAX;
+    bool fits = atoll_lists_dim(lists) == index->dim &&
+                atoll_lists_many(lists) == (tuning->lists ? tuning->lists : 1) && tuning->probes <= tuning->lists &&
+                tuning->probes <= ATOLL_LISTS_PROBES_MAX && (tuning->probes != 0) == (tuning->lists != 0) &&
+                tuning->candidates && tuning->candidates <= ATOLL_INDEX_CANDIDATES_MAX;
+    atoll_lists_free(lists);
     if (!fits)
         return atoll_fail(error, ATOLL_DAMAGED, "the saved training is not of this index");
     index->trained = malloc(bytes);
@@ -196,8 +178,7 @@ static atoll_status check_live(const atoll_index *index, atoll_error *error)
     const atoll_index_view *live = &index->side[index->live];
     if (live->count && live->generation != index->generation)
         return atoll_fail(error, ATOLL_DAMAGED, "the live instance is of an older generation");
-    if (live->count != index->rows->count || (live->faiss && atoll_faiss_count(live->faiss) != live->count) ||
-        (live->lists && atoll_lists_count(live->lists) != live->count))
+    if (live->count != index->rows->count || (live->lists && atoll_lists_count(live->lists) != live->count))
         return atoll_fail(error, ATOLL_DAMAGED, "%u positions, %u in the live instance", index->rows->count,
                           live->count);
     for (uint32_t at = 0; at < live->count; at++)

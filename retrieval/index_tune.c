@@ -140,45 +140,35 @@ static uint32_t lists_for(uint32_t count)
     return lists;
 }
 
+static atoll_status train(const atoll_index *index, uint32_t many, uint32_t vectors, atoll_lists **lists,
+                          atoll_error *error)
+{
+    uint32_t want = vectors < index->count ? vectors : index->count;
+    const uint16_t **row = malloc(want * sizeof *row);
+    *lists = NULL;
+    if (!row)
+        return no_memory(error);
+    sample(index, want, row, NULL);
+    atoll_status status = atoll_lists_train(index->dim, many, want, row, lists, error);
+    free(row);
+    return status;
+}
+
 /* *lists is NULL where too many of them would have to be read. */
 static atoll_status try_lists(const atoll_index *index, atoll_lists **lists, uint32_t *read, atoll_error *error)
 {
-    uint32_t many = lists_for(index->count), want = many * LIST_SAMPLE;
-    want = want < index->count ? want : index->count;
-    const uint16_t **row = malloc(want * sizeof *row);
-    truth t = {0};
+    uint32_t many = lists_for(index->count);
+    truth t;
     *lists = NULL;
-    atoll_status status = row ? find_truth(index, &t, error) : no_memory(error);
-    if (status == ATOLL_OK) {
-        sample(index, want, row, NULL);
-        status = atoll_lists_train(index->dim, many, want, row, lists, error);
-    }
+    atoll_status status = find_truth(index, &t, error);
+    if (status == ATOLL_OK)
+        status = train(index, many, many * LIST_SAMPLE, lists, error);
     *read = status == ATOLL_OK ? lists_to_read(index, *lists, &t) : 0;
     if (!*read) {
         atoll_lists_free(*lists);
         *lists = NULL;
     }
     free(t.query);
-    free(row);
-    return status;
-}
-
-static atoll_status train_codes(const atoll_index *index, void **trained, size_t *bytes, atoll_error *error)
-{
-    const uint16_t *row[CODES_SAMPLE];
-    uint32_t want = index->count < CODES_SAMPLE ? index->count : CODES_SAMPLE;
-    float *vectors = malloc((size_t)want * index->dim * sizeof *vectors);
-    atoll_faiss *faiss;
-    if (!vectors)
-        return no_memory(error);
-    sample(index, want, row, NULL);
-    floats_of(row, want, index->dim, vectors);
-    atoll_status status = atoll_faiss_train(index->dim, want, vectors, &faiss, error);
-    free(vectors);
-    if (status != ATOLL_OK)
-        return status;
-    status = atoll_faiss_write(faiss, trained, bytes, error);
-    atoll_faiss_free(faiss);
     return status;
 }
 
@@ -189,13 +179,15 @@ atoll_status atoll_index_train(const atoll_index *index, void **trained, size_t 
     atoll_lists *lists = NULL;
     atoll_status status = ATOLL_OK;
     *tuning = (atoll_index_tuning){.candidates = ATOLL_INDEX_CANDIDATES, .recall = -1};
-    if (index->count >= index->lists_from && (status = try_lists(index, &lists, &read, error)) != ATOLL_OK)
-        return status;
-    if (!lists)
-        return train_codes(index, trained, bytes, error);
-    tuning->lists = atoll_lists_many(lists);
+    if (index->count >= index->lists_from)
+        status = try_lists(index, &lists, &read, error);
+    if (lists)
+        tuning->lists = atoll_lists_many(lists);
+    else if (status == ATOLL_OK)
+        status = train(index, 1, CODES_SAMPLE, &lists, error);
     tuning->probes = read;
-    status = atoll_lists_write(lists, trained, bytes, error);
+    if (status == ATOLL_OK)
+        status = atoll_lists_write(lists, trained, bytes, error);
     atoll_lists_free(lists);
     return status;
 }

@@ -7,7 +7,6 @@
 
 #include "core/half.h"
 #include "core/limits.h"
-#include "retrieval/faiss.h"
 #include "retrieval/large.h"
 #include "retrieval/lists_inside.h"
 #include "retrieval/scan.h"
@@ -22,12 +21,24 @@ enum {
     BIAS_MAX = 16383, /* what a list's centre may add to a sum */
     BIN_SUMS = 8,     /* sums that are not told apart when the best are chosen */
     BINS = (ATOLL_SCAN_SUM + BIAS_MAX) / BIN_SUMS + 1,
+    HELD = 2 * ATOLL_LISTS_WANT_MAX, /* candidates, before those that are no longer wanted are dropped */
+    PIECE = 1 << 17,  /* bytes of blocks that are taken at a time */
     AHEAD = 3         /* blocks that are sent for before they are read */
 };
 
 static atoll_status no_memory(atoll_error *error)
 {
     return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for lists");
+}
+
+/* About 2 dimensions a code up to 128, 4 up to 256, then at most 128 codes where a divisor of `dim` allows it. */
+static uint32_t codes_for(uint32_t dim)
+{
+    uint32_t most = dim <= 128 ? dim / 2 : dim <= 256 ? dim / 4 : 128;
+    for (uint32_t codes = most; codes >= most / 2; codes--)
+        if (dim % codes == 0 && codes % 2 == 0)
+            return codes;
+    return dim / 4;
 }
 
 atoll_status atoll_lists_new(uint32_t dim, uint32_t lists, uint32_t tops, atoll_lists **out, atoll_error *error)
@@ -39,10 +50,10 @@ atoll_status atoll_lists_new(uint32_t dim, uint32_t lists, uint32_t tops, atoll_
     l->dim = dim;
     l->lists = lists;
     l->tops = tops;
-    l->codes = atoll_faiss_codes(dim);
+    l->codes = codes_for(dim);
     l->part = dim / l->codes;
     l->block_bytes = ATOLL_SCAN_BLOCK * (l->codes / 2 + (uint32_t)sizeof(uint32_t));
-    l->slab_blocks = ATOLL_LARGE_PAGE / l->block_bytes;
+    l->piece_blocks = PIECE / l->block_bytes;
     l->first = calloc(tops + (size_t)1, sizeof *l->first);
     l->top = calloc((size_t)tops * dim, sizeof *l->top);
     l->centre = calloc((size_t)lists * dim, sizeof *l->centre);
@@ -62,9 +73,9 @@ void atoll_lists_free(atoll_lists *l)
 {
     if (!l)
         return;
-    for (uint32_t i = 0; i < l->slabs; i++)
-        free(l->slab[i]);
-    free(l->slab);
+    for (uint32_t i = 0; i < l->pieces; i += atoll_large_together(PIECE, i))
+        free(l->piece[i]);
+    free(l->piece);
     free(l->next);
     free(l->list);
     free(l->first);
@@ -91,15 +102,14 @@ uint32_t atoll_lists_count(const atoll_lists *lists)
 
 uint64_t atoll_lists_bytes(const atoll_lists *l)
 {
-    return (uint64_t)l->slabs * ATOLL_LARGE_PAGE + l->slabs * sizeof *l->slab + l->room * sizeof *l->next +
-           l->lists * sizeof *l->list;
+    return (uint64_t)l->pieces * (PIECE + sizeof *l->piece) + l->room * sizeof *l->next + l->lists * sizeof *l->list;
 }
 
 /* --- blocks --- */
 
 static uint8_t *block_at(const atoll_lists *l, uint32_t block)
 {
-    return l->slab[block / l->slab_blocks] + (size_t)(block % l->slab_blocks) * l->block_bytes;
+    return l->piece[block / l->piece_blocks] + (size_t)(block % l->piece_blocks) * l->block_bytes;
 }
 
 static uint32_t *positions_of(const atoll_lists *l, uint8_t *block)
@@ -107,16 +117,17 @@ static uint32_t *positions_of(const atoll_lists *l, uint8_t *block)
     return (uint32_t *)(void *)(block + (size_t)ATOLL_SCAN_BLOCK * (l->codes / 2));
 }
 
-static atoll_status add_slab(atoll_lists *l, atoll_error *error)
+static atoll_status add_pieces(atoll_lists *l, atoll_error *error)
 {
-    uint8_t **slab = realloc(l->slab, (l->slabs + (size_t)1) * sizeof *slab);
-    if (!slab)
+    uint32_t many = atoll_large_together(PIECE, l->pieces);
+    uint8_t **piece = realloc(l->piece, (l->pieces + (size_t)many) * sizeof *piece), *memory;
+    if (!piece)
         return no_memory(error);
-    l->slab = slab;
-    l->slab[l->slabs] = atoll_large_new(ATOLL_LARGE_PAGE);
-    if (!l->slab[l->slabs])
+    l->piece = piece;
+    if (!(memory = atoll_large_piece(PIECE, l->pieces)))
         return no_memory(error);
-    l->slabs++;
+    for (uint32_t i = 0; i < many; i++)
+        l->piece[l->pieces++] = memory + (size_t)i * PIECE;
     return ATOLL_OK;
 }
 
@@ -125,14 +136,14 @@ static atoll_status add_block(atoll_lists *l, atoll_list *list, atoll_error *err
 {
     uint32_t block = l->blocks;
     if (block == l->room) {
-        uint32_t room = l->room + l->room / 2 + l->slab_blocks;
+        uint32_t room = l->room + l->room / 2 + l->piece_blocks;
         uint32_t *next = realloc(l->next, room * sizeof *next);
         if (!next)
             return no_memory(error);
         l->next = next;
         l->room = room;
     }
-    atoll_status status = block / l->slab_blocks == l->slabs ? add_slab(l, error) : ATOLL_OK;
+    atoll_status status = block / l->piece_blocks == l->pieces ? add_pieces(l, error) : ATOLL_OK;
     if (status != ATOLL_OK)
         return status;
     memset(block_at(l, block), 0, l->block_bytes);
@@ -162,9 +173,10 @@ atoll_status atoll_lists_copy(const atoll_lists *from, atoll_lists **out, atoll_
     l->room = l->blocks = from->blocks;
     l->next = malloc((l->room + (size_t)1) * sizeof *l->next);
     status = l->next ? ATOLL_OK : no_memory(error);
-    for (uint32_t i = 0; i < from->slabs && status == ATOLL_OK; i++)
-        if ((status = add_slab(l, error)) == ATOLL_OK)
-            memcpy(l->slab[i], from->slab[i], ATOLL_LARGE_PAGE);
+    while (l->pieces < from->pieces && status == ATOLL_OK)
+        status = add_pieces(l, error);
+    for (uint32_t i = 0; i < l->blocks && status == ATOLL_OK; i++)
+        memcpy(block_at(l, i), block_at(from, i), l->block_bytes);
     if (status != ATOLL_OK) {
         atoll_lists_free(l);
         return status;
@@ -282,29 +294,36 @@ static void make_tables(const atoll_lists *l, const float *query, tables *t)
         widest = high - low > widest ? high - low : widest;
     }
     t->step = widest > 0 ? widest / (float)most : 1;
+    float steps = 1 / t->step;
     for (uint32_t m = 0; m < l->codes; m++)
         for (uint32_t j = 0; j < CENTRES; j++)
-            t->entry[m * CENTRES + j] = (uint8_t)((product[m * CENTRES + j] - least[m]) / t->step + 0.5f);
+            t->entry[m * CENTRES + j] = (uint8_t)((product[m * CENTRES + j] - least[m]) * steps + 0.5f);
 }
 
 /* The best so far: how many sums fell into each bin from `low` on, below which none are wanted any more. */
 typedef struct best {
-    uint32_t want, count, room, low, kept; /* `kept` is what is in the bins from `low` on */
-    int64_t *position;
-    int16_t *sum;
+    uint32_t want, count, low, kept; /* `kept` is what is in the bins from `low` on */
+    uint32_t position[HELD];
+    int16_t sum[HELD];
     uint16_t bin[BINS];
 } best;
 
-/* Drops what is below the bins that are wanted. */
-static void drop_low(best *b)
+/* Keeps what is wanted: all above the lowest bin, and of that the first that came. */
+static void drop_rest(best *b)
 {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < b->count; i++)
-        if ((uint32_t)b->sum[i] / BIN_SUMS >= b->low) {
-            b->position[kept] = b->position[i];
-            b->sum[kept++] = b->sum[i];
-        }
-    b->count = kept;
+    uint32_t above = b->kept - b->bin[b->low], lowest = b->kept < b->want ? b->bin[b->low] : b->want - above;
+    uint32_t count = b->count;
+    b->bin[b->low] = (uint16_t)lowest;
+    b->kept = above + lowest;
+    b->count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t bin = (uint32_t)b->sum[i] / BIN_SUMS;
+        if (bin < b->low || (bin == b->low && !lowest))
+            continue;
+        lowest -= bin == b->low;
+        b->position[b->count] = b->position[i];
+        b->sum[b->count++] = b->sum[i];
+    }
 }
 
 static void take(best *b, int16_t sum, uint32_t position)
@@ -312,10 +331,8 @@ static void take(best *b, int16_t sum, uint32_t position)
     uint32_t bin = (uint32_t)sum / BIN_SUMS;
     if (bin < b->low)
         return;
-    if (b->count == b->room)
-        drop_low(b);
-    if (b->count == b->room) /* so many are equally good */
-        return;
+    if (b->count == HELD)
+        drop_rest(b);
     b->sum[b->count] = sum;
     b->position[b->count++] = position;
     b->bin[bin]++;
@@ -338,11 +355,11 @@ static bool walk_on(const atoll_lists *l, walk *w)
     return w->block != ATOLL_LISTS_NONE;
 }
 
-/* Sends for the next block, if there is one. */
+/* Sends for the next block, if there is one. Those of one list lie in a row, which the processor sees. */
 static void prefetch(const atoll_lists *l, walk *ahead)
 {
     enum { LINE = 64 };
-    if (ahead->probe == ahead->probes || !walk_on(l, ahead))
+    if (l->lists == 1 || ahead->probe == ahead->probes || !walk_on(l, ahead))
         return;
     const uint8_t *block = block_at(l, ahead->block);
     for (uint32_t at = 0; at < l->block_bytes; at += LINE)
@@ -357,14 +374,17 @@ static uint64_t filled(const atoll_list *list, uint32_t block)
 }
 
 uint32_t atoll_lists_search(const atoll_lists *l, const float *query, uint32_t probes, uint32_t want,
-                            int64_t *position, uint32_t room)
+                            uint32_t *position)
 {
     atoll_list_near near[ATOLL_LISTS_PROBES_MAX];
-    int16_t sum[ATOLL_SCAN_BLOCK], kept[ATOLL_LISTS_ROOM_MAX];
-    best b = {.want = want, .room = room, .position = position, .sum = kept};
+    int16_t sum[ATOLL_SCAN_BLOCK];
+    best b;
     tables t;
     atoll_scan *scan = atoll_scan_best();
-    assert(probes && probes <= ATOLL_LISTS_PROBES_MAX && want && want <= room && room <= ATOLL_LISTS_ROOM_MAX);
+    assert(probes && probes <= ATOLL_LISTS_PROBES_MAX && want && want <= ATOLL_LISTS_WANT_MAX);
+    b.want = want;
+    b.count = b.low = b.kept = 0;
+    memset(b.bin, 0, sizeof b.bin);
     probes = atoll_lists_nearest(l, query, probes, near);
     make_tables(l, query, &t);
     walk at = {near, probes, UINT32_MAX, ATOLL_LISTS_NONE}, ahead = at;
@@ -382,6 +402,7 @@ uint32_t atoll_lists_search(const atoll_lists *l, const float *query, uint32_t p
             take(&b, (int16_t)(sum[i] + bias), positions_of(l, block)[i]);
         }
     }
-    drop_low(&b);
+    drop_rest(&b);
+    memcpy(position, b.position, b.count * sizeof *position);
     return b.count;
 }

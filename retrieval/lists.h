@@ -2,7 +2,8 @@
  * Inverted lists of 4-bit product codes [Jegou, Douze, Schmid 2011]: each vector is in the list of its nearest centre,
  * as the code of what it is more than that centre, and a search reads the lists of the centres nearest to the query.
  * Centres are found through fewer centres of centres, so there may be many, and lists short: over a million vectors of
- * 256 numbers 4,065 lists, of which a search reads 33. Inside retrieval only.
+ * 256 numbers 4,065 lists, of which a search reads 33. A single list holds all where lists do not pay. Inside retrieval
+ * only.
  *
  * One thread changes an instance while nobody searches it; any number of threads may search one that nobody changes.
  * What a search proposes depends on the training and on the order in which vectors were added, on nothing else.
@@ -17,7 +18,7 @@
 
 enum {
     ATOLL_LISTS_PROBES_MAX = 512, /* lists that a search reads, and */
-    ATOLL_LISTS_ROOM_MAX = 4096   /* positions that it finds at most */
+    ATOLL_LISTS_WANT_MAX = 2048   /* positions that it finds at most */
 };
 
 typedef struct atoll_lists atoll_lists;
@@ -53,11 +54,11 @@ atoll_status atoll_lists_add(atoll_lists *lists, const float *vector, atoll_erro
 uint32_t atoll_lists_nearest(const atoll_lists *lists, const float *query, uint32_t want, atoll_list_near *near);
 
 /*
- * Positions of the best `want` of the `probes` nearest lists by their codes, in no order. Where the last of them is as
- * good as others, these too, `room` (>= want) in all at most. Returns how many.
+ * Positions of the best `want` of the `probes` nearest lists by their codes, in no order; scores that are almost equal
+ * are not told apart, and of these the first count. Returns how many, which is fewer where fewer are there.
  */
 uint32_t atoll_lists_search(const atoll_lists *lists, const float *query, uint32_t probes, uint32_t want,
-                            int64_t *position, uint32_t room);
+                            uint32_t *position);
 
 /* The training alone, as bytes (free() them), and back with empty lists. ATOLL_NO_MEMORY; ATOLL_DAMAGED. */
 atoll_status atoll_lists_write(const atoll_lists *lists, void **data, size_t *bytes, atoll_error *error);

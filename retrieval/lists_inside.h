@@ -24,11 +24,11 @@ struct atoll_lists {
     uint16_t *centre; /* lists x dim */
     float *book;     /* codes x part x ATOLL_LISTS_CENTRES: a dimension's value at each centre of a code */
 
-    /* What is held: blocks of ATOLL_SCAN_BLOCK vectors, their codes before their positions, which lie in slabs. */
+    /* What is held: blocks of ATOLL_SCAN_BLOCK vectors, their codes before their positions. */
     atoll_list *list;
     uint32_t count;
-    uint8_t **slab;
-    uint32_t slabs, slab_blocks, block_bytes;
+    uint8_t **piece; /* of memory */
+    uint32_t pieces, piece_blocks, block_bytes;
     uint32_t *next; /* block -> the next of its list */
     uint32_t blocks, room;
 };

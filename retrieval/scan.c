@@ -26,25 +26,28 @@ uint64_t atoll_scan_portable(const uint8_t *codes, const uint8_t *tables, uint32
 
 #ifdef SCAN_X86
 /*
- * Two entries are at most 254, so their bytes are added first; sums of even and odd vectors are then kept apart. What
- * is under `least` is negative without it, and stays so when it is packed to bytes, which restores the vectors' order.
+ * Two entries are at most 254, so their bytes are added first. Sums of 16 bits are kept of odd vectors, and of even
+ * ones with 256 times the odd, which is then taken off. What is under `least` is negative without it, and stays so when
+ * it is packed to bytes, which restores the vectors' order.
  */
 __attribute__((target("avx2"))) static uint32_t half_avx2(const uint8_t *codes, const uint8_t *tables, uint32_t pairs,
                                                           int16_t least, int16_t *sum)
 {
-    const __m256i low = _mm256_set1_epi8(15), byte = _mm256_set1_epi16(255);
-    __m256i even = _mm256_setzero_si256(), odd = even;
-    for (uint32_t p = 0; p < pairs; p++) {
-        const __m128i *table = (const __m128i *)(const void *)(tables + 32 * p);
-        __m256i both = _mm256_loadu_si256((const __m256i *)(const void *)(codes + p * BLOCK));
+    const __m256i low = _mm256_set1_epi8(15);
+    __m256i all = _mm256_setzero_si256(), odd = all;
+#pragma GCC unroll 4
+    for (const uint8_t *end = codes + (size_t)pairs * BLOCK; codes != end; codes += BLOCK, tables += 32) {
+        const __m128i *table = (const __m128i *)(const void *)tables;
+        __m256i both = _mm256_loadu_si256((const __m256i *)(const void *)codes);
         __m256i first = _mm256_broadcastsi128_si256(_mm_load_si128(table));
         __m256i second = _mm256_broadcastsi128_si256(_mm_load_si128(table + 1));
         first = _mm256_shuffle_epi8(first, _mm256_and_si256(both, low));
         second = _mm256_shuffle_epi8(second, _mm256_and_si256(_mm256_srli_epi16(both, 4), low));
         __m256i entries = _mm256_add_epi8(first, second);
-        even = _mm256_add_epi16(even, _mm256_and_si256(entries, byte));
+        all = _mm256_add_epi16(all, entries);
         odd = _mm256_add_epi16(odd, _mm256_srli_epi16(entries, 8));
     }
+    __m256i even = _mm256_sub_epi16(all, _mm256_slli_epi16(odd, 8));
     __m256i front = _mm256_unpacklo_epi16(even, odd), back = _mm256_unpackhi_epi16(even, odd);
     __m256i *to = (__m256i *)(void *)sum, bar = _mm256_set1_epi16(least);
     _mm256_storeu_si256(to, _mm256_permute2x128_si256(front, back, 0x20));
@@ -63,21 +66,23 @@ __attribute__((target("avx2"))) static uint64_t scan_avx2(const uint8_t *codes, 
 __attribute__((target("avx512f,avx512bw"))) static uint64_t
 scan_avx512(const uint8_t *codes, const uint8_t *tables, uint32_t pairs, int16_t least, int16_t *sum)
 {
-    const __m512i low = _mm512_set1_epi8(15), byte = _mm512_set1_epi16(255);
+    const __m512i low = _mm512_set1_epi8(15);
     const __m512i head = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
     const __m512i tail = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
-    __m512i even = _mm512_setzero_si512(), odd = even;
-    for (uint32_t p = 0; p < pairs; p++) {
-        const __m128i *table = (const __m128i *)(const void *)(tables + 32 * p);
-        __m512i both = _mm512_loadu_si512(codes + p * BLOCK);
+    __m512i all = _mm512_setzero_si512(), odd = all;
+#pragma GCC unroll 4
+    for (const uint8_t *end = codes + (size_t)pairs * BLOCK; codes != end; codes += BLOCK, tables += 32) {
+        const __m128i *table = (const __m128i *)(const void *)tables;
+        __m512i both = _mm512_loadu_si512(codes);
         __m512i first = _mm512_broadcast_i32x4(_mm_load_si128(table));
         __m512i second = _mm512_broadcast_i32x4(_mm_load_si128(table + 1));
         first = _mm512_shuffle_epi8(first, _mm512_and_si512(both, low));
         second = _mm512_shuffle_epi8(second, _mm512_and_si512(_mm512_srli_epi16(both, 4), low));
         __m512i entries = _mm512_add_epi8(first, second);
-        even = _mm512_add_epi16(even, _mm512_and_si512(entries, byte));
+        all = _mm512_add_epi16(all, entries);
         odd = _mm512_add_epi16(odd, _mm512_srli_epi16(entries, 8));
     }
+    __m512i even = _mm512_sub_epi16(all, _mm512_slli_epi16(odd, 8));
     __m512i front = _mm512_unpacklo_epi16(even, odd), back = _mm512_unpackhi_epi16(even, odd);
     __m512i bar = _mm512_set1_epi16(least);
     _mm512_storeu_si512(sum, _mm512_permutex2var_epi64(front, head, back));

@@ -7,9 +7,6 @@
 
 #include "retrieval/large.h"
 
-/* Blocks from here on come together, as many as fill a large page: with fewer rows it would stand half empty. */
-enum { LARGE_FROM = 64 };
-
 static uint32_t blocks_for(uint32_t rows)
 {
     return rows / ATOLL_VECTORS_BLOCK + (rows % ATOLL_VECTORS_BLOCK != 0);
@@ -20,12 +17,9 @@ static uint64_t block_bytes(const atoll_vectors *rows)
     return (uint64_t)ATOLL_VECTORS_BLOCK * rows->dim * sizeof(uint16_t);
 }
 
-/* How many blocks come with this one, the first of them. */
 static uint32_t together(const atoll_vectors *rows, uint32_t block)
 {
-    uint64_t bytes = block_bytes(rows);
-    return block >= LARGE_FROM && bytes < ATOLL_LARGE_PAGE && ATOLL_LARGE_PAGE % bytes == 0
-               ? (uint32_t)(ATOLL_LARGE_PAGE / bytes) : 1;
+    return atoll_large_together(block_bytes(rows), block);
 }
 
 atoll_vectors *atoll_vectors_new(uint32_t dim, uint32_t limit)
@@ -50,7 +44,7 @@ void atoll_vectors_free(atoll_vectors *rows)
 static bool add_blocks(atoll_vectors *rows, uint32_t first)
 {
     uint32_t many = together(rows, first), most = blocks_for(rows->limit);
-    unsigned char *memory = many > 1 ? atoll_large_new(ATOLL_LARGE_PAGE) : malloc(block_bytes(rows));
+    unsigned char *memory = atoll_large_piece(block_bytes(rows), first);
     for (uint32_t i = 0; memory && i < many && first + i < most; i++)
         rows->block[first + i] = (uint16_t *)(void *)(memory + i * block_bytes(rows));
     return memory;

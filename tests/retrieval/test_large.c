@@ -9,21 +9,29 @@
 
 #include "retrieval/large.h"
 
-static void pieces_are_whole_pages(void **state)
+static void many_pieces_come_on_large_pages(void **state)
 {
     (void)state;
-    unsigned char *piece = atoll_large_new(2 * ATOLL_LARGE_PAGE);
-    assert_non_null(piece);
-    assert_int_equal((uintptr_t)piece % ATOLL_LARGE_PAGE, 0);
-    memset(piece, 7, 2 * ATOLL_LARGE_PAGE);
-    assert_int_equal(piece[2 * ATOLL_LARGE_PAGE - 1], 7);
-    free(piece);
+    const size_t bytes = ATOLL_LARGE_PAGE / 4;
+    assert_int_equal(atoll_large_together(bytes, 0), 1);
+    assert_int_equal(atoll_large_together(bytes, ATOLL_LARGE_FROM - 1), 1);
+    assert_int_equal(atoll_large_together(bytes, ATOLL_LARGE_FROM), 4);
+    assert_int_equal(atoll_large_together(3000, ATOLL_LARGE_FROM), 1); /* does not fill a page exactly */
+    assert_int_equal(atoll_large_together(2 * ATOLL_LARGE_PAGE, ATOLL_LARGE_FROM), 1);
+    unsigned char *one = atoll_large_piece(bytes, 5), *four = atoll_large_piece(bytes, ATOLL_LARGE_FROM);
+    assert_true(one && four);
+    memset(one, 7, bytes);
+    memset(four, 7, ATOLL_LARGE_PAGE);
+    assert_int_equal((uintptr_t)four % ATOLL_LARGE_PAGE, 0);
+    assert_int_equal(four[ATOLL_LARGE_PAGE - 1], 7);
+    free(one);
+    free(four);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pieces_are_whole_pages),
+        cmocka_unit_test(many_pieces_come_on_large_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,25 +66,28 @@ static void nearest_lists_come_first(void **state)
         for (uint32_t k = 1; k < count; k++)
             assert_true(near[k].score <= near[k - 1].score && near[k].list < atoll_lists_many(lists));
     }
-    int64_t position[8];
-    assert_int_equal(atoll_lists_search(lists, vectors, 4, 8, position, 8), 0); /* nothing is there */
+    uint32_t position[8];
+    assert_int_equal(atoll_lists_search(lists, vectors, 4, 8, position), 0); /* nothing is there */
     atoll_lists_free(lists);
     atoll_lists_free(NULL);
 }
 
-static void each_vector_is_found_once(void **state)
+static void one_list_holds_all(void **state)
 {
     (void)state;
-    static int64_t position[COUNT];
-    atoll_lists *lists = lists_with(COUNT);
-    static bool seen[COUNT];
-    memset(seen, 0, sizeof seen);
-    uint32_t most = 2 * LISTS, found = atoll_lists_search(lists, vectors, most, COUNT, position, COUNT);
-    for (uint32_t i = 0; i < found; i++) {
-        assert_true(position[i] >= 0 && position[i] < COUNT && !seen[position[i]]);
+    enum { HELD = 2000 };
+    static uint32_t position[HELD];
+    static bool seen[HELD];
+    atoll_lists *lists;
+    assert_int_equal(atoll_lists_train(DIM, 1, COUNT, row, &lists, NULL), ATOLL_OK);
+    assert_int_equal(atoll_lists_many(lists), 1);
+    for (uint32_t i = 0; i < HELD; i++)
+        assert_int_equal(atoll_lists_add(lists, vectors + (size_t)i * DIM, NULL), ATOLL_OK);
+    assert_int_equal(atoll_lists_search(lists, vectors, 3, HELD, position), HELD);
+    for (uint32_t i = 0; i < HELD; i++) {
+        assert_true(position[i] < HELD && !seen[position[i]]);
         seen[position[i]] = true;
     }
-    assert_true(found > COUNT / 2); /* all of the lists that are looked at */
     atoll_lists_free(lists);
 }
 
@@ -92,11 +95,11 @@ static void each_vector_is_found_once(void **state)
 static uint32_t found_by_codes(const atoll_lists *lists, uint32_t queries)
 {
     enum { WANT = 8 };
-    int64_t position[2 * WANT];
+    uint32_t position[WANT];
     uint32_t right = 0;
     for (uint32_t i = 0; i < queries; i++) {
-        uint32_t found = atoll_lists_search(lists, vectors + (size_t)i * DIM, 2, WANT, position, 2 * WANT);
-        assert_in_range(found, WANT, 2 * WANT);
+        uint32_t found = atoll_lists_search(lists, vectors + (size_t)i * DIM, 2, WANT, position);
+        assert_int_equal(found, WANT);
         for (uint32_t k = 0; k < found; k++)
             right += position[k] == i;
     }
@@ -117,25 +120,32 @@ static void codes_find_the_best(void **state)
         assert_int_equal(atoll_lists_add(copy, vector, NULL), ATOLL_OK);
     }
     for (uint32_t i = 0; i < 100; i++) {
-        int64_t position[2][40];
-        uint32_t count = atoll_lists_search(lists, vectors + (size_t)i * DIM, 5, 20, position[0], 40);
-        assert_int_equal(atoll_lists_search(copy, vectors + (size_t)i * DIM, 5, 20, position[1], 40), count);
-        assert_memory_equal(position[0], position[1], count * sizeof(int64_t));
+        uint32_t position[2][20];
+        uint32_t count = atoll_lists_search(lists, vectors + (size_t)i * DIM, 5, 20, position[0]);
+        assert_int_equal(atoll_lists_search(copy, vectors + (size_t)i * DIM, 5, 20, position[1]), count);
+        assert_memory_equal(position[0], position[1], count * sizeof(uint32_t));
     }
     atoll_lists_free(lists);
     atoll_lists_free(copy);
 }
 
-static void equal_vectors_are_bounded(void **state)
+static void of_equal_vectors_the_first_count(void **state)
 {
     (void)state;
-    int64_t position[30];
+    enum { EQUAL = 2 * ATOLL_LISTS_WANT_MAX + 500, WANT = 30 };
+    uint32_t position[WANT];
     atoll_lists *lists = lists_with(0);
-    for (uint32_t i = 0; i < 500; i++)
-        assert_int_equal(atoll_lists_add(lists, vectors, NULL), ATOLL_OK);
-    assert_int_equal(atoll_lists_search(lists, vectors, 1, 20, position, 30), 30);
-    for (uint32_t i = 0; i < 30; i++)
-        assert_int_equal(position[i], i); /* those that came first */
+    for (uint32_t i = 0; i < EQUAL; i++) { /* the best comes last, when more are held than are wanted */
+        const float *vector = i + 1 < EQUAL ? vectors + (size_t)CLUSTERS * DIM : vectors;
+        assert_int_equal(atoll_lists_add(lists, vector, NULL), ATOLL_OK);
+    }
+    assert_int_equal(atoll_lists_search(lists, vectors, LISTS, WANT, position), WANT);
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < WANT; i++) {
+        assert_true(position[i] < WANT || position[i] == EQUAL - 1);
+        best += position[i] == EQUAL - 1;
+    }
+    assert_int_equal(best, 1);
     atoll_lists_free(lists);
 }
 
@@ -143,9 +153,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nearest_lists_come_first),
-        cmocka_unit_test(each_vector_is_found_once),
+        cmocka_unit_test(one_list_holds_all),
         cmocka_unit_test(codes_find_the_best),
-        cmocka_unit_test(equal_vectors_are_bounded),
+        cmocka_unit_test(of_equal_vectors_the_first_count),
     };
     return cmocka_run_group_tests(tests, fill, NULL);
 }

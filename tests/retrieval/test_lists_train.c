@@ -90,10 +90,10 @@ static void a_training_survives_writing(void **state)
     for (uint32_t i = 0; i < 500; i++)
         assert_int_equal(atoll_lists_add(copy, vectors + (size_t)i * DIM, NULL), ATOLL_OK);
     for (uint32_t i = 0; i < 50; i++) {
-        int64_t position[2][40];
-        uint32_t count = atoll_lists_search(lists, vectors + (size_t)i * DIM, 5, 20, position[0], 40);
-        assert_int_equal(atoll_lists_search(copy, vectors + (size_t)i * DIM, 5, 20, position[1], 40), count);
-        assert_memory_equal(position[0], position[1], count * sizeof(int64_t));
+        uint32_t position[2][20];
+        uint32_t count = atoll_lists_search(lists, vectors + (size_t)i * DIM, 5, 20, position[0]);
+        assert_int_equal(atoll_lists_search(copy, vectors + (size_t)i * DIM, 5, 20, position[1]), count);
+        assert_memory_equal(position[0], position[1], count * sizeof(uint32_t));
     }
     atoll_lists_free(copy);
     atoll_lists_free(lists);
