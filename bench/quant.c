@@ -178,7 +178,7 @@ static double dense_rate(trial *t, const atoll_net *net, const atoll_served *ser
         uint32_t e = r % DENSE_EXPERTS;
         atoll_input input = {.dense = v};
         if (served) {
-            atoll_served_hidden(&net[e], &served[e], &t->scratch, v, t->h, NULL);
+            atoll_served_hidden(&net[e], &served[e], &t->scratch, v, 1, NULL, t->h, NULL);
             atoll_served_forward(&net[e], &served[e], &t->scratch, &input, t->h, t->logits, NULL);
         } else {
             atoll_net_hidden(&net[e], v, 1, t->h);

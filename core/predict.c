@@ -83,7 +83,7 @@ atoll_status atoll_workspace_fit(atoll_workspace *workspace, const atoll_model *
     w->vote = calloc(w->experts, sizeof *w->vote);
     w->open = calloc(w->experts, sizeof *w->open);
     w->load = calloc((size_t)ATOLL_LOADS * w->experts, sizeof *w->load);
-    w->h = calloc(2 * (size_t)w->hidden, sizeof *w->h);
+    w->h = calloc(w->hidden, sizeof *w->h);
     if (whole && w->combined && w->gate && w->vote && w->open && w->load && w->h)
         return ATOLL_OK;
     w->labels = w->experts = w->hidden = 0;
@@ -284,19 +284,7 @@ static atoll_status read_hidden(const atoll_expert *expert, atoll_workspace *wor
     atoll_group_task task = {net, input->dense, input->vectors ? input->vectors : 1, reads, workspace->h};
     if (!atoll_expert_rounded(expert))
         return atoll_group_one(&workspace->net, &task, error);
-    float *one = workspace->h + net->hidden;
-    atoll_status status = ATOLL_OK;
-    memset(task.h, 0, net->hidden * sizeof *task.h);
-    for (uint32_t i = 0; i < task.vectors && status == ATOLL_OK; i++) {
-        const float *v = task.v + (size_t)i * net->dense_dim;
-        float read = reads ? reads[i] : 1;
-        if (read <= 0)
-            continue;
-        status = atoll_served_hidden(net, &expert->served, &workspace->net, v, one, error);
-        if (status == ATOLL_OK)
-            atoll_axpy(task.h, one, read / (float)task.vectors, net->hidden);
-    }
-    return status;
+    return atoll_served_hidden(net, &expert->served, &workspace->net, task.v, task.vectors, reads, task.h, error);
 }
 
 /*

@@ -21,7 +21,7 @@ typedef struct atoll_workspace {
     float *cue[ATOLL_CUES];       /* experts each */
     bool *open;                   /* experts */
     uint32_t *load;               /* ATOLL_LOADS x experts */
-    float *h;                     /* 2 x hidden */
+    float *h;                     /* hidden */
     atoll_token_scratch token;
     const atoll_standing *standing; /* how the experts of the model stand, where it is known already, or NULL; */
     const atoll_served *rounded;    /* the gate's weights, of a model that is frozen, or NULL */

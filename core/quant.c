@@ -15,7 +15,7 @@
 #define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #endif
 
-enum { BLOCK8 = ATOLL_QUANT_BLOCK8, BLOCK4 = ATOLL_QUANT_BLOCK4, STEP = ATOLL_QUANT_STEP };
+enum { BLOCK8 = ATOLL_QUANT_BLOCK8, BLOCK4 = ATOLL_QUANT_BLOCK4, STEP = ATOLL_QUANT_STEP, INPUTS = ATOLL_QUANT_INPUTS };
 
 enum { FACTOR_MOST = 127, INPUT_MOST = 127 };
 
@@ -176,6 +176,20 @@ static float dot4(const uint8_t *codes, const uint8_t *scales, const int8_t *x, 
     return dot(ATOLL_PRECISION_Q4, BLOCK4, codes, scales, x, steps);
 }
 
+static void dots8(const uint8_t *codes, const uint8_t *scales, const int8_t *x, size_t stride, uint32_t steps,
+                  float *out)
+{
+    for (uint32_t i = 0; i < INPUTS; i++)
+        out[i] = dot8(codes, scales, x + i * stride, steps);
+}
+
+static void dots4(const uint8_t *codes, const uint8_t *scales, const int8_t *x, size_t stride, uint32_t steps,
+                  float *out)
+{
+    for (uint32_t i = 0; i < INPUTS; i++)
+        out[i] = dot4(codes, scales, x + i * stride, steps);
+}
+
 /* ---- vector kernels ---- */
 
 #ifdef X86
@@ -301,6 +315,14 @@ VNNI quad quad4(const uint8_t *const *row, size_t at)
         _mm512_storeu_ps(out + 16, _mm512_mul_ps(_mm512_cvtepi32_ps(sum1), _mm512_set1_ps(scale)));                  \
     }
 
+/* The eight of them, added pairwise. */
+AVX2 float sum_lanes(__m256 lanes)
+{
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+
 /* The sign of x goes over to the codes, so that one factor is unsigned; codes are never -128. */
 #define DOT(name, isa, codes_of, bytes, block, sum_fours)                                                            \
     isa float name(const uint8_t *codes, const uint8_t *scales, const int8_t *x, uint32_t steps)                     \
@@ -318,9 +340,33 @@ VNNI quad quad4(const uint8_t *const *row, size_t at)
             }                                                                                                        \
             total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), _mm256_set1_ps(scale_value(scale)), total);            \
         }                                                                                                            \
-        __m128 half = _mm_add_ps(_mm256_castps256_ps128(total), _mm256_extractf128_ps(total, 1));                    \
-        half = _mm_add_ps(half, _mm_movehl_ps(half, half));                                                          \
-        return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));                                               \
+        return sum_lanes(total);                                                                                     \
+    }
+
+#define DOTS(name, isa, codes_of, bytes, block, sum_fours)                                                           \
+    isa void name(const uint8_t *codes, const uint8_t *scales, const int8_t *x, size_t stride, uint32_t steps,       \
+                  float *out)                                                                                        \
+    {                                                                                                                \
+        __m256 total[INPUTS] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()}; \
+        for (uint32_t from = 0; from < steps; from += (block) / STEP, scales += 2) {                                 \
+            uint32_t end = from + (block) / STEP < steps ? from + (block) / STEP : steps;                            \
+            const __m256i none = _mm256_setzero_si256();                                                             \
+            __m256i sums[INPUTS] = {none, none, none, none};                                                         \
+            uint16_t scale;                                                                                          \
+            memcpy(&scale, scales, sizeof scale);                                                                    \
+            for (uint32_t s = from; s < end; s++) {                                                                  \
+                __m256i row = codes_of(codes + s * (bytes));                                                         \
+                for (int i = 0; i < INPUTS; i++) {                                                                   \
+                    __m256i v = codes8((const uint8_t *)x + i * stride + s * STEP);                                  \
+                    sums[i] = sum_fours(sums[i], _mm256_abs_epi8(v), _mm256_sign_epi8(row, v));                      \
+                }                                                                                                    \
+            }                                                                                                        \
+            for (int i = 0; i < INPUTS; i++)                                                                         \
+                total[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[i]), _mm256_set1_ps(scale_value(scale)),          \
+                                           total[i]);                                                                \
+        }                                                                                                            \
+        for (int i = 0; i < INPUTS; i++)                                                                             \
+            out[i] = sum_lanes(total[i]);                                                                            \
     }
 
 GATHER_AVX2(gather8_avx2, codes8)
@@ -331,6 +377,10 @@ DOT(dot8_avx2, ON_AVX2, codes8, STEP, BLOCK8, sum_fours_avx2)
 DOT(dot4_avx2, ON_AVX2, codes4, STEP / 2, BLOCK4, sum_fours_avx2)
 DOT(dot8_vnni, ON_VNNI, codes8, STEP, BLOCK8, sum_fours_vnni)
 DOT(dot4_vnni, ON_VNNI, codes4, STEP / 2, BLOCK4, sum_fours_vnni)
+DOTS(dots8_avx2, ON_AVX2, codes8, STEP, BLOCK8, sum_fours_avx2)
+DOTS(dots4_avx2, ON_AVX2, codes4, STEP / 2, BLOCK4, sum_fours_avx2)
+DOTS(dots8_vnni, ON_VNNI, codes8, STEP, BLOCK8, sum_fours_vnni)
+DOTS(dots4_vnni, ON_VNNI, codes4, STEP / 2, BLOCK4, sum_fours_vnni)
 
 static bool has_avx2(void)
 {
@@ -356,10 +406,10 @@ static const struct {
     atoll_quant_kernels kernels;
 } sets[] = {
 #ifdef X86
-    {has_vnni, {"avx512-vnni", gather8_vnni, gather4_vnni, dot8_vnni, dot4_vnni}},
-    {has_avx2, {"avx2", gather8_avx2, gather4_avx2, dot8_avx2, dot4_avx2}},
+    {has_vnni, {"avx512-vnni", gather8_vnni, gather4_vnni, dot8_vnni, dot4_vnni, dots8_vnni, dots4_vnni}},
+    {has_avx2, {"avx2", gather8_avx2, gather4_avx2, dot8_avx2, dot4_avx2, dots8_avx2, dots4_avx2}},
 #endif
-    {always, {"portable", gather8, gather4, dot8, dot4}},
+    {always, {"portable", gather8, gather4, dot8, dot4, dots8, dots4}},
 };
 
 enum { SETS = sizeof sets / sizeof *sets };
@@ -444,4 +494,18 @@ float atoll_quant_dot(const atoll_quant_kernels *kernels, const atoll_quant_shap
     uint32_t steps = (uint32_t)(atoll_quant_whole(shape->count) / STEP);
     bool eight = shape->precision == ATOLL_PRECISION_Q8;
     return (eight ? kernels->dot8 : kernels->dot4)(row, (const uint8_t *)row + shape->scales_at, x, steps);
+}
+
+void atoll_quant_dots(const atoll_quant_kernels *kernels, const atoll_quant_shape *shape, const void *row,
+                      const int8_t *x, uint32_t inputs, float *out)
+{
+    size_t whole = atoll_quant_whole(shape->count);
+    const uint8_t *scales = (const uint8_t *)row + shape->scales_at;
+    bool eight = shape->precision == ATOLL_PRECISION_Q8;
+    uint32_t at = 0;
+    for (; at + INPUTS <= inputs; at += INPUTS)
+        (eight ? kernels->dots8 : kernels->dots4)(row, scales, x + at * whole, whole, (uint32_t)(whole / STEP),
+                                                  out + at);
+    for (; at < inputs; at++)
+        out[at] = atoll_quant_dot(kernels, shape, row, x + at * whole);
 }

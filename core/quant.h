@@ -23,6 +23,7 @@ enum {
     ATOLL_QUANT_BLOCK8 = 128, /* weights that share a scale */
     ATOLL_QUANT_BLOCK4 = 32,
     ATOLL_QUANT_STEP = 32, /* columns that kernels work on at once; blocks are whole steps */
+    ATOLL_QUANT_INPUTS = 4, /* that one row is multiplied with at once, so that none waits for another's sum */
     ATOLL_QUANT_SLACK = 32 /* bytes behind a row that must be readable, whatever they hold */
 };
 
@@ -54,6 +55,11 @@ typedef struct atoll_quant_kernels {
     /* sum over the blocks of `steps` steps of scale_b sum_j x_j q_bj, x in -127..127; scales are bfloat16. */
     float (*dot8)(const uint8_t *codes, const uint8_t *scales, const int8_t *x, uint32_t steps);
     float (*dot4)(const uint8_t *codes, const uint8_t *scales, const int8_t *x, uint32_t steps);
+    /* The same for ATOLL_QUANT_INPUTS inputs that lie `stride` bytes behind each other. */
+    void (*dots8)(const uint8_t *codes, const uint8_t *scales, const int8_t *x, size_t stride, uint32_t steps,
+                  float *out);
+    void (*dots4)(const uint8_t *codes, const uint8_t *scales, const int8_t *x, size_t stride, uint32_t steps,
+                  float *out);
 } atoll_quant_kernels;
 
 /* The best that this processor has; and all that it has, best first, for tests and benchmarks: NULL past the last. */
@@ -84,5 +90,9 @@ float atoll_quant_input(const float *x, uint32_t n, int8_t *out);
 /* The row's inner product with what atoll_quant_input made, without its scale. */
 float atoll_quant_dot(const atoll_quant_kernels *kernels, const atoll_quant_shape *shape, const void *row,
                       const int8_t *x);
+
+/* out[i], to the same bits, for `inputs` of them, atoll_quant_whole bytes each. */
+void atoll_quant_dots(const atoll_quant_kernels *kernels, const atoll_quant_shape *shape, const void *row,
+                      const int8_t *x, uint32_t inputs, float *out);
 
 #endif

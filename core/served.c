@@ -201,17 +201,20 @@ typedef struct space {
     const uint8_t **row;
     float *weight, *sum, *less;
     void *factors;
-    int8_t *hidden, *dense;
+    int8_t *hidden, *dense; /* dense: a whole of codes for each vector */
+    float *scale, *read;    /* of each vector, */
+    float *said;            /* and what one unit says of it */
 } space;
 
 static bool space_take(atoll_net_scratch *scratch, const atoll_net *net, const atoll_served *served, uint32_t features,
-                       space *s)
+                       uint32_t vectors, space *s)
 {
     uint32_t rows = features > net->linear_dim ? features : net->linear_dim, fours = (rows + 3) / 4 * 4;
     size_t sums = atoll_quant_whole(served->row.count + 1);
     size_t part[] = {fours * sizeof *s->row,         fours * sizeof *s->weight,    sums * sizeof *s->sum,
                      sums * sizeof *s->less,         atoll_quant_room(fours),      atoll_quant_whole(net->hidden),
-                     atoll_quant_whole(net->dense_dim)};
+                     vectors * atoll_quant_whole(net->dense_dim), vectors * sizeof *s->scale,
+                     vectors * sizeof *s->read,                   vectors * sizeof *s->said};
     enum { PARTS = sizeof part / sizeof *part, ALIGN = 64 };
     size_t at[PARTS], bytes = 0;
     for (int i = 0; i < PARTS; i++) {
@@ -233,24 +236,47 @@ static bool space_take(atoll_net_scratch *scratch, const atoll_net *net, const a
                  .less = (float *)(void *)(base + at[3]),
                  .factors = base + at[4],
                  .hidden = (int8_t *)(base + at[5]),
-                 .dense = (int8_t *)(base + at[6])};
+                 .dense = (int8_t *)(base + at[6]),
+                 .scale = (float *)(void *)(base + at[7]),
+                 .read = (float *)(void *)(base + at[8]),
+                 .said = (float *)(void *)(base + at[9])};
     return true;
 }
 
+/* Rounds the vectors that are read; how many that are. */
+static uint32_t round_vectors(const atoll_net *net, const float *v, uint32_t vectors, const float *reads, space *s)
+{
+    size_t whole = atoll_quant_whole(net->dense_dim);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < vectors; i++) {
+        float read = reads ? reads[i] : 1;
+        if (read <= 0)
+            continue;
+        s->read[count] = read / (float)vectors;
+        s->scale[count] = atoll_quant_input(v + (size_t)i * net->dense_dim, net->dense_dim, s->dense + count * whole);
+        count++;
+    }
+    return count;
+}
+
 atoll_status atoll_served_hidden(const atoll_net *net, const atoll_served *served, atoll_net_scratch *scratch,
-                                 const float *v, float *h, atoll_error *error)
+                                 const float *v, uint32_t vectors, const float *reads, float *h, atoll_error *error)
 {
     space s;
-    if (!space_take(scratch, net, served, 0, &s))
+    if (!space_take(scratch, net, served, 0, vectors, &s))
         return no_memory(error);
     const atoll_quant_kernels *kernels = atoll_quant_best();
-    float scale = atoll_quant_input(v, net->dense_dim, s.dense);
+    uint32_t count = round_vectors(net, v, vectors, reads, &s);
     for (uint32_t k = 0; k < net->hidden; k++) {
         const uint8_t *row = atoll_array_at(&served->first, k);
         float c;
         memcpy(&c, row, sizeof c);
-        float sum = c + scale * atoll_quant_dot(kernels, &served->unit, row + BIAS_BYTES, s.dense);
-        h[k] = sum > 0 ? sum : 0;
+        atoll_quant_dots(kernels, &served->unit, row + BIAS_BYTES, s.dense, count, s.said);
+        h[k] = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            float sum = c + s.scale[i] * s.said[i];
+            h[k] += sum > 0 ? s.read[i] * sum : 0;
+        }
     }
     return ATOLL_OK;
 }
@@ -318,7 +344,7 @@ atoll_status atoll_served_forward(const atoll_net *net, const atoll_served *serv
     atoll_status status = atoll_net_find(net, scratch, input, error);
     if (status)
         return status;
-    if (!space_take(scratch, net, served, input->features, &s))
+    if (!space_take(scratch, net, served, input->features, 0, &s))
         return no_memory(error);
     const atoll_quant_kernels *kernels = atoll_quant_best();
     uint32_t rows = find_rows(served, scratch->row, input, &s);

@@ -36,9 +36,14 @@ void atoll_served_clear(atoll_pager *pager, atoll_served *served);
 atoll_status atoll_served_refresh(atoll_pager *pager, atoll_served *served, const atoll_net *net,
                                   atoll_precision precision, atoll_error *error);
 
-/* As atoll_net_hidden for one record, and atoll_net_forward, but from the rounded weights. ATOLL_NO_MEMORY. */
+/*
+ * The hidden layer of one record, of `vectors` of net->dense_dim each, from the rounded weights: the mean of what is
+ * said of each, times reads[i], or 1 where `reads` is NULL (core/group.h). ATOLL_NO_MEMORY.
+ */
 atoll_status atoll_served_hidden(const atoll_net *net, const atoll_served *served, atoll_net_scratch *scratch,
-                                 const float *v, float *h, atoll_error *error);
+                                 const float *v, uint32_t vectors, const float *reads, float *h, atoll_error *error);
+
+/* As atoll_net_forward, but from the rounded weights. ATOLL_NO_MEMORY. */
 atoll_status atoll_served_forward(const atoll_net *net, const atoll_served *served, atoll_net_scratch *scratch,
                                   const atoll_input *input, const float *h, float *logits, atoll_error *error);
 

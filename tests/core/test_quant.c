@@ -128,6 +128,39 @@ static void kernels_agree_bit_for_bit(void **state)
     }
 }
 
+/* However many inputs there are, each has the sum that it has alone; by every set of kernels. */
+static void inputs_at_once_sum_as_one_by_one(void **state)
+{
+    enum { INPUTS = 2 * ATOLL_QUANT_INPUTS + 3 };
+    (void)state;
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 6, 0);
+    const atoll_quant_kernels *kernels;
+    for (uint32_t set = 0; (kernels = atoll_quant_nth(set)); set++)
+        for (int p = 0; p < 2; p++)
+            for (int l = 0; l < WIDTHS; l++) {
+                atoll_quant_shape shape = atoll_quant_shape_of(precisions[p], widths[l]);
+                uint8_t row[BYTES_MOST];
+                float w[COLUMNS], x[COLUMNS], sums[INPUTS];
+                int8_t input[INPUTS * (COLUMNS + STEP)];
+                size_t whole = atoll_quant_whole(shape.count);
+                draw(&rng, w, shape.count);
+                atoll_quant_round(&shape, row, w);
+                for (uint32_t i = 0; i < INPUTS; i++) {
+                    for (uint32_t k = 0; k < shape.count; k++)
+                        x[k] = atoll_rng_normal(&rng);
+                    atoll_quant_input(x, shape.count, input + i * whole);
+                }
+                for (uint32_t inputs = 0; inputs <= INPUTS; inputs++) {
+                    atoll_quant_dots(kernels, &shape, row, input, inputs, sums);
+                    for (uint32_t i = 0; i < inputs; i++) {
+                        float alone = atoll_quant_dot(kernels, &shape, row, input + i * whole);
+                        assert_memory_equal(&sums[i], &alone, sizeof alone);
+                    }
+                }
+            }
+}
+
 /* Sums over rows against the rounded weights in double, within what rounding a_r s_r may do. */
 static void check_gather(atoll_rng *rng, const atoll_quant_shape *shape, uint32_t rows)
 {
@@ -212,6 +245,7 @@ int main(void)
         cmocka_unit_test(rows_take_a_quarter_and_an_eighth),
         cmocka_unit_test(zeros_and_tiny_weights_are_zeros),
         cmocka_unit_test(kernels_agree_bit_for_bit),
+        cmocka_unit_test(inputs_at_once_sum_as_one_by_one),
         cmocka_unit_test(sums_over_rows_stay_within_their_bound),
         cmocka_unit_test(products_with_a_dense_input_stay_within_their_bound),
     };

@@ -83,9 +83,45 @@ static void forward(trial *t, const atoll_served *served, float *logits)
 {
     float h[64];
     if (t->net.dense_dim)
-        assert_int_equal(atoll_served_hidden(&t->net, served, &t->scratch, t->dense, h, NULL), ATOLL_OK);
+        assert_int_equal(atoll_served_hidden(&t->net, served, &t->scratch, t->dense, 1, NULL, h, NULL),
+                         ATOLL_OK);
     assert_int_equal(atoll_served_forward(&t->net, served, &t->scratch, &t->input, t->net.dense_dim ? h : NULL, logits,
                                           NULL), ATOLL_OK);
+}
+
+/* Each of a record's vectors is rounded and read by itself. */
+static void vectors_are_read_one_by_one(void **state)
+{
+    enum { VECTORS = 3 };
+    static const float reads[VECTORS] = {0.5f, 0, 1};
+    (void)state;
+    trial t;
+    atoll_served served;
+    trial_open(&t, 16, 32, 15);
+    atoll_served_init(&served);
+    float v[VECTORS * DENSE], h[64], one[64];
+    assert_int_equal(atoll_net_set_dense(&t.pager, &t.net, DENSE, NULL), ATOLL_OK);
+    fill_normal(&t.rng, v, VECTORS * DENSE);
+    for (int p = ATOLL_PRECISION_Q8; p <= ATOLL_PRECISION_Q4; p++) {
+        float mean[64] = {0}, all[64] = {0};
+        refresh(&t, &served, (atoll_precision)p);
+        for (uint32_t i = 0; i < VECTORS; i++) {
+            const float *own = v + i * DENSE;
+            assert_int_equal(atoll_served_hidden(&t.net, &served, &t.scratch, own, 1, NULL, one, NULL), ATOLL_OK);
+            for (int k = 0; k < 32; k++) {
+                mean[k] += reads[i] * one[k] / VECTORS;
+                all[k] += one[k] / VECTORS;
+            }
+        }
+        assert_int_equal(atoll_served_hidden(&t.net, &served, &t.scratch, v, VECTORS, reads, h, NULL), ATOLL_OK);
+        for (int k = 0; k < 32; k++)
+            assert_near(h[k], mean[k], 1e-5);
+        assert_int_equal(atoll_served_hidden(&t.net, &served, &t.scratch, v, VECTORS, NULL, h, NULL), ATOLL_OK);
+        for (int k = 0; k < 32; k++)
+            assert_near(h[k], all[k], 1e-5);
+    }
+    atoll_served_clear(&t.pager, &served);
+    trial_close(&t);
 }
 
 /* The root of the mean square difference from the network's own logits, beside their spread. */
@@ -237,6 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_are_nearly_those_of_the_network),
+        cmocka_unit_test(vectors_are_read_one_by_one),
         cmocka_unit_test(changes_reach_it_page_by_page),
         cmocka_unit_test(what_stayed_keeps_its_pages),
         cmocka_unit_test(no_memory_leaves_it_empty),
