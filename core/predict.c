@@ -18,7 +18,7 @@ static const float grown_up = 120;
 /*
  * A name speaks for as much as so many records of its label, and e to the so manieth for a record that is its name.
  */
-static const float name_records = 20, name_odds = 5;
+static const float name_records = 12, name_odds = 8;
 
 /* So many exemplars more are counted for each expert: the first of a new one do not outvote everybody. */
 static const float few_exemplars = 10;
