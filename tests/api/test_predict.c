@@ -57,6 +57,31 @@ static void explain_shows_neighbours(void **state)
     http_free(&reply);
 }
 
+static void explain_shows_tokens_where_they_are_routed(void **state)
+{
+    harness *h = *state;
+    http_reply reply = expect(h, "PUT", "/v1/models/t", JSON,
+                              "{\"routing\":{\"granularity\":\"token\"},\"experts\":{\"dense_hidden\":16}}", 201);
+    http_free(&reply);
+    reply = expect(h, "POST", "/v1/models/t/ingest?wait=trained", NDJSON,
+                   "{\"text\":\"red fox\",\"tokens\":[[1,0],[0,1],[1,1]],\"label\":\"animal\"}\n"
+                   "{\"text\":\"tall oak\",\"tokens\":[[1,2]],\"label\":\"tree\"}", 200);
+    http_free(&reply);
+    reply = expect(h, "POST", "/v1/models/t/predict", JSON,
+                   "{\"records\":[{\"text\":\"Red OAK\",\"tokens\":[[1,0],[0,1]]}],\"explain\":true}", 200);
+    assert_has(&reply, "\"token_count\":4,\"tokens\":[{\"word\":\"red\",\"experts\":[{\"id\":");
+    assert_has(&reply, "{\"word\":\"oak\",\"experts\":[{\"id\":");
+    assert_has(&reply, "{\"vector\":0,\"experts\":[{\"id\":");
+    assert_has(&reply, "{\"vector\":1,\"experts\":[{\"id\":");
+    http_free(&reply);
+    reply = expect(h, "POST", "/v1/models/t/predict", JSON, "{\"records\":[{\"tokens\":[[1,0,1]]}]}", 400);
+    assert_has(&reply, "each of the tokens has 3 values, the model takes 2");
+    http_free(&reply);
+    reply = expect(h, "POST", PREDICT, JSON, "{\"records\":[{\"tokens\":[[1,0,1]]}]}", 400);
+    assert_has(&reply, "\"unsupported\"");
+    http_free(&reply);
+}
+
 static uint32_t count(const char *text, const char *part)
 {
     uint32_t found = 0;
@@ -350,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_answer_has_the_contract_s_members, setup, harness_teardown),
         cmocka_unit_test_setup_teardown(explain_shows_neighbours, setup, harness_teardown),
+        cmocka_unit_test_setup_teardown(explain_shows_tokens_where_they_are_routed, setup, harness_teardown),
         cmocka_unit_test_setup_teardown(embeddings_from_a_server_are_asked_for_once, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(without_the_server_answers_say_that_they_are_degraded, harness_setup,
                                         harness_teardown),
