@@ -15,6 +15,9 @@
 
 enum { CHUNK = 64 }; /* records that share one search and one view */
 
+/* Where the shared expert gives no label as much, a search is made at once: one in twenty would have done without. */
+static const float doubt_below = 0.5f;
+
 /* The answer to one record. */
 typedef struct verdict {
     const float *p;      /* labels */
@@ -22,6 +25,7 @@ typedef struct verdict {
     uint64_t spent_ns;   /* in its experts */
     bool alone;          /* the shared expert's, which stands without all others, */
     bool sure;           /* or one that stands without a search, */
+    bool doubtful;       /* or neither: it is not worth finding out */
     float novelty;       /* which would have told this */
 } verdict;
 
@@ -370,6 +374,7 @@ static atoll_status consider_alone(const asking *a, uint32_t i, const atoll_inpu
     if (!a->skips || model->alone.bound > 1 || !atoll_predict_may_be_alone(input, voices))
         return ATOLL_OK;
     atoll_predict_alone(input, voices, cue);
+    found->doubtful = cue[ATOLL_CHEAP_SCORE] < doubt_below;
     found->alone = atoll_predict_suffices(model, &model->alone, cue, &found->novelty);
     found->sure = settled(a, i);
     if (found->alone && !(found->p = keep_floats(asker, voices->says[ATOLL_VOICE_SHARED], voices->labels)))
@@ -467,13 +472,19 @@ static void consider(const asking *a, uint32_t i)
     found->sure = atoll_predict_suffices(model, &model->sureness, cue, &found->novelty);
 }
 
-/* Answers of the routed chunk that are not sure yet: the experts' hidden layers as one batch, then one by one. */
+/* Whether the record needs no answer, or none before the search. */
+static bool decided(const asking *a, uint32_t i)
+{
+    return a->asker->verdict[i].sure || (a->skips && a->asker->verdict[i].doubtful);
+}
+
+/* Answers of the routed chunk that are not decided yet: the experts' hidden layers as one batch, then one by one. */
 static atoll_status combine_chunk(const asking *a, uint32_t count, atoll_error *error)
 {
     atoll_asker *asker = a->asker;
     uint32_t tasks = 0, done = 0;
     for (uint32_t i = 0; i < count; i++)
-        for (uint32_t k = 0; !asker->verdict[i].sure && k < grouped(&asker->route[i]); k++)
+        for (uint32_t k = 0; !decided(a, i) && k < grouped(&asker->route[i]); k++)
             add_task(a, asker->route[i].expert[k], &asker->encoded[i], vector_reads(asker, i, k), &tasks);
     int64_t start = atoll_clock_monotonic_ns();
     atoll_status status = atoll_group_hidden(&asker->workspace.net, asker->task, tasks, &asker->arena, error);
@@ -481,7 +492,7 @@ static atoll_status combine_chunk(const asking *a, uint32_t count, atoll_error *
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
         const atoll_route *route = &asker->route[i];
         uint32_t before = done;
-        if (asker->verdict[i].sure)
+        if (decided(a, i))
             continue;
         for (uint32_t k = 0; k < grouped(route); k++)
             asker->workspace.given[1 + k] = task_of(a, route->expert[k], &asker->encoded[i], tasks, &done);
