@@ -28,9 +28,9 @@ measure_while_learning() {
     feeder=$!
     while kill -0 "$feeder" 2> /dev/null; do
         held=$(($(anonymous) - unladen))
-        counted=$(stat_of counted_bytes)
+        counted=$(stat_of counted_bytes 2> /dev/null) || counted=0 # there is no model yet
         if ((counted > 50000000)); then
-            worst=$(calculate "$held / $counted > $worst ? $held / $counted : $worst")
+            worst=$(calculate "($held / $counted > $worst ? $held / $counted : $worst)")
         fi
         ((held <= most)) || most=$held
         ((counted <= most_counted)) || most_counted=$counted
