@@ -172,7 +172,7 @@ static inline uint64_t *check_all(atoll_journal *journal, uint64_t *next_seq)
 /* Waits for the trimming to get there. */
 static inline void wait_first(atoll_journal *journal, uint64_t first)
 {
-    int64_t until_ns = atoll_clock_monotonic_ns() + 20LL * 1000000000;
+    int64_t until_ns = atoll_clock_monotonic_ns() + 300LL * 1000000000;
     while (atoll_journal_first(journal) != first && atoll_clock_monotonic_ns() < until_ns)
         sched_yield();
     assert_int_equal(atoll_journal_first(journal), first);

@@ -352,14 +352,13 @@ static void test_many_threads(void **state)
 
 static void test_waiting(void **state)
 {
+    enum { LONG_MS = 24 * 3600 * 1000 }; /* nobody waits so long for a test */
     atoll_journal *journal = open_journal(*state, &plain);
     assert_int_equal(atoll_journal_wait(journal, 0, 5), 0);
-    int64_t before_ns = atoll_clock_monotonic_ns();
     atoll_journal_wake(journal);
-    assert_int_equal(atoll_journal_wait(journal, 0, 60000), 0);
+    assert_int_equal(atoll_journal_wait(journal, 0, LONG_MS), 0);
     assert_int_equal(submit_and_wait(journal, 1, 1, 0, NULL), ATOLL_OK);
-    assert_int_equal(atoll_journal_wait(journal, 0, 60000), 1);
-    assert_true(atoll_clock_monotonic_ns() - before_ns < 50LL * 1000000000);
+    assert_int_equal(atoll_journal_wait(journal, 0, LONG_MS), 1);
     assert_int_equal(atoll_journal_wait(journal, 1, 0), 1);
     atoll_journal_close(journal);
 }

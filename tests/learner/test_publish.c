@@ -11,18 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "learner/publish.h"
 #include "tests/support/running.h"
 #include "tests/support/server.h"
 
 enum { BATCH = 50, LABEL_PAGE_BYTES = 20000 };
-
-static void pause_ms(long ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-}
 
 /* In malloc's heap and in slabs. */
 static uint64_t held_bytes(const running *r)
@@ -46,14 +40,11 @@ static void what_is_counted_is_what_is_held(void **state)
     uint64_t held = held_bytes(r), counted = running_stats(r).counted_bytes;
     for (uint32_t d = 0; d < 30; d++)
         running_feed(r, d, 2, 2 * BATCH);
-    double ratio = 0;
-    for (int i = 0; i < 200 && !(ratio > 0.95 && ratio < 1.05); i++) {
-        pause_ms(25); /* the last journal transaction ends, and what was replaced goes */
-        ratio = (double)(running_stats(r).counted_bytes - counted) / (double)(held_bytes(r) - held);
-    }
-    if (!(ratio > 0.95 && ratio < 1.05))
-        print_error("counted / held: %.3f\n", ratio);
-    assert_true(ratio > 0.95 && ratio < 1.05);
+    /* The last journal transaction ends, a checkpoint too, and what was replaced goes. */
+    double ratio;
+    if (!RUNNING_AWAIT((ratio = (double)(running_stats(r).counted_bytes - counted) / (double)(held_bytes(r) - held),
+                        ratio > 0.95 && ratio < 1.05)))
+        fail_msg("counted / held: %.3f", ratio);
     assert_true(held_bytes(r) - held > 4 << 20);
 }
 
@@ -88,30 +79,31 @@ static void restore(running *r)
     assert_int_equal(running_end(&call), ATOLL_OK);
 }
 
+static bool plans_one(running *r)
+{
+    atoll_pruned *plan;
+    uint32_t planned;
+    assert_int_equal(atoll_learner_prune_plan(r->learner, &plan, &planned, NULL), ATOLL_OK);
+    free(plan);
+    return planned;
+}
+
 /* Expert 1, active and then archived. */
 static void make_archived(running *r)
 {
-    atoll_pruned *plan;
-    uint32_t planned = 0;
     atoll_config config = r->config;
     config.idle_after_ms = 1000;
     assert_int_equal(running_configure(r, &config), ATOLL_OK);
     running_feed(r, 0, 4, BATCH);
     assert_int_equal(info_of(r, 1).state, ATOLL_EXPERT_ACTIVE);
-    for (int i = 0; i < 200 && !planned; i++) {
-        pause_ms(25);
-        assert_int_equal(atoll_learner_prune_plan(r->learner, &plan, &planned, NULL), ATOLL_OK);
-        free(plan);
-    }
+    assert_true(RUNNING_AWAIT(plans_one(r)));
     prune(r);
 }
 
 /* What is left is a page of labels. */
 static void wait_until_unloaded(running *r)
 {
-    for (int i = 0; i < 400 && info_of(r, 1).bytes > LABEL_PAGE_BYTES; i++)
-        pause_ms(25);
-    assert_true(info_of(r, 1).bytes <= LABEL_PAGE_BYTES);
+    assert_true(RUNNING_AWAIT(info_of(r, 1).bytes <= LABEL_PAGE_BYTES));
 }
 
 static void an_archived_expert_leaves_memory_and_comes_back_as_it_was(void **state)
@@ -153,7 +145,7 @@ static void a_first_vector_reaches_an_expert_that_was_away(void **state)
     atoll_config config = r->config;
     config.idle_after_ms = 1000;
     assert_int_equal(running_configure(r, &config), ATOLL_OK);
-    pause_ms(1100);
+    assert_true(RUNNING_AWAIT(plans_one(r)));
     prune(r);
     wait_until_unloaded(r);
     uint64_t parameters = info_of(r, 1).parameters;

@@ -7,18 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "learner/inside.h"
 #include "tests/support/running.h"
 #include "tests/support/server.h"
 
 enum { BATCH = 50 };
-
-static void pause_ms(long ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-}
 
 /* ---- at the door ---- */
 
@@ -277,8 +271,7 @@ static uint32_t make_idle(running *r)
     assert_int_equal(planned(r, &id), 0);
     config.idle_after_ms = 1000;
     assert_int_equal(running_configure(r, &config), ATOLL_OK);
-    for (int i = 0; i < 200 && !planned(r, &id); i++)
-        pause_ms(25);
+    assert_true(RUNNING_AWAIT(planned(r, &id)));
     assert_int_equal(planned(r, &id), 1);
     return id;
 }

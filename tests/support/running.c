@@ -114,6 +114,11 @@ void running_pruned(void *arg, atoll_status status, const atoll_pruned *pruned, 
     come(call, status, error);
 }
 
+void running_pause(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 25000000}, NULL);
+}
+
 atoll_status running_end(running_call *call)
 {
     struct timespec until;

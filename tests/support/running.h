@@ -31,6 +31,19 @@ void running_restart(running *r, bool replayed);
 void running_check_restart(running *r, bool replayed);
 atoll_status running_try_open(running *r, const atoll_config *config, size_t map_bytes, atoll_error *error);
 
+/*
+ * Looks now and then whether `condition` holds, which in the end it does, for five minutes: a test that fails where
+ * something is late fails by chance. Returns whether it held.
+ */
+#define RUNNING_AWAIT(condition)                                                                                      \
+    __extension__({                                                                                                   \
+        int tries_ = 0;                                                                                               \
+        while (!(condition) && tries_++ < 12000)                                                                      \
+            running_pause();                                                                                          \
+        tries_ <= 12000;                                                                                              \
+    })
+void running_pause(void); /* 25 ms */
+
 /* A call under way: hand it to a callback below, then wait for it. Made by running_begin. */
 typedef struct running_call {
     pthread_mutex_t mutex;
