@@ -14,6 +14,16 @@ _Static_assert((int)BLOCK == (int)ATOLL_SPARSE_LANES, "a block is what the kerne
 /* The spread of b, where R v has about 1. On clouds and boards in 2 to 10 dimensions .5 and 1 are alike, 0 fails. */
 static const float spread = 0.5f;
 
+/* Features that read few: one in FEW_EVERY, of vectors of up to FEW_DIM numbers. */
+enum { FEW_EVERY = 4, FEW_DIM = 256, FEW = 2 };
+
+static uint32_t reads_of(size_t j, uint32_t dim)
+{
+    if (dim <= ATOLL_PROJECTION_INPUTS)
+        return dim;
+    return dim <= FEW_DIM && j % FEW_EVERY == FEW_EVERY - 1 ? FEW : ATOLL_PROJECTION_INPUTS;
+}
+
 static void choose_inputs(atoll_rng *rng, uint32_t dim, uint32_t inputs, uint16_t *input)
 {
     for (uint32_t i = 0; i < inputs;) {
@@ -42,11 +52,12 @@ atoll_status atoll_projection_new(uint32_t dim, uint64_t seed, atoll_projection 
     }
     atoll_rng rng;
     atoll_rng_seed(&rng, seed, UINT64_C(3) << 32);
-    float scale = sqrtf(1.0f / (float)inputs);
     for (size_t j = 0; j < M; j++) {
+        uint32_t reads = reads_of(j, dim);
+        float scale = sqrtf(1.0f / (float)reads);
         choose_inputs(&rng, dim, inputs, p->input + j * inputs);
         for (uint32_t i = 0; i < inputs; i++)
-            p->weight[j * inputs + i] = j ? scale * atoll_rng_normal(&rng) : 0;
+            p->weight[j * inputs + i] = j && i < reads ? scale * atoll_rng_normal(&rng) : 0;
         p->bias[j] = j ? spread * atoll_rng_normal(&rng) : 1;
     }
     *out = p;

@@ -1,7 +1,9 @@
 /*
  * Random features of vectors: z = relu(R v + b), R and b fixed and random [Rahimi, Recht 2008]. Each feature reads at
  * most ATOLL_PROJECTION_INPUTS numbers of the vector: as accurate as reading all of them, and of a vector of 784 a
- * thirtieth of the work and memory. b lets features of few numbers bend anywhere, not at the mean alone.
+ * thirtieth of the work and memory. Of 17 to 256 numbers every fourth feature reads two: what two columns of a table
+ * tell only together is found by features that read nothing else. b lets features of few numbers bend anywhere, not at
+ * the mean alone.
  */
 #ifndef ATOLL_CORE_PROJECTION_H
 #define ATOLL_CORE_PROJECTION_H
@@ -18,9 +20,9 @@ enum {
 
 /* Immutable once made. */
 typedef struct atoll_projection {
-    uint32_t dim, inputs; /* numbers of a vector; of those, how many a feature reads */
+    uint32_t dim, inputs; /* numbers of a vector; of those, how many a feature reads at most */
     uint16_t *input;      /* features x inputs: which */
-    float *weight;        /* features x inputs: R's part of them */
+    float *weight;        /* features x inputs: R's part of them, 0 for those that a feature does not read */
     float *bias;          /* features; feature 0 is the constant 1 */
 } atoll_projection;
 

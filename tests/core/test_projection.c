@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "core/limits.h"
@@ -21,14 +22,26 @@ static atoll_projection *project(uint32_t dim, uint64_t seed)
     return projection;
 }
 
-/* Each feature reads distinct numbers of the vector, all of them where they are few. */
+static uint32_t reads_of(const atoll_projection *p, uint32_t j)
+{
+    uint32_t reads = 0;
+    for (uint32_t i = 0; i < p->inputs; i++)
+        reads += p->weight[j * p->inputs + i] != 0;
+    return reads;
+}
+
+/* Each feature reads distinct numbers: 16, or all of fewer, but every fourth two where they are a table's columns. */
 static void features_read_distinct_numbers(void **state)
 {
-    static const uint32_t dims[] = {1, 2, 15, 16, 17, 784, ATOLL_VECTOR_MAX_DIM};
+    static const uint32_t dims[] = {1, 2, 15, 16, 17, 256, 784, ATOLL_VECTOR_MAX_DIM};
     (void)state;
     for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
         atoll_projection *p = project(dims[d], 3);
         assert_int_equal(p->inputs, dims[d] < ATOLL_PROJECTION_INPUTS ? dims[d] : ATOLL_PROJECTION_INPUTS);
+        for (uint32_t j = 1; j < M; j++) {
+            bool few = j % 4 == 3 && dims[d] > 16 && dims[d] <= 256;
+            assert_int_equal(reads_of(p, j), few ? 2 : p->inputs);
+        }
         for (uint32_t j = 0; j < M; j++)
             for (uint32_t i = 0; i < p->inputs; i++) {
                 assert_true(p->input[j * p->inputs + i] < dims[d]);

@@ -313,6 +313,42 @@ static void solutions_are_due_when_they_would_differ(void **state)
     atoll_ridge_free(ridge);
 }
 
+/* Twenty numbers, of which the signs of two together tell the label: either by itself, and the others, say nothing. */
+static void what_two_numbers_tell_together_is_learned(void **state)
+{
+    enum { NUMBERS = 20, LEARNED = 1500, TRIED = 300 };
+    static float scratch[NUMBERS * ATOLL_PROJECTION_BLOCK], features[M];
+    float v[NUMBERS], score[2], *to = features;
+    const float *from = v;
+    uint32_t right = 0;
+    (void)state;
+    atoll_projection *projection;
+    assert_int_equal(atoll_projection_new(NUMBERS, 9, &projection, NULL), ATOLL_OK);
+    atoll_ridge *ridge = new_ridge();
+    atoll_ridge_weights *weights = NULL;
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 4, 0);
+    for (int n = 0; n < LEARNED + TRIED; n++) {
+        for (int i = 0; i < NUMBERS; i++)
+            v[i] = atoll_rng_normal(&rng);
+        uint32_t y = v[3] * v[11] > 0;
+        atoll_projection_run(projection, &from, 1, &to, scratch);
+        if (n < LEARNED) {
+            assert_int_equal(atoll_ridge_add(ridge, features, y, 2, NULL), ATOLL_OK);
+            continue;
+        }
+        if (!weights)
+            weights = solve(ridge);
+        atoll_ridge_score(weights, features, 1, score);
+        right += (score[1] > score[0]) == y;
+    }
+    if (right < TRIED * 7 / 10)
+        fail_msg("%u of %u are right", right, TRIED);
+    free(weights);
+    atoll_ridge_free(ridge);
+    atoll_projection_free(projection);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +359,7 @@ int main(void)
         cmocka_unit_test(degenerate_streams_are_solved),
         cmocka_unit_test(what_was_saved_goes_on_alike),
         cmocka_unit_test(solutions_are_due_when_they_would_differ),
+        cmocka_unit_test(what_two_numbers_tell_together_is_learned),
     };
     return cmocka_run_group_tests(tests, make_stream, NULL);
 }
