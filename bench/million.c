@@ -141,7 +141,22 @@ static uint32_t owner_of(const atoll_memory_view *view, uint32_t label)
     return 1;
 }
 
-/* As the learner would place them. It is at rest, so that nobody else touches its state. */
+static void *nothing(void *arg)
+{
+    return arg;
+}
+
+/* Ends the thread that learns, which frees what was replaced even while it rests. Closing finds another to wait for. */
+static atoll_status halt(atoll_learner *learner, atoll_error *error)
+{
+    atomic_store(&learner->stopping, true);
+    atoll_journal_wake(learner->journal);
+    pthread_join(learner->thread, NULL);
+    return pthread_create(&learner->thread, NULL, nothing, NULL)
+               ? atoll_fail(error, ATOLL_INTERNAL, "no thread can be started") : ATOLL_OK;
+}
+
+/* As the learner would place them. It has ended, so that nobody else touches its state. */
 static atoll_status fill(trial *t, atoll_error *error)
 {
     atoll_state *state = &t->learner->state;
@@ -192,7 +207,7 @@ static atoll_status make(trial *t, const char *folder, atoll_error *error)
     t->asker = atoll_asker_new();
     mkdir(path, 0700);
     atoll_status status = atoll_learner_open(path, &config, (size_t)16 << 30, &t->learner, error);
-    if (status || (status = learn(t, error)))
+    if (status || (status = learn(t, error)) || (status = halt(t->learner, error)))
         return status;
     return fill(t, error);
 }

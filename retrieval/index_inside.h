@@ -33,7 +33,7 @@
 
 enum {
     ATOLL_INDEX_TILE = 16,            /* queries that stay in the nearest cache beside some rows */
-    ATOLL_INDEX_CANDIDATES_MAX = 1024 /* ranking them takes about as long as reading 500,000 codes */
+    ATOLL_INDEX_CANDIDATES_MAX = 2048 /* ranking them takes about as long as reading 200,000 codes */
 };
 
 /* How codes are searched. Measured where the index is large, else ATOLL_INDEX_CANDIDATES of all codes. */

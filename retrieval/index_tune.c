@@ -11,7 +11,8 @@
 #include "retrieval/index_inside.h"
 
 enum {
-    CODES_SAMPLE = 1024,    /* vectors that codes are trained on: 64 for each centre of a code */
+    CODES_SAMPLE = 1024,    /* vectors that codes are trained on: 64 for each centre of a code; and where lists would */
+    CODES_SAMPLE_LARGE = 4096, /* not pay, which is found out seldom, so many */
     LIST_VECTORS = 128,     /* of which there is a list: 8,192 lists of a million */
     LIST_SAMPLE = 32,       /* vectors for each list; 16 lose .003 of recall on clustered vectors */
     LISTS_READ_PART = 8,    /* lists pay where so small a part of them holds the neighbours */
@@ -184,7 +185,7 @@ atoll_status atoll_index_train(const atoll_index *index, void **trained, size_t 
     if (lists)
         tuning->lists = atoll_lists_many(lists);
     else if (status == ATOLL_OK)
-        status = train(index, 1, CODES_SAMPLE, &lists, error);
+        status = train(index, 1, index->count < index->lists_from ? CODES_SAMPLE : CODES_SAMPLE_LARGE, &lists, error);
     tuning->probes = read;
     if (status == ATOLL_OK)
         status = atoll_lists_write(lists, trained, bytes, error);

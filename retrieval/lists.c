@@ -23,6 +23,7 @@ enum {
     BINS = (ATOLL_SCAN_SUM + BIAS_MAX) / BIN_SUMS + 1,
     HELD = 2 * ATOLL_LISTS_WANT_MAX, /* candidates, before those that are no longer wanted are dropped */
     PIECE = 1 << 17,  /* bytes of blocks that are taken at a time */
+    CACHED = 192,     /* pieces, 24 MB: with 14 MB .9 of the time without, with 36 MB 1.35 */
     AHEAD = 3         /* blocks that are sent for before they are read */
 };
 
@@ -355,11 +356,12 @@ static bool walk_on(const atoll_lists *l, walk *w)
     return w->block != ATOLL_LISTS_NONE;
 }
 
-/* Sends for the next block, if there is one. Those of one list lie in a row, which the processor sees. */
+/* Sends for the next block, if there is one. Those of one list lie in a row, which the processor sees by itself, and
+ * faster as long as its caches hold them. */
 static void prefetch(const atoll_lists *l, walk *ahead)
 {
     enum { LINE = 64 };
-    if (l->lists == 1 || ahead->probe == ahead->probes || !walk_on(l, ahead))
+    if ((l->lists == 1 && l->pieces < CACHED) || ahead->probe == ahead->probes || !walk_on(l, ahead))
         return;
     const uint8_t *block = block_at(l, ahead->block);
     for (uint32_t at = 0; at < l->block_bytes; at += LINE)
