@@ -177,7 +177,9 @@ static atoll_status consider(atoll_hand *h, const atoll_state *state, atoll_step
     if (status || (status = atoll_step_combine(model, &h->workspace, &input, &it->route, &voices, error)))
         return status;
     uint32_t label = atoll_predict_cues(&h->workspace, &input, &voices, it->gate, &it->route, cue);
-    it->sure = atoll_predict_suffices(model, &model->sureness, cue, &novelty) && !atoll_step_compares(model, it->seq);
+    bool suffices = atoll_predict_suffices(model, &model->sureness, cue, &novelty);
+    it->sure = suffices && !atoll_step_compares(model, it->seq);
+    it->stands_for = it->sure ? 0 : suffices ? ATOLL_REHEARSE_EVERY : 1;
     if (!it->sure)
         return ATOLL_OK;
     *right = label == atoll_names_find(&state->labels, name.data, name.bytes);
@@ -259,8 +261,10 @@ static atoll_status ask_sure(atoll_portion *w)
 static atoll_status ask_all(atoll_portion *w)
 {
     atoll_step_item *items = w->trainer->items, *sought[ATOLL_STEP_RECORDS] = {NULL};
-    for (uint32_t i = w->from; i < w->to; i++)
+    for (uint32_t i = w->from; i < w->to; i++) {
+        items[i].stands_for = 1;
         sought[i - w->from] = &items[i];
+    }
     atoll_status status = find(w->hand, w->state, sought, w->to - w->from, &w->error);
     for (uint32_t i = w->from; i < w->to && status == ATOLL_OK; i++)
         status = ask(w->hand, w->state, &items[i], &w->error);
@@ -377,7 +381,8 @@ atoll_status atoll_step_judge(atoll_hand *h, atoll_trainer *trainer, atoll_state
     atoll_tally_route(state, workspace->gate, &it->route, time_ms);
     atoll_tally_features(state, it->encoded.known, it->encoded.common);
     float score = atoll_tally_answer(state, &voices, workspace->combined, label, it->domain);
-    atoll_novelty_learn(&model->assured, atoll_predict_assurance(it->context.familiarity, score));
+    for (uint32_t n = 0; n < it->stands_for; n++)
+        atoll_novelty_learn(&model->assured, atoll_predict_assurance(it->context.familiarity, score));
     float importance = voices.says[ATOLL_VOICE_ANALYTIC] ? ATOLL_STEP_CALM : fresh_importance;
     if (known)
         atoll_combiner_learn(&model->combiner, &voices, workspace->combined, label, importance, importance);
@@ -390,9 +395,10 @@ atoll_status atoll_step_judge(atoll_hand *h, atoll_trainer *trainer, atoll_state
                                     : atoll_growth_assign(state, workspace, &judged, commit, &it->owner, error)) ||
         (status = atoll_names_add(&state->labels, name.data, name.bytes, &it->label, error)))
         return status;
-    atoll_novelty_learn(&model->novelty, it->context.familiarity);
+    for (uint32_t n = 0; n < it->stands_for; n++)
+        atoll_novelty_learn(&model->novelty, it->context.familiarity);
     atoll_tally_owner(state, it->owner);
-    if (atoll_model_gate_learns(model) && !hinted(model, it) && it->owner && it->owner < it->experts)
+    if (atoll_model_gate_learns(model) && !it->sure && !hinted(model, it) && it->owner && it->owner < it->experts)
         atoll_gate_weigh(&model->gate, it->cue, it->gate, it->experts, it->owner, fresh_importance);
     state->tally.last_label = it->label;
     model->labels = state->labels.count;

@@ -46,8 +46,7 @@ enum { ATOLL_DRIFT_CONCEPTS = 64 }; /* numbers of dormant concepts; 0 is none, a
 
 typedef struct atoll_drift_slot {
     float evidence; /* against the exemplar */
-    uint8_t dormant;  /* 1 or 0; no struct here has padding, so that equal states are equal bytes */
-    uint8_t sure;     /* 1 where all that learned from it last had been sure (learner/samples.c) */
+    uint16_t dormant; /* 1 or 0; no struct here has padding, so that equal states are equal bytes */
     uint16_t refuted; /* the number of the span of the stream in which it was found to be, or 0 */
     uint64_t since; /* sequence number of the record with which it came, or was woken */
 } atoll_drift_slot;

@@ -12,19 +12,8 @@ enum { DENSE_BATCH = 16, DENSE_VECTORS = 512 };
 /* Samples whose label had less are fitted once again; .8 would cost a third more time for nothing. */
 static const float hard = 0.5f;
 
-/*
- * From here on a step would change next to nothing: leaving it out saves a quarter of the time at the same accuracy. An
- * exemplar of which all were so sure sits out its next turn, which is the same for accuracy, too.
- */
+/* From here on a step would change next to nothing: leaving it out saves a quarter of the time at the same accuracy. */
 static const float sure = 0.97f;
-
-bool atoll_fit_was_sure(const atoll_sample *sample)
-{
-    bool all = true;
-    for (int part = 0; part < ATOLL_FIT_PARTS; part++)
-        all &= sample->had[part] > sure;
-    return all;
-}
 
 /* The output for the sample's label, added where it is new. The shared expert keeps the model's own order of labels. */
 static atoll_status output_for(atoll_pager *pager, atoll_expert *expert, const atoll_sample *sample, uint32_t *output,
@@ -165,18 +154,15 @@ atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_wo
     float probability[ATOLL_FIT_SAMPLES];
     uint32_t first = 0, again = 0;
     for (uint32_t i = 0; i < count; i++)
-        if (!samples[i]->held_out && !samples[i]->rests)
+        if (!samples[i]->held_out)
             left[first++] = samples[i];
     atoll_status status;
     if ((status = fit_all(pager, expert, workspace, left, first, lean, probability, error)) ||
         (status = count_fresh(pager, expert, samples, count, error)))
         return status;
-    uint32_t part = expert->state == ATOLL_EXPERT_SHARED ? ATOLL_FIT_SHARED : ATOLL_FIT_OWNER;
-    for (uint32_t i = 0; i < first; i++) {
-        left[i]->had[part] = probability[i];
+    for (uint32_t i = 0; i < first; i++)
         if (probability[i] < hard)
             left[again++] = left[i];
-    }
     return fit_all(pager, expert, workspace, left, again, lean, probability, error);
 }
 
@@ -198,20 +184,18 @@ atoll_gate_losses atoll_fit_losses(const atoll_model *model, float *running)
 
 /* The same for the tokens of a sample. */
 static atoll_status fit_tokens(atoll_state *state, atoll_workspace *workspace, const atoll_input *input,
-                               const atoll_gate_losses *losses, atoll_sample *sample, atoll_error *error)
+                               const atoll_gate_losses *losses, uint32_t owner, atoll_error *error)
 {
     atoll_gate *gate = &state->model.gate;
     float probability = 0;
     atoll_status status = atoll_token_scratch_fit(&workspace->token, 0, 0, error);
-    for (int again = 0; again < 2 && status == ATOLL_OK && probability <= hard; again++) {
+    for (int again = 0; again < 2 && status == ATOLL_OK && probability <= hard; again++)
         status = atoll_tokens_learn(&state->pager, gate, &workspace->net, &workspace->token, input, workspace->open,
-                                    losses, sample->owner, sure, &probability, error);
-        sample->had[ATOLL_FIT_GATE] = again ? sample->had[ATOLL_FIT_GATE] : probability;
-    }
+                                    losses, owner, sure, &probability, error);
     return status;
 }
 
-atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, atoll_sample *sample,
+atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, const atoll_sample *sample,
                             const atoll_gate_losses *losses, atoll_error *error)
 {
     atoll_model *model = &state->model;
@@ -224,12 +208,11 @@ atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, atol
     bool tokens = model->config.granularity == ATOLL_GRANULARITY_TOKEN;
     atoll_status status = atoll_net_admit(&state->pager, &model->gate.net, &workspace->net, &input, error);
     if (tokens && status == ATOLL_OK)
-        return fit_tokens(state, workspace, &input, losses, sample, error);
+        return fit_tokens(state, workspace, &input, losses, sample->owner, error);
     for (int again = 0; again < 2 && status == ATOLL_OK; again++) {
         atoll_net_run(&model->gate.net, &workspace->net, &input, NULL, workspace->gate);
         float log_sum;
         float p = atoll_gate_probability(&model->gate, workspace->open, sample->owner, workspace->gate, &log_sum);
-        sample->had[ATOLL_FIT_GATE] = again ? sample->had[ATOLL_FIT_GATE] : p;
         if (p > sure || (again && p > hard))
             break;
         status = atoll_gate_learn(&state->pager, &model->gate, &workspace->net, &input, losses, sample->owner,

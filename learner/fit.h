@@ -5,9 +5,6 @@
 #include "core/predict.h"
 #include "learner/state.h"
 
-/* What learns from a sample. */
-enum { ATOLL_FIT_SHARED, ATOLL_FIT_OWNER, ATOLL_FIT_GATE, ATOLL_FIT_PARTS };
-
 /* One record to learn from. Its arrays belong to the arenas of the step, or to the record or exemplar it is of. */
 typedef struct atoll_sample {
     uint32_t label, owner;
@@ -15,8 +12,6 @@ typedef struct atoll_sample {
     bool fresh;             /* new, not replayed */
     bool held_out;          /* counted, and not fitted */
     bool gated;             /* the gate learns from it */
-    bool rests;             /* drawn, and not fitted: all were sure of it last time */
-    float had[ATOLL_FIT_PARTS]; /* what its label, or owner, had before it was fitted; 1 where it was not */
     const atoll_term *term;
     uint32_t terms;
     const float *vector;    /* or NULL */
@@ -31,12 +26,9 @@ typedef struct atoll_sample {
 
 enum { ATOLL_FIT_SAMPLES = 1088 }; /* most that one fit takes */
 
-/* Whether all that learned from the sample were so sure of it that no step was made. */
-bool atoll_fit_was_sure(const atoll_sample *sample);
-
 /*
- * Cross entropy steps on `count` samples in order, then once again on those that were hard; none on those that are held
- * out or rest. lean[output], or NULL, is added to logits while they are fitted (learner/lean.h).
+ * Cross entropy steps on `count` samples in order, then once again on those that were hard; none on those held out.
+ * lean[output], or NULL, is added to logits while they are fitted (learner/lean.h).
  */
 atoll_status atoll_fit_expert(atoll_pager *pager, atoll_expert *expert, atoll_workspace *workspace,
                               atoll_sample *const *samples, uint32_t count, const float *lean,
@@ -49,7 +41,7 @@ atoll_gate_losses atoll_fit_losses(const atoll_model *model, float *running);
  * A step of the gate's network towards the sample's owner, one more where that was hard, none where it is sure or the
  * gate does not learn.
  */
-atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, atoll_sample *sample,
+atoll_status atoll_fit_gate(atoll_state *state, atoll_workspace *workspace, const atoll_sample *sample,
                             const atoll_gate_losses *losses, atoll_error *error);
 
 #endif

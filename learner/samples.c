@@ -49,8 +49,7 @@ static atoll_sample *add_replay(atoll_hand *h, const atoll_slot *held, uint32_t 
     atoll_sample *sample = atoll_arena_take(&h->arena, sizeof *sample);
     if (!sample)
         return NULL;
-    *sample = (atoll_sample){.had = {1, 1, 1},
-                             .label = held->exemplar->label,
+    *sample = (atoll_sample){.label = held->exemplar->label,
                              .owner = held->owner,
                              .slot = slot,
                              .term = held->exemplar->term,
@@ -67,8 +66,7 @@ static atoll_sample *add_fresh(atoll_hand *h, const atoll_step_item *it)
     atoll_sample *sample = atoll_arena_take(&h->arena, sizeof *sample);
     if (!sample)
         return NULL;
-    *sample = (atoll_sample){.had = {1, 1, 1},
-                             .slot = ATOLL_SLOT_NONE,
+    *sample = (atoll_sample){.slot = ATOLL_SLOT_NONE,
                              .term = it->term,
                              .terms = it->terms,
                              .vector = it->record->vector,
@@ -111,10 +109,7 @@ static atoll_status draw_all(atoll_portion *w)
         for (uint32_t r = 0; r < drawn; r++) {
             if (!(sample = add_replay(w->hand, atoll_memory_at(&view, slot[r]), slot[r])))
                 return atoll_step_no_memory(&w->error);
-            uint8_t *sure = &w->state->drift.slot[slot[r]].sure;
-            sample->rests = *sure;
-            *sure = 0;
-            sample->gated = r < GATE_REPLAYS && !sample->rests;
+            sample->gated = r < GATE_REPLAYS;
             trainer->sample[trainer->samples++] = sample;
         }
         if (!replays || i % ATOLL_REHEARSE_EVERY || !draw(state, rng, true, 1, slot))
@@ -146,18 +141,6 @@ void atoll_step_settle(atoll_trainer *trainer, const atoll_state *state, uint32_
     }
 }
 
-void atoll_step_note_sure(const atoll_trainer *trainer, atoll_state *state)
-{
-    atoll_drift_slot *slot = state->drift.slot;
-    uint64_t first = trainer->items[0].seq;
-    for (uint32_t i = 0; i < trainer->samples; i++) {
-        const atoll_sample *sample = trainer->sample[i];
-        /* The step may have placed a new record there, or woken what was there. */
-        if (!sample->fresh && !sample->rests && slot[sample->slot].since < first)
-            slot[sample->slot].sure = atoll_fit_was_sure(sample);
-    }
-}
-
 /* ---- encode ---- */
 
 bool atoll_step_encode(atoll_hand *h, const atoll_model *model, atoll_sample *sample)
@@ -182,11 +165,8 @@ static atoll_status encode_samples(atoll_portion *w, atoll_sample *const *sample
     uint32_t dim = model->encoder.embedding_dim;
     atoll_memory_view view = atoll_memory_freeze(w->state->memory);
     atoll_encoded *encoded[ATOLL_STEP_PART];
-    uint32_t count = 0;
     for (uint32_t i = from; i < to; i++) {
         atoll_sample *sample = samples[i];
-        if (sample->rests)
-            continue;
         if (!atoll_step_encode(w->hand, model, sample))
             return atoll_step_no_memory(&w->error);
         if (sample->fresh)
@@ -194,9 +174,9 @@ static atoll_status encode_samples(atoll_portion *w, atoll_sample *const *sample
         else if (sample->gated || sample->context)
             atoll_half_to_float(atoll_memory_at(&view, sample->slot)->exemplar->embedding, sample->encoded.embedding,
                                 dim);
-        encoded[count++] = &sample->encoded;
+        encoded[i - from] = &sample->encoded;
     }
-    return count ? atoll_dense_read(&w->hand->arena, model, encoded, count, &w->error) : ATOLL_OK;
+    return from < to ? atoll_dense_read(&w->hand->arena, model, encoded, to - from, &w->error) : ATOLL_OK;
 }
 
 static uint32_t least(uint32_t a, uint32_t b)

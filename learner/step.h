@@ -38,6 +38,7 @@ typedef struct atoll_step_item {
     float *unheard;         /* the gate without votes, of records that atoll_step_compares; else NULL */
     float *cue[ATOLL_CUES]; /* of those */
     bool sure;              /* answered without a search; `context` is empty, or for `vote` and drift alone */
+    uint32_t stands_for;    /* so many records its familiarity stands for: 0 where it was only foretold */
     atoll_route route;
     uint32_t label, domain, owner; /* numbers */
     uint32_t lot;                  /* of a record that is kept and not learned, else 0 */
@@ -132,8 +133,5 @@ uint64_t atoll_step_encode_samples(atoll_plan *plan, uint64_t after);
 
 /* Asks for the exemplars that are held out, and lets the combination learn from what is said. */
 atoll_status atoll_step_rehearse(atoll_hand *h, atoll_trainer *trainer, atoll_state *state, atoll_error *error);
-
-/* Notes which exemplars all that learned from them were sure of: they sit out their next turn. After the step. */
-void atoll_step_note_sure(const atoll_trainer *trainer, atoll_state *state);
 
 #endif

@@ -340,7 +340,6 @@ static atoll_status step(atoll_plan *plan, atoll_error *error)
     uint64_t returned = state->drift.now.returned;
     if (status || (status = work(plan, error)) || (status = watch(plan, returned, error)))
         return status;
-    atoll_step_note_sure(trainer, state);
     state->model.records += plan->count;
     atoll_tally_collapse(state);
     if (!state->model.config.freeze && ((status = atoll_growth_review(state, plan->commit, error)) ||

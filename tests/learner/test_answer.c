@@ -97,6 +97,7 @@ static void what_is_sure_is_not_searched_but_where_it_is_compared_or_wrong(void 
         bool compared = atoll_step_compares(model, it->seq);
         assert_int_equal(it->sure, !compared);
         assert_int_equal(it->unheard != NULL, compared);
+        assert_int_equal(it->stands_for, compared ? ATOLL_REHEARSE_EVERY : 0);
         assert_int_equal(it->voices.says[ATOLL_VOICE_VOTES] != NULL, compared);
         assert_non_null(it->voices.says[ATOLL_VOICE_EXPERTS]);
         assert_true(it->route.count >= 1);
@@ -137,6 +138,7 @@ static void what_is_not_sure_is_answered_as_if_all_were_searched(void **state)
     for (uint32_t i = 0; i < BATCH; i++) {
         const atoll_step_item *a = &begun[i], *b = &t->l.trainer->items[i];
         assert_false(a->sure || b->sure);
+        assert_true(a->stands_for == 1 && b->stands_for == 1);
         assert_int_equal(a->context.voter[0].slot, b->context.voter[0].slot);
         assert_int_equal(a->unheard != NULL, b->unheard != NULL);
         assert_float_equal(a->gate[1], b->gate[1], 1e-4);

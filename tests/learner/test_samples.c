@@ -5,7 +5,6 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "learner/step.h"
 #include "tests/support/learning.h"
@@ -30,58 +29,22 @@ static void each_record_is_followed_by_its_replays(void **state)
     feed(&l, BATCH);
     feed(&l, BATCH);
     assert_int_equal(trainer->samples, BATCH * (1 + replays));
-    uint32_t gated = 0, held_out = 0, rest = 0;
+    uint32_t gated = 0, held_out = 0;
     for (uint32_t i = 0; i < trainer->samples; i++) {
         const atoll_sample *sample = trainer->sample[i];
         assert_int_equal(sample->fresh, i % (1 + replays) == 0);
         assert_int_equal(sample->slot == ATOLL_SLOT_NONE, sample->fresh);
         assert_true(sample->label < LEARNING_LABELS_A_DOMAIN && sample->owner != ATOLL_EXPERT_NONE);
-        assert_true(sample->encoded.features == (sample->rests ? 0 : sample->terms) && sample->terms > 0);
-        rest += sample->rests && i % (1 + replays) <= 2;
+        assert_true(sample->encoded.features == sample->terms && sample->terms > 0);
         assert_true(!sample->fresh || sample->gated != sample->held_out);
         held_out += sample->held_out;
         assert_null(sample->context);
         gated += sample->gated;
     }
-    assert_int_equal(gated + held_out + rest, 3 * BATCH); /* each record and two of its replays */
+    assert_int_equal(gated + held_out, 3 * BATCH); /* each record and two of its replays */
     for (uint32_t i = 0; i < trainer->rehearsals; i++)
         for (uint32_t v = 0; v < trainer->rehearsed[i]->context->count; v++)
             assert_int_not_equal(trainer->rehearsed[i]->context->voter[v].slot, trainer->rehearsed[i]->slot);
-    learning_close(&l);
-}
-
-static void what_all_were_sure_of_sits_out_one_turn(void **state)
-{
-    learning l;
-    uint32_t rested = 0, drawn = 0;
-    (void)state;
-    learning_open(&l, NULL, 1);
-    for (int commit = 0; commit < COMMITS; commit++) {
-        bool again[SLOTS] = {false};
-        feed(&l, BATCH);
-        for (uint32_t i = 0; i < l.trainer->samples; i++) {
-            const atoll_sample *sample = l.trainer->sample[i];
-            drawn += !sample->fresh;
-            rested += sample->rests;
-            if (sample->rests) {
-                assert_false(sample->fresh || sample->gated || again[sample->slot]);
-                assert_int_equal(sample->encoded.features, 0);
-            }
-            /* Of two draws in one step at most the first rests. */
-            if (!sample->fresh)
-                again[sample->slot] = true;
-        }
-        memset(again, 0, sizeof again);
-        for (uint32_t i = l.trainer->samples; i--;) {
-            const atoll_sample *sample = l.trainer->sample[i];
-            if (sample->fresh || sample->rests || again[sample->slot])
-                continue;
-            again[sample->slot] = true;
-            if (l.state.drift.slot[sample->slot].since < l.trainer->items[0].seq)
-                assert_int_equal(l.state.drift.slot[sample->slot].sure, atoll_fit_was_sure(sample));
-        }
-    }
-    assert_true(rested > drawn / 10 && rested < drawn / 2);
     learning_close(&l);
 }
 
@@ -142,7 +105,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_record_is_followed_by_its_replays),
-        cmocka_unit_test(what_all_were_sure_of_sits_out_one_turn),
         cmocka_unit_test(without_replays_nothing_remembered_is_learned_again),
         cmocka_unit_test(what_is_rehearsed_was_never_learned),
     };
