@@ -93,7 +93,7 @@ static void *search(void *arg)
     searching *s = arg;
     for (uint32_t at = 0; at < s->queries->count; at += s->batch) {
         const atoll_index_view *view = atoll_index_enter(s->index);
-        atoll_index_search(view, s->queries->at + (size_t)at * DIM, s->batch, s->found + at, NULL);
+        atoll_index_search(view, s->queries->at + (size_t)at * DIM, s->batch, s->found + at);
         atoll_index_leave(view);
     }
     return NULL;

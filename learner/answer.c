@@ -99,13 +99,14 @@ atoll_status atoll_step_find_contexts(atoll_hand *h, const atoll_state *state, f
     for (uint32_t i = 0; i < count; i++)
         memcpy(queries + (size_t)i * dim, embedding[i], dim * sizeof *queries);
     uint32_t most = state->model.config.neighbours;
-    atoll_status status = most ? atoll_index_search_live(state->index, queries, count, found, error) : ATOLL_OK;
+    if (most)
+        atoll_index_search_live(state->index, queries, count, found);
     atoll_memory_view view = atoll_memory_freeze(state->memory);
-    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         atoll_context_limit(&found[i], atoll_encoder_lacks(&state->model.encoder, embedding[i]) ? 0 : most);
         atoll_context_fill(&view, &found[i], except[i], context[i]);
     }
-    return status;
+    return ATOLL_OK;
 }
 
 /* A copy of `count` floats, with `more` zeros behind them. */

@@ -434,14 +434,14 @@ static atoll_status find_contexts(const asking *a, const uint32_t *which, uint32
     for (uint32_t k = 0; k < count; k++)
         memcpy(queries + (size_t)k * dim, asker->encoded[which[k]].embedding, dim * sizeof *queries);
     const atoll_index_view *view = atoll_index_enter(a->learner->state.index);
-    atoll_status status = atoll_index_search(view, queries, count, asker->neighbours, error);
+    atoll_index_search(view, queries, count, asker->neighbours);
     atoll_index_leave(view);
-    for (uint32_t k = 0; k < count && status == ATOLL_OK; k++) {
+    for (uint32_t k = 0; k < count; k++) {
         bool lacks = atoll_encoder_lacks(encoder, queries + (size_t)k * dim);
         atoll_context_limit(&asker->neighbours[k], lacks ? 0 : most);
         atoll_context_fill(&a->published->memory, &asker->neighbours[k], ATOLL_SLOT_NONE, &asker->context[which[k]]);
     }
-    return status;
+    return ATOLL_OK;
 }
 
 /* Experts whose hidden layers are worked out as one batch; not those of a soft gate, which may be many. */

@@ -421,8 +421,8 @@ static atoll_status contradicted(atoll_state *state, const uint32_t *slot, uint3
     }
     for (uint32_t i = 0; i < count; i++)
         atoll_half_to_float(atoll_memory_at(&view, slot[i])->exemplar->embedding, queries + (size_t)i * dim, dim);
-    if ((status = atoll_index_search_live(state->index, queries, count, found, error)))
-        goto done;
+    atoll_index_search_live(state->index, queries, count, found);
+    status = ATOLL_OK;
     for (uint32_t i = 0; i < count; i++) {
         atoll_context context;
         float with = 0, against = 0;

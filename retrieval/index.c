@@ -487,10 +487,8 @@ void atoll_index_search_rows(const side *s, const float *queries, uint32_t count
     }
 }
 
-atoll_status atoll_index_search(const atoll_index_view *view, const float *queries, uint32_t count,
-                                atoll_neighbours *out, atoll_error *error)
+void atoll_index_search(const atoll_index_view *view, const float *queries, uint32_t count, atoll_neighbours *out)
 {
-    (void)error;
     uint32_t dim = view->index->dim, together = view->coded ? 1 : TILE_QUERIES;
     for (uint32_t at = 0; at < count; at += together) {
         const float *query = queries + (size_t)at * dim;
@@ -499,13 +497,11 @@ atoll_status atoll_index_search(const atoll_index_view *view, const float *queri
         else
             atoll_index_search_rows(view, query, count - at < together ? count - at : together, &out[at]);
     }
-    return ATOLL_OK;
 }
 
-atoll_status atoll_index_search_live(atoll_index *index, const float *queries, uint32_t count, atoll_neighbours *out,
-                                     atoll_error *error)
+void atoll_index_search_live(atoll_index *index, const float *queries, uint32_t count, atoll_neighbours *out)
 {
-    return atoll_index_search(&index->side[index->live], queries, count, out, error);
+    atoll_index_search(&index->side[index->live], queries, count, out);
 }
 
 uint32_t atoll_index_count(const atoll_index *index)

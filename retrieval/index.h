@@ -63,11 +63,9 @@ const atoll_index_view *atoll_index_enter(atoll_index *index);
 void atoll_index_leave(const atoll_index_view *view);
 
 /* `count` queries of dim floats, row after row; out[i] receives the neighbours of query i. Empty slots never appear. */
-atoll_status atoll_index_search(const atoll_index_view *view, const float *queries, uint32_t count,
-                                atoll_neighbours *out, atoll_error *error);
+void atoll_index_search(const atoll_index_view *view, const float *queries, uint32_t count, atoll_neighbours *out);
 /* The same over the writer's own flushed state; writer thread only. */
-atoll_status atoll_index_search_live(atoll_index *index, const float *queries, uint32_t count, atoll_neighbours *out,
-                                     atoll_error *error);
+void atoll_index_search_live(atoll_index *index, const float *queries, uint32_t count, atoll_neighbours *out);
 
 /* How the flushed state is searched; writer thread only. */
 typedef struct atoll_index_about {

@@ -203,17 +203,14 @@ bool atoll_index_wants_tuning(const atoll_index *index)
 }
 
 /* Sets how the side is searched, and measures what it finds then. */
-static atoll_status try(atoll_index_view *side, const truth *t, uint32_t probes, uint32_t candidates,
-                        atoll_error *error)
+static void try(atoll_index_view *side, const truth *t, uint32_t probes, uint32_t candidates)
 {
     uint32_t there = 0, found = 0;
     side->tuning.probes = probes;
     side->tuning.candidates = candidates;
     for (uint32_t i = 0; i < t->count; i++) {
         atoll_neighbours got;
-        atoll_status status = atoll_index_search(side, t->query + (size_t)i * side->index->dim, 1, &got, error);
-        if (status != ATOLL_OK)
-            return status;
+        atoll_index_search(side, t->query + (size_t)i * side->index->dim, 1, &got);
         forget(&got, t->slot[i]);
         const atoll_neighbours *want = &t->nearest[i];
         for (uint32_t k = 0; k < got.count && want->count; k++)
@@ -221,7 +218,6 @@ static atoll_status try(atoll_index_view *side, const truth *t, uint32_t probes,
         there += want->count;
     }
     side->tuning.recall = there ? (float)found / (float)there : 1;
-    return ATOLL_OK;
 }
 
 static uint32_t candidates_most(const atoll_index_view *side)
@@ -240,20 +236,18 @@ static uint32_t cost_of(const atoll_index_view *side, const atoll_index_tuning *
 }
 
 /* From as many candidates as may be downwards, each with the fewest lists that reach the aim: the cheapest of these. */
-static atoll_status choose(atoll_index_view *side, const truth *t, atoll_error *error)
+static void choose(atoll_index_view *side, const truth *t)
 {
     uint32_t lists = side->tuning.lists, probes = lists ? PROBES_MIN : 0, most = candidates_most(side);
     double aim = lists ? lists_aim : codes_aim;
     atoll_index_tuning best = {.candidates = 0};
     for (uint32_t few = most; few >= ATOLL_INDEX_CANDIDATES; few -= few / 4) {
-        atoll_status status = try(side, t, probes, few, error);
-        while (status == ATOLL_OK && (double)side->tuning.recall < aim && probes < probes_most(lists)) {
+        try(side, t, probes, few);
+        while ((double)side->tuning.recall < aim && probes < probes_most(lists)) {
             probes += probes / 4;
             probes = probes < probes_most(lists) ? probes : probes_most(lists);
-            status = try(side, t, probes, few, error);
+            try(side, t, probes, few);
         }
-        if (status != ATOLL_OK)
-            return status;
         if (few == most && (double)side->tuning.recall < aim)
             aim = (double)side->tuning.recall; /* as near as it gets */
         if ((double)side->tuning.recall < aim)
@@ -262,7 +256,6 @@ static atoll_status choose(atoll_index_view *side, const truth *t, atoll_error *
             best = side->tuning;
     }
     side->tuning = best;
-    return ATOLL_OK;
 }
 
 atoll_status atoll_index_tune(atoll_index_view *side, atoll_error *error)
@@ -270,13 +263,10 @@ atoll_status atoll_index_tune(atoll_index_view *side, atoll_error *error)
     atoll_index *index = side->index;
     truth t;
     atoll_status status = find_truth(index, &t, error);
-    if (status == ATOLL_OK)
-        status = choose(side, &t, error);
-    free(t.query);
-    if (status != ATOLL_OK) {
-        side->tuning = index->tuning;
+    if (status != ATOLL_OK)
         return status;
-    }
+    choose(side, &t);
+    free(t.query);
     index->tuning = side->tuning;
     index->tuned_at = index->puts;
     return ATOLL_OK;
