@@ -1,7 +1,7 @@
 /*
  * What a model holds in memory, part by part: everything that grows with what it learns, and what waits to be freed or
- * written. The sum is what `budget_bytes` bounds. Blocks are counted as asked for; malloc's own share (some bytes a
- * block) and what it keeps for later are not.
+ * written. `budget_bytes` bounds what lasts of it, and learning waits for the disk while the sum is over that. Blocks
+ * are counted as asked for; malloc's own share (some bytes a block) and what it keeps for later are not.
  */
 #ifndef ATOLL_LEARNER_FOOTPRINT_H
 #define ATOLL_LEARNER_FOOTPRINT_H
@@ -30,9 +30,15 @@ static inline uint64_t atoll_footprint_state(const atoll_footprint *f)
     return f->experts + f->gate + f->encoder + f->analytic + f->memory + f->index + f->tables;
 }
 
+/* What stays when readers and the disk have done: over the budget of this, a model takes no more. */
+static inline uint64_t atoll_footprint_lasting(const atoll_footprint *f)
+{
+    return atoll_footprint_state(f) + f->learning;
+}
+
 static inline uint64_t atoll_footprint_sum(const atoll_footprint *f)
 {
-    return atoll_footprint_state(f) + f->learning + f->retired + f->writing;
+    return atoll_footprint_lasting(f) + f->retired + f->writing;
 }
 
 #endif

@@ -249,10 +249,21 @@ static bool archived_since(const atoll_learner *learner)
     return false;
 }
 
+/* Whether all that is held now is over the budget, also without what is spare. */
+static bool is_full(atoll_learner *learner)
+{
+    uint64_t budget_bytes = learner->state.model.config.budget_bytes;
+    if (atoll_learner_bytes(learner) <= budget_bytes)
+        return false;
+    atoll_slabs_trim(atoll_reclaim_slabs(learner->state.reclaim), true);
+    return atoll_learner_bytes(learner) > budget_bytes;
+}
+
+/* What a checkpoint writes and keeps passes: where that takes the model over its budget, learning waits for it. */
 static void maybe_checkpoint(atoll_learner *learner, pace *p)
 {
     const atoll_model *model = &learner->state.model;
-    end_checkpoint(learner, p, false);
+    end_checkpoint(learner, p, is_full(learner));
     pthread_mutex_lock(&learner->mutex);
     bool busy = learner->checkpoint != NULL;
     pthread_mutex_unlock(&learner->mutex);

@@ -171,7 +171,8 @@ static void written(void *arg, atoll_status status, const atoll_receipt *receipt
 /*
  * Whether `count` records more may come. Under the budget a request finds room if, with all that waits to be learned,
  * the model would stay under it at its present growth; one that finds nothing waiting is let in all the same, so that
- * a guess never stops a model that has room. So the budget is passed by what one request brings, at most.
+ * a guess never stops a model that has room. So the budget is passed by what one request brings, at most; what readers
+ * and the disk need for a moment is not refused, but waited for (learner.c).
  */
 static atoll_status check_room(atoll_learner *learner, uint32_t count, atoll_error *error)
 {
@@ -184,7 +185,7 @@ static atoll_status check_room(atoll_learner *learner, uint32_t count, atoll_err
     const atoll_published *p = atoll_learner_enter(learner, &ticket);
     uint64_t behind = atoll_journal_last(learner->journal) - p->model->version;
     atoll_footprint held = atoll_learner_footprint(learner, p);
-    uint64_t bytes = atoll_footprint_sum(&held), budget = p->model->config.budget_bytes;
+    uint64_t bytes = atoll_footprint_lasting(&held), budget = p->model->config.budget_bytes;
     uint64_t taken = atomic_load(&learner->taken), learned = p->model->records;
     double growth_bytes = p->growth_bytes;
     atoll_learner_leave(learner, ticket);
