@@ -6,7 +6,7 @@
 #include "core/hash.h"
 #include "learner/dense.h"
 
-enum { GATE_REPLAYS = 2 }; /* of a record's replays, so many are also shown to the gate: four measure no better */
+enum { GATE_REPLAYS = 3 }; /* of a record's replays, so many are also shown to the gate */
 
 /*
  * What the combination is rehearsed on must not have been learned: of exemplars that were learned when they came, the

@@ -41,7 +41,7 @@ static void each_record_is_followed_by_its_replays(void **state)
         assert_null(sample->context);
         gated += sample->gated;
     }
-    assert_int_equal(gated + held_out, 3 * BATCH); /* each record and two of its replays */
+    assert_int_equal(gated + held_out, 4 * BATCH); /* each record and three of its replays */
     for (uint32_t i = 0; i < trainer->rehearsals; i++)
         for (uint32_t v = 0; v < trainer->rehearsed[i]->context->count; v++)
             assert_int_not_equal(trainer->rehearsed[i]->context->voter[v].slot, trainer->rehearsed[i]->slot);
