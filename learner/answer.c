@@ -126,10 +126,13 @@ static bool hinted(const atoll_model *model, const atoll_step_item *it)
     return model->config.gate == ATOLL_GATE_DOMAIN && it->domain != ATOLL_DOMAIN_NONE;
 }
 
-/* Whether answers of this step that are sure do without a search, as those of requests. */
+/*
+ * Whether answers of this step that are sure do without a search, as those of requests. Where there are vectors none
+ * does: growth judges those by their neighbours more than by their words.
+ */
 static bool skips(const atoll_model *model)
 {
-    return atoll_predict_may_skip(model) && model->sureness.bound <= 1;
+    return atoll_predict_may_skip(model) && model->sureness.bound <= 1 && !model->encoder.vector_dim;
 }
 
 /* Asks voices and gate, and keeps what they say. */
