@@ -7,14 +7,21 @@
 
 #include "tests/core/experts.h"
 
+/* What the voices say of the trial's record; its input. */
+static atoll_input open_asked(trial *t, atoll_voices *voices)
+{
+    trial_open(t);
+    atoll_input input = input_of(t);
+    assert_int_equal(atoll_predict_others(&t->model, &t->workspace, &input, &t->context, voices, NULL), ATOLL_OK);
+    return input;
+}
+
 static void voices_speak_where_they_can(void **state)
 {
     (void)state;
     trial t;
     atoll_voices voices;
-    trial_open(&t);
-    atoll_input input = input_of(&t);
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
+    atoll_input input = open_asked(&t, &voices);
     assert_int_equal(voices.labels, LABELS);
     assert_ptr_equal(voices.says[ATOLL_VOICE_SHARED], t.workspace.voice[ATOLL_VOICE_SHARED]);
     assert_ptr_equal(voices.says[ATOLL_VOICE_VOTES], t.workspace.voice[ATOLL_VOICE_VOTES]);
@@ -176,9 +183,7 @@ static void names_speak_for_young_labels(void **state)
     (void)state;
     trial t;
     atoll_voices voices;
-    trial_open(&t);
-    atoll_input input = input_of(&t);
-    assert_int_equal(atoll_predict_others(&t.model, &t.workspace, &input, &t.context, &voices, NULL), ATOLL_OK);
+    atoll_input input = open_asked(&t, &voices);
     assert_null(voices.says[ATOLL_VOICE_NAMES]);
     assert_int_equal(atoll_naming_put(&t.pager, &t.model.naming, input.bucket, input.weight, 1, 2, NULL), ATOLL_OK);
     float before = INFINITY;
