@@ -155,7 +155,7 @@ static const series model_series[] = {
            index.candidates),
     REAL("index_recall", "gauge", "Recall of the ten nearest when it was measured, -1 where it was not.", "",
          index.recall),
-    UINT("budget_bytes", "gauge", "What bounds the sum of the parts in memory.", "", budget_bytes),
+    UINT("budget_bytes", "gauge", "What bounds the parts in memory that last.", "", budget_bytes),
     UINT("disk_bytes", "gauge", "What the model holds on disk.", ",part=\"journal\"", journal_bytes),
     UINT("disk_bytes", "gauge", "", ",part=\"state\"", state_bytes),
     UINT32("checkpoints_total", "counter", "Checkpoints written since the model was opened.", "", checkpoints),

@@ -30,7 +30,8 @@ typedef struct atoll_learner atoll_learner;
 /* Opens the model in folder `path` (created if `config` is given; the newest configuration in it counts otherwise).
  * Returns once the last checkpoint is loaded; what the journal holds behind it is learned in the background.
  * `map_bytes` bounds each of the two stores. ATOLL_NOT_FOUND where there is no model and no config; ATOLL_NEWER_FORMAT,
- * ATOLL_DAMAGED, ATOLL_IO, ATOLL_NO_SPACE, ATOLL_NO_MEMORY. */
+ * ATOLL_OLDER_FORMAT where the journal is not whole any more, ATOLL_DAMAGED, ATOLL_IO, ATOLL_NO_SPACE,
+ * ATOLL_NO_MEMORY. */
 atoll_status atoll_learner_open(const char *path, const atoll_config *config, size_t map_bytes, atoll_learner **out,
                                 atoll_error *error);
 
@@ -123,7 +124,7 @@ typedef struct atoll_stats {
     atoll_footprint footprint; /* in memory */
     uint64_t parameter_bytes, parameters; /* of experts, gate and analytic half; the bytes of the encoder too */
     uint64_t active_parameters, active_bytes; /* of them, what one record reads in the mean */
-    uint64_t counted_bytes, budget_bytes; /* the footprint's sum, and what bounds it */
+    uint64_t counted_bytes, budget_bytes; /* the footprint's sum; what bounds the part that lasts */
     uint64_t journal_bytes, state_bytes;  /* on disk */
     uint64_t predictions, unsearched, alone; /* since the model was opened; without a search; by the shared expert */
     double search_below, others_below; /* bounds (core/sureness.h) of these two; infinite: none is sure */
