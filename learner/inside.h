@@ -88,6 +88,7 @@ struct atoll_learner {
     uint32_t next_outcome;
     atoll_checkpoint *checkpoint; /* under way, or NULL */
     bool checkpoint_written, checkpoint_good;
+    pid_t writer_tid; /* 0 until the thread has begun */
     char failure[ATOLL_ERROR_DETAIL_BYTES];
     uint64_t *admitted; /* hashes of labels that were let in: open addressing */
     uint32_t admitted_count, admitted_places;

@@ -149,6 +149,7 @@ static void *write_checkpoints(void *arg)
     atoll_priority_lower(NICENESS);
     atoll_log_about(learner->name);
     pthread_mutex_lock(&learner->mutex);
+    learner->writer_tid = gettid();
     for (;;) {
         while (!learner->checkpoint || learner->checkpoint_written) {
             if (!learner->writer_runs) {
@@ -188,12 +189,27 @@ typedef struct pace {
     uint64_t trimmed;      /* learned when the heap was last given back */
 } pace;
 
+/*
+ * Waits until the checkpoint under way, if any, is written. Meanwhile that does not give way to requests, which would
+ * hold up learning for seconds where they keep all processors busy. The mutex is held.
+ */
+static void await_checkpoint(atoll_learner *learner)
+{
+    if (!learner->checkpoint || learner->checkpoint_written)
+        return;
+    if (learner->writer_tid)
+        atoll_priority_set(learner->writer_tid, 0);
+    while (!learner->checkpoint_written)
+        pthread_cond_wait(&learner->changed, &learner->mutex);
+    atoll_priority_set(learner->writer_tid, NICENESS);
+}
+
 /* Ends the checkpoint under way if it is written, or, with `wait`, when it is. */
 static void end_checkpoint(atoll_learner *learner, pace *p, bool wait)
 {
     pthread_mutex_lock(&learner->mutex);
-    while (wait && learner->checkpoint && !learner->checkpoint_written)
-        pthread_cond_wait(&learner->changed, &learner->mutex);
+    if (wait)
+        await_checkpoint(learner);
     atoll_checkpoint *done = learner->checkpoint_written ? learner->checkpoint : NULL;
     bool good = learner->checkpoint_good;
     if (done) {
