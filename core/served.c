@@ -35,6 +35,17 @@ uint64_t atoll_served_bytes(const atoll_served *served)
            atoll_array_bytes(&served->first) + atoll_array_bytes(&served->linear);
 }
 
+uint64_t atoll_served_active(const atoll_served *served, const atoll_net *net, double features)
+{
+    if (served->precision == ATOLL_PRECISION_F32)
+        return atoll_net_active(net, features) * sizeof(float);
+    uint64_t floats = (uint64_t)net->outputs * (1 + net->rank) + (uint64_t)net->random.count * net->random_dim;
+    return (uint64_t)(fmin(features, served->rows.count) * served->row.bytes) + floats * sizeof(float) +
+           (uint64_t)served->head.count * served->output.bytes +
+           (uint64_t)served->first.count * served->first.element_bytes +
+           (uint64_t)served->linear.count * served->input.bytes;
+}
+
 /* ---- rounding ---- */
 
 static atoll_status no_memory(atoll_error *error)

@@ -49,4 +49,7 @@ atoll_status atoll_served_forward(const atoll_net *net, const atoll_served *serv
 
 uint64_t atoll_served_bytes(const atoll_served *served); /* everything held */
 
+/* Of that, or of the network where there is nothing, what a record of so many features reads (atoll_net_active). */
+uint64_t atoll_served_active(const atoll_served *served, const atoll_net *net, double features);
+
 #endif

@@ -100,7 +100,7 @@ static bool describe(atoll_learner *learner, const atoll_published *p, const cen
                                 .last_routed_ms = expert->last_routed_ms > asked_ms ? expert->last_routed_ms : asked_ms,
                                 .loss = expert->loss,
                                 .drift = fmin(fmax(expert->drift, 0), 1)};
-    info->active_bytes = info->active_parameters * sizeof(float);
+    info->active_bytes = atoll_served_active(&expert->served, &expert->net, p->tally.features);
     if (timed)
         info->latency_s = (double)atomic_load(&learner->asked_ns[id]) * 1e-9 / (double)timed;
     return show_labels(p->model, expert, info);
@@ -146,22 +146,28 @@ static void count_parameters(const atoll_published *p, atoll_stats *out)
     const atoll_ridge_weights *analytic = model->analytic;
     bool soft = model->config.gate == ATOLL_GATE_SOFT;
     double active = (double)atoll_net_active(&model->gate.net, p->tally.common);
+    double bytes = (double)atoll_served_active(&p->gate, &model->gate.net, p->tally.common);
     out->parameters = atoll_net_parameters(&model->gate.net);
     if (analytic) {
         uint64_t features = (uint64_t)ATOLL_RIDGE_FEATURES * (model->projection->inputs + 1 + analytic->labels);
         out->parameters += features;
         active += (double)features;
+        bytes += (double)features * sizeof(float);
     }
     out->parameters += (uint64_t)model->counts.rows.count * model->counts.labels;
-    active += (double)(p->tally.features * model->counts.labels);
+    active += p->tally.features * model->counts.labels;
+    bytes += p->tally.features * model->counts.labels * sizeof(float);
     for (uint32_t e = 0; e < model->experts; e++) {
         const atoll_expert *expert = &model->expert[e];
         out->parameters += atoll_net_parameters(&expert->net);
-        if (e == 0 || expert->state == ATOLL_EXPERT_ACTIVE)
-            active += (e && !soft ? expert->share : 1) * (double)atoll_net_active(&expert->net, p->tally.features);
+        if (e && expert->state != ATOLL_EXPERT_ACTIVE)
+            continue;
+        double share = e && !soft ? expert->share : 1;
+        active += share * (double)atoll_net_active(&expert->net, p->tally.features);
+        bytes += share * (double)atoll_served_active(&expert->served, &expert->net, p->tally.features);
     }
     out->active_parameters = (uint64_t)active;
-    out->active_bytes = out->active_parameters * sizeof(float);
+    out->active_bytes = (uint64_t)bytes;
 }
 
 static void describe_published(const atoll_published *p, atoll_stats *out)

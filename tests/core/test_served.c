@@ -159,7 +159,10 @@ static void answers_are_nearly_those_of_the_network(void **state)
                 if (dense)
                     assert_int_equal(atoll_net_set_dense(&t.pager, &t.net, DENSE, NULL), ATOLL_OK);
                 learn(&t, 150);
+                uint64_t floats = atoll_served_active(&served, &t.net, FEATURES);
+                assert_int_equal(floats, atoll_net_active(&t.net, FEATURES) * sizeof(float));
                 refresh(&t, &served, precisions[p]);
+                assert_true(atoll_served_active(&served, &t.net, FEATURES) < floats);
                 double off = difference(&t, &served);
                 if (off > (p ? 0.15 : 0.02))
                     print_error("shape %zu dense %d precision %d: %.4f\n", s, dense, p, off);

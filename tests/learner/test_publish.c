@@ -221,9 +221,12 @@ static void precision_changes_live_what_answers_read_and_nothing_else(void **sta
     running_feed(r, 0, 6, BATCH);
     running_feed(r, 1, 6, BATCH);
     scores plain = ask(r);
-    uint64_t bytes = running_stats(r).footprint.experts;
+    atoll_stats before = running_stats(r);
+    assert_int_equal(before.active_bytes / sizeof(float), before.active_parameters);
     set_precision(r, ATOLL_PRECISION_Q8);
-    assert_true(running_stats(r).footprint.experts > bytes);
+    assert_true(running_stats(r).footprint.experts > before.footprint.experts);
+    assert_int_equal(running_stats(r).active_parameters, before.active_parameters);
+    assert_true(running_stats(r).active_bytes < before.active_bytes);
     scores rounded = ask(r);
     assert_true(furthest(&plain, &rounded) > 0 && furthest(&plain, &rounded) < 0.02);
     running_feed(r, 1, 2, BATCH);
