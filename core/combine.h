@@ -46,12 +46,15 @@ typedef struct atoll_combiner {
 
 void atoll_combiner_init(atoll_combiner *combiner);
 
-/* p[labels]; all zero where every voice is silent. */
+/*
+ * p[labels]; all zero where every voice is silent. Voices of next to no weight are not heard, unless none has more, so
+ * that a pool that comes to trust one voice answers as that voice does.
+ */
 void atoll_combine(const atoll_combiner *combiner, const atoll_voices *voices, float *p);
 
 /*
- * One step for a record whose combination was `p` and whose label is `label`, which counts `importance` times, for
- * the youth's weight `youth` times. Silent voices keep their weights.
+ * One step for a record whose combination by these weights was `p` and whose label is `label`, which counts
+ * `importance` times, for the youth's weight `youth` times. Silent voices keep their weights.
  */
 void atoll_combiner_learn(atoll_combiner *combiner, const atoll_voices *voices, const float *p, uint32_t label,
                           float importance, float youth);

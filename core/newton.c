@@ -34,6 +34,15 @@ void atoll_moments_add(atoll_moments *moments, const float *p, const float *cons
     }
 }
 
+void atoll_moments_divide(atoll_moments *moments, double total)
+{
+    for (uint32_t v = 0; v < ATOLL_NEWTON_MAX; v++) {
+        moments->mean[v] /= total;
+        for (uint32_t u = 0; u <= v; u++)
+            moments->product[v][u] /= total;
+    }
+}
+
 void atoll_moments_drop(atoll_moments *moments, uint32_t v)
 {
     moments->speaks[v] = false;

@@ -32,6 +32,9 @@ typedef struct atoll_moments {
 void atoll_moments_add(atoll_moments *moments, const float *p, const float *const *score, uint32_t weights,
                        uint32_t count);
 
+/* As if each p[] that was added had been divided by `total`. */
+void atoll_moments_divide(atoll_moments *moments, double total);
+
 /* As if weight v's scores had been NULL. */
 void atoll_moments_drop(atoll_moments *moments, uint32_t v);
 

@@ -117,6 +117,39 @@ static void learns_down_the_gradient(void **state)
     }
 }
 
+/* Two voices, one of next to no weight: it is not heard, but learns as if it were; by itself it answers. */
+static void a_voice_of_little_weight_learns_unheard(void **state)
+{
+    (void)state;
+    static const float loud[3] = {0.4f, 0.3f, 0.3f}, soft[3] = {1e-3f, 0.9f, 0.099f};
+    atoll_voices voices = {.labels = 3};
+    voices.says[ATOLL_VOICE_EXPERTS] = loud;
+    voices.says[ATOLL_VOICE_SHARED] = soft;
+    double floor[ATOLL_VOICES], weight[ATOLL_VOICES] = {[ATOLL_VOICE_EXPERTS] = 1, [ATOLL_VOICE_SHARED] = 0.07};
+    double whole[3], mean = 0, square = 0;
+    float p[3];
+    atoll_combiner combiner = {0};
+    for (int v = 0; v < ATOLL_VOICES; v++) {
+        floor[v] = floor_of(v);
+        combiner.weight[v] = (float)weight[v];
+    }
+    atoll_combine(&combiner, &voices, p);
+    assert_true(p[0] > p[1]);
+    expect_near(p[1], p[2], 1e-6);
+    plain(&voices, weight, floor, 0, whole);
+    assert_true(whole[1] > whole[0]);
+    atoll_combiner_learn(&combiner, &voices, p, 1, 1, 1);
+    for (int y = 0; y < 3; y++) {
+        double score = log(soft[y] + floor[ATOLL_VOICE_SHARED]);
+        mean += whole[y] * score;
+        square += whole[y] * score * score;
+    }
+    expect_near(combiner.newton.curvature[ATOLL_VOICE_SHARED][ATOLL_VOICE_SHARED], square - mean * mean, 1e-3);
+    voices.says[ATOLL_VOICE_EXPERTS] = NULL;
+    atoll_combine(&combiner, &voices, p);
+    assert_true(p[1] > p[0]);
+}
+
 static void silence_is_zeros(void **state)
 {
     (void)state;
@@ -194,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(floors_are_small),
         cmocka_unit_test(learns_down_the_gradient),
+        cmocka_unit_test(a_voice_of_little_weight_learns_unheard),
         cmocka_unit_test(silence_is_zeros),
         cmocka_unit_test(every_voice_is_heard_at_first),
         cmocka_unit_test(learns_whom_to_trust),

@@ -64,6 +64,9 @@ static void moments_are_those_of_the_pool(void **state)
             expect_near(moments.product[v][u], product, 1e-5);
         }
     }
+    double mean = moments.mean[2], product = moments.product[2][0];
+    atoll_moments_divide(&moments, 4);
+    assert_true(moments.mean[2] == mean / 4 && moments.product[2][0] == product / 4);
     atoll_moments_drop(&moments, 0);
     assert_true(!moments.speaks[0] && !moments.speaks[1] && moments.speaks[2]);
 }
