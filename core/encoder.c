@@ -2,20 +2,35 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/kernels.h"
 #include "core/limits.h"
+#include "core/rng.h"
 
-enum {
-    MEAN,
-    SQUARES,
-    LEAST,
-    MOST,
-    MOMENTS
-};
+enum { DRAWN = 64 };
 
-enum { SHIFT, FACTOR, SCALE };
+/* What the scale of a dimension is taken from. */
+typedef struct moments {
+    double mean, squares; /* of deviations [Welford 1962] */
+    float least, most;
+    float drawn[DRAWN];   /* values, drawn by lot */
+} moments;
+
+/* A value x is scaled to (b(x) - shift) factor, where b(x) is asinh((x - centre) bend), or x where bend is 0. */
+typedef struct scale {
+    float centre, bend, shift, factor;
+} scale;
+
+/*
+ * A dimension is bent whose deviation is so many times that of a Gaussian with the same middle four fifths. Gaussians
+ * have 1, exponentials 1.2, a log-normal of deviation 1 has 2.4. Not where there are more dimensions than BENT_DIM:
+ * those of pixels that are mostly dark seem heavy, and are not.
+ */
+static const double heavy = 3;
+
+enum { BENT_DIM = 256 };
 
 /* Projected dimensions of vectors are numbered behind all buckets, so that text and vector do not share signs. */
 enum { VECTOR_BUCKETS = 1 << 24 };
@@ -24,8 +39,8 @@ void atoll_encoder_init(atoll_encoder *encoder, uint32_t buckets, uint32_t embed
 {
     *encoder = (atoll_encoder){.buckets = buckets, .embedding_dim = embedding_dim, .seed = seed};
     atoll_array_init(&encoder->frequency, sizeof(uint32_t));
-    atoll_array_init(&encoder->moments, MOMENTS * sizeof(double));
-    atoll_array_init(&encoder->scale, SCALE * sizeof(float));
+    atoll_array_init(&encoder->moments, sizeof(moments));
+    atoll_array_init(&encoder->scale, sizeof(scale));
 }
 
 void atoll_encoder_clear(atoll_pager *pager, atoll_encoder *encoder)
@@ -102,8 +117,10 @@ void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, u
 static void scale_one(const atoll_encoder *encoder, const float *vector, float *dense)
 {
     for (uint32_t i = 0; i < encoder->vector_dim; i++) {
-        const float *scale = atoll_array_at(&encoder->scale, i);
-        float x = encoder->scales ? (vector[i] - scale[SHIFT]) * scale[FACTOR] : vector[i];
+        const scale *by = atoll_array_at(&encoder->scale, i);
+        float x = by->bend > 0 ? asinhf((vector[i] - by->centre) * by->bend) : vector[i];
+        if (encoder->scales)
+            x = (x - by->shift) * by->factor;
         dense[i] = fminf(fmaxf(x, -ATOLL_SCALE_CLIP), ATOLL_SCALE_CLIP);
     }
 }
@@ -151,19 +168,54 @@ void atoll_encoder_decode(const atoll_encoder *encoder, const int8_t *code, uint
     out->vectors = numbers / encoder->vector_dim;
 }
 
-/* Takes the scale from the moments. */
-static atoll_status take_scale(atoll_pager *pager, atoll_encoder *encoder, atoll_error *error)
+/* A deviation, or a share of the spread where values spread over more than eight of them. */
+static double deviation_of(double variance, double least, double most)
 {
     const double spread_share = 0.125;
+    return fmax(sqrt(variance), spread_share * (most - least));
+}
+
+static int by_size(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The scale of a dimension with heavy tails, taken from the values that were drawn; false for any other. */
+static bool bend(const moments *m, double deviation, scale *out)
+{
+    const double gaussian = 2.563; /* deviations between its first tenth and its last */
+    float drawn[DRAWN];
+    memcpy(drawn, m->drawn, sizeof drawn);
+    qsort(drawn, DRAWN, sizeof *drawn, by_size);
+    double width = ((double)drawn[DRAWN - 1 - DRAWN / 10] - drawn[DRAWN / 10]) / gaussian;
+    if (width < FLT_MIN || deviation <= heavy * width)
+        return false;
+    double centre = drawn[DRAWN / 2], by = fmin(1 / width, FLT_MAX), mean = 0, variance = 0;
+    for (int i = 0; i < DRAWN; i++)
+        mean += asinh((drawn[i] - centre) * by) / DRAWN;
+    for (int i = 0; i < DRAWN; i++) {
+        double from = asinh((drawn[i] - centre) * by) - mean;
+        variance += from * from / DRAWN;
+    }
+    deviation = deviation_of(variance, asinh((m->least - centre) * by), asinh((m->most - centre) * by));
+    *out = (scale){(float)centre, (float)by, (float)mean, (float)(1 / deviation)};
+    return true;
+}
+
+static atoll_status take_scale(atoll_pager *pager, atoll_encoder *encoder, atoll_error *error)
+{
     for (uint32_t i = 0; i < encoder->vector_dim; i++) {
-        const double *moment = atoll_array_at(&encoder->moments, i);
-        float *scale = atoll_array_edit(pager, &encoder->scale, i);
-        if (!scale)
+        const moments *m = atoll_array_at(&encoder->moments, i);
+        scale *to = atoll_array_edit(pager, &encoder->scale, i);
+        if (!to)
             return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the scale of vectors");
-        double deviation = sqrt(moment[SQUARES] / (double)encoder->vectors);
-        deviation = fmax(deviation, spread_share * (moment[MOST] - moment[LEAST]));
-        scale[SHIFT] = (float)moment[MEAN];
-        scale[FACTOR] = deviation > FLT_MIN ? (float)fmin(1 / deviation, FLT_MAX) : 1;
+        double deviation = deviation_of(m->squares / (double)encoder->vectors, m->least, m->most);
+        if (encoder->vectors >= DRAWN && encoder->vector_dim <= BENT_DIM && bend(m, deviation, to))
+            continue;
+        *to = (scale){.shift = (float)m->mean, .factor = 1};
+        if (deviation > FLT_MIN)
+            to->factor = (float)fmin(1 / deviation, FLT_MAX);
     }
     encoder->scales++;
     return ATOLL_OK;
@@ -183,8 +235,9 @@ static void project(const atoll_encoder *encoder, const float *dense, float *par
 static void unscale(const atoll_encoder *encoder, const float *dense, float *vector)
 {
     for (uint32_t i = 0; i < encoder->vector_dim; i++) {
-        const float *scale = atoll_array_at(&encoder->scale, i);
-        vector[i] = encoder->scales ? dense[i] / scale[FACTOR] + scale[SHIFT] : dense[i];
+        const scale *by = atoll_array_at(&encoder->scale, i);
+        float x = encoder->scales ? dense[i] / by->factor + by->shift : dense[i];
+        vector[i] = by->bend > 0 ? sinhf(x) / by->bend + by->centre : x;
     }
 }
 
@@ -237,19 +290,30 @@ bool atoll_encoder_lacks(const atoll_encoder *encoder, const float *embedding)
 
 static atoll_status learn_vector(atoll_pager *pager, atoll_encoder *encoder, const float *vector, atoll_error *error)
 {
-    encoder->vectors++;
-    for (uint32_t i = 0; i < encoder->vector_dim; i++) {
-        double *moment = atoll_array_edit(pager, &encoder->moments, i), x = vector[i];
-        if (!moment)
-            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the scale of vectors");
-        double before = x - moment[MEAN];
-        moment[MEAN] += before / (double)encoder->vectors;
-        moment[SQUARES] += before * (x - moment[MEAN]);
-        moment[LEAST] = encoder->vectors == 1 ? x : fmin(moment[LEAST], x);
-        moment[MOST] = encoder->vectors == 1 ? x : fmax(moment[MOST], x);
+    uint64_t seen = encoder->vectors++;
+    uint32_t place = (uint32_t)seen;
+    if (seen >= DRAWN) {
+        atoll_rng rng;
+        atoll_rng_seed(&rng, encoder->seed, UINT64_C(5) << 32 | seen);
+        place = atoll_rng_below(&rng, (uint32_t)seen + 1);
     }
-    bool due = encoder->vectors > 1 && (encoder->vectors & (encoder->vectors - 1)) == 0;
-    return due ? take_scale(pager, encoder, error) : ATOLL_OK;
+    for (uint32_t i = 0; i < encoder->vector_dim; i++) {
+        moments *m = atoll_array_edit(pager, &encoder->moments, i);
+        if (!m)
+            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the scale of vectors");
+        double before = vector[i] - m->mean;
+        m->mean += before / (double)encoder->vectors;
+        m->squares += before * (vector[i] - m->mean);
+        m->least = seen ? fminf(m->least, vector[i]) : vector[i];
+        m->most = seen ? fmaxf(m->most, vector[i]) : vector[i];
+        if (place < DRAWN)
+            m->drawn[place] = vector[i];
+    }
+    bool due = seen && (encoder->vectors & seen) == 0;
+    atoll_status status = due ? take_scale(pager, encoder, error) : ATOLL_OK;
+    if (atoll_encoder_settled(encoder))
+        atoll_array_clear(pager, &encoder->moments);
+    return status;
 }
 
 atoll_status atoll_encoder_learn(atoll_pager *pager, atoll_encoder *encoder, const atoll_term *term, uint32_t terms,

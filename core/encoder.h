@@ -31,8 +31,8 @@ typedef struct atoll_encoder {
     uint64_t documents;     /* texts learned */
     uint64_t vectors;       /* vectors learned */
     atoll_array frequency;  /* of uint32_t by bucket: texts that held it */
-    atoll_array moments;    /* of doubles by dimension: mean, sum of squared deviations [Welford 1962], least, most */
-    atoll_array scale;      /* of two floats by dimension: what is subtracted, and by what it is multiplied then */
+    atoll_array moments;    /* by dimension, what the scale is taken from; gone once it stays */
+    atoll_array scale;      /* by dimension, once it was taken */
     uint32_t scales;        /* taken */
 } atoll_encoder;
 
@@ -72,8 +72,9 @@ void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, u
  * Scales a vector of vector_dim floats: (v - mean) / deviation, clipped to ±ATOLL_SCALE_CLIP; where the values of a
  * dimension spread over more than 8 deviations, an eighth of the spread takes the deviation's place. So dimensions of
  * any scale count alike, but one that was quiet while the scale was taken is not blown up: on split Fashion-MNIST,
- * where the first classes leave many pixels dark, that is worth .004. An embedding from outside is also left in
- * out->embedding, at unit length.
+ * where the first classes leave many pixels dark, that is worth .004. Of vectors of up to 256 numbers, dimensions with
+ * heavy tails are bent by asinh before that, so that a few great values do not leave all others alike. An embedding
+ * from outside is also left in out->embedding, at unit length.
  */
 #define ATOLL_SCALE_CLIP 4.0f
 void atoll_encoder_scale(const atoll_encoder *encoder, const float *vector, atoll_encoded *out);

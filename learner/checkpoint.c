@@ -267,6 +267,8 @@ static atoll_status write_all(const atoll_checkpoint *c, atoll_store_write *writ
     for (size_t i = 0; i < sizeof blobs / sizeof *blobs && status == ATOLL_OK; i++)
         status = blobs[i].data ? atoll_store_put(write, blobs[i].key, blobs[i].data, blobs[i].bytes, error)
                                : atoll_store_drop(write, blobs[i].key, error);
+    if (status == ATOLL_OK && atoll_encoder_settled(&c->model->encoder))
+        status = atoll_store_drop_prefix(write, "moments/", error);
     if (status || (status = write_array(write, "frequency", &c->model->encoder.frequency, c->since, error)) ||
         (status = write_array(write, "moments", &c->model->encoder.moments, c->since, error)) ||
         (status = write_array(write, "counts", &c->model->counts.rows, c->since, error)) ||

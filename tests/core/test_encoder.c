@@ -278,6 +278,42 @@ static void the_scale_settles(void **state)
     trial_close(&t);
 }
 
+static float scaled(trial *t, room *r, int dimension, float value)
+{
+    float vector[VECTOR] = {0};
+    vector[dimension] = value;
+    atoll_encoder_scale(&t->encoder, vector, &r->encoded);
+    return r->dense[dimension];
+}
+
+/* Values over many powers of ten, and ordinary ones with an absurd one among them, are told apart all the same. */
+static void heavy_tails_are_bent(void **state)
+{
+    (void)state;
+    static room r;
+    trial t;
+    atoll_rng rng;
+    trial_open(&t);
+    room_init(&r);
+    atoll_rng_seed(&rng, 7, 0);
+    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
+    for (int n = 0; n < ATOLL_SCALE_RECORDS; n++) {
+        assert_true(atoll_array_bytes(&t.encoder.moments) > 0);
+        float powers = expf(4 * atoll_rng_normal(&rng)), absurd = n == 7 ? 1e12f : 5 + atoll_rng_normal(&rng);
+        learn(&t, NULL, 0, (const float[VECTOR]){powers, absurd, n % 50 ? 0 : 100, atoll_rng_normal(&rng)});
+    }
+    assert_true(scaled(&t, &r, 0, 60) - scaled(&t, &r, 0, 2) > 0.3f);
+    assert_true(scaled(&t, &r, 0, 5000) - scaled(&t, &r, 0, 60) > 1);
+    assert_true(scaled(&t, &r, 1, 6) - scaled(&t, &r, 1, 4) > 0.3f);
+    for (float x = 1e-6f; x < 1e30f; x *= 10)
+        assert_true(scaled(&t, &r, 0, 10 * x) >= scaled(&t, &r, 0, x));
+    assert_near(scaled(&t, &r, 1, -3e38f), -ATOLL_SCALE_CLIP, 0);
+    assert_true(scaled(&t, &r, 2, 1) < 0.1f); /* rare values are no heavy tail of zeros */
+    assert_near(scaled(&t, &r, 3, 2) - scaled(&t, &r, 3, 1), scaled(&t, &r, 3, 1) - scaled(&t, &r, 3, 0), 1e-5);
+    assert_int_equal(atoll_array_bytes(&t.encoder.moments), 0);
+    trial_close(&t);
+}
+
 /* Eight bits over the clipped range: half a code off at most. */
 static void codes_are_near_what_they_stand_for(void **state)
 {
@@ -520,6 +556,7 @@ int main(void)
         cmocka_unit_test(the_order_is_not_in_the_embedding),
         cmocka_unit_test(vectors_are_scaled_by_the_past),
         cmocka_unit_test(the_scale_settles),
+        cmocka_unit_test(heavy_tails_are_bent),
         cmocka_unit_test(a_quiet_dimension_is_not_blown_up),
         cmocka_unit_test(codes_are_near_what_they_stand_for),
         cmocka_unit_test(alike_texts_lie_near),
