@@ -295,7 +295,7 @@ static const subcommand commands[] = {
      "  --json         print the server's answer as it is\n", FLAG_JSON, 0, 0, run_stats},
     {"models", "", "list the server's models", "  --json         print the server's answer as it is\n", FLAG_JSON, 0, 0,
      run_models},
-    {"prune", "", "archive idle experts now",
+    {"prune", "", "archive idle experts, and merge those of one domain, now",
      "  --dry-run      only tell which, and why\n"
      "  --json         print the server's answer as it is\n",
      FLAG_DRY_RUN | FLAG_JSON, 0, 0, run_prune},

@@ -57,7 +57,8 @@ int64_t atoll_learner_stalled_ns(atoll_learner *learner, char why[ATOLL_ERROR_DE
 static void tell_late(atoll_learner *learner, const atoll_waiter *w, bool stalled, const char *why)
 {
     char text[ATOLL_ERROR_DETAIL_BYTES];
-    snprintf(text, sizeof text, "what was sent is on disk; learning waits for the embedding server: %.160s", why);
+    snprintf(text, sizeof text, "%slearning waits for the embedding server: %.160s",
+             w->ingest_done || w->ordered ? "what was sent is on disk; " : "", why);
     if (stalled)
         tell(learner, w, ATOLL_EMBEDDING_DOWN, text);
     else

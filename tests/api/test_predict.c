@@ -222,7 +222,8 @@ static void a_version_to_come_is_waited_for(void **state)
                               200);
     int64_t version = number_in(&reply, "version");
     http_free(&reply);
-    snprintf(body, sizeof body, "{\"records\":[{\"text\":\"new\"}],\"min_version\":%lld}", (long long)version);
+    snprintf(body, sizeof body, "{\"records\":[{\"text\":\"new\"}],\"min_version\":%lld,\"timeout_ms\":600000}",
+             (long long)version);
     reply = expect(h, "POST", PREDICT, JSON, body, 200);
     assert_true(number_in(&reply, "version") >= version);
     http_free(&reply);

@@ -14,7 +14,7 @@
 #include "core/log.h"
 #include "tests/support/server.h"
 
-enum { MAP_BYTES = 64 << 20, WAIT_MS = 30000, STEP_MS = 50 };
+enum { MAP_BYTES = 64 << 20, WAIT_MS = 300000, STEP_MS = 50 };
 
 int embedding_set_up(void **state)
 {

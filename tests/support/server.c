@@ -16,7 +16,7 @@
 
 #include "core/clock.h"
 
-enum { ARGUMENTS_MAX = 32, START_MS = 60000, OPEN_FOLDERS = 16, PATH_BYTES = 1024 };
+enum { ARGUMENTS_MAX = 32, START_MS = 300000, OPEN_FOLDERS = 16, PATH_BYTES = 1024 };
 
 bool server_available(void)
 {
