@@ -26,6 +26,7 @@ void atoll_counts_init(atoll_counts *counts)
 {
     *counts = (atoll_counts){.capacity = 8};
     atoll_array_init(&counts->rows, counts->capacity * (uint32_t)sizeof(float));
+    atoll_postings_init(&counts->many, false);
     atoll_array_init(&counts->mass, sizeof(float));
     atoll_array_init(&counts->once, sizeof(uint32_t));
 }
@@ -33,9 +34,43 @@ void atoll_counts_init(atoll_counts *counts)
 void atoll_counts_clear(atoll_pager *pager, atoll_counts *counts)
 {
     atoll_array_clear(pager, &counts->rows);
+    atoll_postings_clear(pager, &counts->many);
     atoll_array_clear(pager, &counts->mass);
     atoll_array_clear(pager, &counts->once);
     counts->labels = 0;
+}
+
+/* Gives every label that a row knows an entry in the row's list. */
+static atoll_status list_row(atoll_pager *pager, const atoll_counts *counts, uint32_t number, atoll_postings *many,
+                             atoll_error *error)
+{
+    const float *row = atoll_array_at(&counts->rows, number);
+    atoll_status status = ATOLL_OK;
+    for (uint32_t y = 0; y < counts->labels && status == ATOLL_OK; y++) {
+        atoll_posting_list list;
+        uint32_t index;
+        if (row[y] > 0 && (status = atoll_postings_put(pager, many, number, y, &list, &index, error)) == ATOLL_OK &&
+            list.count)
+            list.value[index] = row[y];
+    }
+    return status;
+}
+
+static atoll_status make_lists(atoll_pager *pager, atoll_counts *counts, atoll_error *error)
+{
+    atoll_postings many;
+    atoll_postings_init(&many, false);
+    atoll_status status = atoll_postings_grow(pager, &many, counts->rows.count, error);
+    for (uint32_t i = 0; i < counts->rows.count && status == ATOLL_OK; i++)
+        status = list_row(pager, counts, i, &many, error);
+    if (status) {
+        atoll_postings_clear(pager, &many);
+        return status;
+    }
+    atoll_array_clear(pager, &counts->rows);
+    counts->many = many;
+    counts->capacity = 0;
+    return ATOLL_OK;
 }
 
 /* Rows with room for `labels`. Room grows by half, so that labels that come one by one rebuild them seldom. */
@@ -43,6 +78,8 @@ static atoll_status widen(atoll_pager *pager, atoll_counts *counts, uint32_t lab
 {
     uint32_t most = counts->capacity + counts->capacity / 2, capacity = ((labels > most ? labels : most) + 7) / 8 * 8;
     atoll_array fresh;
+    if (capacity > ATOLL_COUNTS_COLUMNS)
+        return make_lists(pager, counts, error);
     atoll_array_init(&fresh, capacity * (uint32_t)sizeof(float));
     atoll_status status = atoll_array_grow(pager, &fresh, counts->rows.count, error);
     if (status) {
@@ -56,6 +93,11 @@ static atoll_status widen(atoll_pager *pager, atoll_counts *counts, uint32_t lab
     counts->rows = fresh;
     counts->capacity = capacity;
     return ATOLL_OK;
+}
+
+static uint32_t row_count(const atoll_counts *counts)
+{
+    return counts->capacity ? counts->rows.count : counts->many.rows.count;
 }
 
 /* What one record taught of a bucket that has no row; 0 where there is none. */
@@ -88,22 +130,32 @@ static atoll_status put_once(atoll_pager *pager, atoll_counts *counts, uint32_t 
     return ATOLL_OK;
 }
 
-static void add_weight(float *row, uint32_t label, float weight)
+static atoll_status add_weight(atoll_pager *pager, atoll_counts *counts, uint32_t row, uint32_t label, float weight,
+                               atoll_error *error)
 {
-    row[label] = logf(expf(row[label]) + weight / smoothing);
+    atoll_posting_list list = {0};
+    uint32_t index = label;
+    float *value = counts->capacity ? atoll_array_edit(pager, &counts->rows, row) : NULL;
+    if (counts->capacity && !value)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to count");
+    if (!counts->capacity) {
+        atoll_status status = atoll_postings_put(pager, &counts->many, row, label, &list, &index, error);
+        if (status || !list.count)
+            return status;
+        value = list.value;
+    }
+    value[index] = logf(expf(value[index]) + weight / smoothing);
+    return ATOLL_OK;
 }
 
 /* A feature that has a row, and what was kept of it while it had none. */
 static atoll_status add_row(atoll_pager *pager, atoll_counts *counts, const atoll_counted *record, uint32_t i,
                             uint32_t label, atoll_error *error)
 {
-    float *row = atoll_array_edit(pager, &counts->rows, record->row[i]);
-    uint32_t once = record->bucket ? once_of(counts, record->bucket[i]) : 0;
-    if (!row)
-        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to count");
-    if (once)
-        add_weight(row, label_of(once), weight_of(once));
-    add_weight(row, label, record->weight[i]);
+    uint32_t row = record->row[i], once = record->bucket ? once_of(counts, record->bucket[i]) : 0;
+    atoll_status status = once ? add_weight(pager, counts, row, label_of(once), weight_of(once), error) : ATOLL_OK;
+    if (status || (status = add_weight(pager, counts, row, label, record->weight[i], error)))
+        return status;
     return once ? put_once(pager, counts, record->bucket[i], 0, error) : ATOLL_OK;
 }
 
@@ -111,14 +163,17 @@ static atoll_status make_room(atoll_pager *pager, atoll_counts *counts, uint32_t
                               atoll_error *error)
 {
     atoll_status status = ATOLL_OK;
-    if (label >= counts->capacity && (status = widen(pager, counts, label + 1, error)) != ATOLL_OK)
+    if (counts->capacity && label >= counts->capacity && (status = widen(pager, counts, label + 1, error)) != ATOLL_OK)
         return status;
     if (label >= counts->labels) {
         if ((status = atoll_array_grow(pager, &counts->mass, label + 1, error)) != ATOLL_OK)
             return status;
         counts->labels = label + 1;
     }
-    return rows > counts->rows.count ? atoll_array_grow(pager, &counts->rows, rows, error) : ATOLL_OK;
+    if (rows <= row_count(counts))
+        return ATOLL_OK;
+    return counts->capacity ? atoll_array_grow(pager, &counts->rows, rows, error)
+                            : atoll_postings_grow(pager, &counts->many, rows, error);
 }
 
 atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const atoll_counted *record, uint32_t rows,
@@ -164,19 +219,39 @@ static float score_once(const atoll_counts *counts, const atoll_counted *record,
     return sum;
 }
 
+static void prefetch(const atoll_counts *counts, uint32_t row)
+{
+    enum { LINE = 16 };
+    if (!counts->capacity)
+        atoll_postings_prefetch(&counts->many, row);
+    for (uint32_t y = 0; counts->capacity && y < counts->labels; y += LINE)
+        __builtin_prefetch((const float *)atoll_array_at(&counts->rows, row) + y);
+}
+
+/* score += weight times what a row says; false where it says nothing of any label. */
+static bool add_score(const atoll_counts *counts, uint32_t row, float weight, float *score)
+{
+    if (counts->capacity) {
+        atoll_axpy(score, atoll_array_at(&counts->rows, row), weight, counts->labels);
+        return true;
+    }
+    const atoll_posting_list list = atoll_postings_at(&counts->many, row);
+    for (uint32_t k = 0; k < list.count; k++)
+        score[list.label[k]] += weight * list.value[k];
+    return list.count > 0;
+}
+
 void atoll_counts_predict(const atoll_counts *counts, const atoll_counted *record, float *probability, uint32_t labels)
 {
-    enum { AHEAD = 4, LINE = 16 };
+    enum { AHEAD = 4 };
+    uint32_t rows = row_count(counts);
     memset(probability, 0, labels * sizeof *probability);
     float sum = score_once(counts, record, probability);
     for (uint32_t i = 0; i < record->features; i++) {
-        uint32_t next = i + AHEAD < record->features ? record->row[i + AHEAD] : ATOLL_ROW_NONE;
-        for (uint32_t y = 0; next < counts->rows.count && y < counts->labels; y += LINE)
-            __builtin_prefetch((const float *)atoll_array_at(&counts->rows, next) + y);
-        if (record->row[i] >= counts->rows.count)
-            continue;
-        sum += record->weight[i];
-        atoll_axpy(probability, atoll_array_at(&counts->rows, record->row[i]), record->weight[i], counts->labels);
+        if (i + AHEAD < record->features && record->row[i + AHEAD] < rows)
+            prefetch(counts, record->row[i + AHEAD]);
+        if (record->row[i] < rows && add_score(counts, record->row[i], record->weight[i], probability))
+            sum += record->weight[i];
     }
     for (uint32_t y = 0; y < counts->labels; y++)
         probability[y] -= sum * logf(*(const float *)atoll_array_at(&counts->mass, y) + prior);
@@ -184,7 +259,20 @@ void atoll_counts_predict(const atoll_counts *counts, const atoll_counted *recor
     atoll_softmax(probability, counts->labels);
 }
 
+uint64_t atoll_counts_parameters(const atoll_counts *counts)
+{
+    return counts->capacity ? (uint64_t)counts->rows.count * counts->labels : counts->many.entries;
+}
+
+double atoll_counts_active(const atoll_counts *counts, double features)
+{
+    uint32_t rows = row_count(counts);
+    return counts->capacity || !rows ? features * counts->labels
+                                     : fmin(features, rows) * counts->many.entries / rows;
+}
+
 uint64_t atoll_counts_bytes(const atoll_counts *counts)
 {
-    return atoll_array_bytes(&counts->rows) + atoll_array_bytes(&counts->mass) + atoll_array_bytes(&counts->once);
+    return atoll_array_bytes(&counts->rows) + atoll_postings_bytes(&counts->many) + atoll_array_bytes(&counts->mass) +
+           atoll_array_bytes(&counts->once);
 }

@@ -10,18 +10,23 @@
  * A row holds ln(1 + m_fy / a) for each label, so that zero is nothing learned and a score is a sum of rows. Rows are
  * numbered as those of the shared expert's network, which has none for a feature of one text. Where labels are young
  * these tell them apart; so of such a feature its label and weight are kept, in four bytes, until it gets a row.
+ *
+ * Of more than ATOLL_COUNTS_COLUMNS labels most features meet few, and rows are lists of those (core/postings.h).
  */
 #ifndef ATOLL_CORE_COUNTS_H
 #define ATOLL_CORE_COUNTS_H
 
 #include <stdint.h>
 
-#include "core/pages.h"
+#include "core/postings.h"
+
+enum { ATOLL_COUNTS_COLUMNS = 256 }; /* rows have room for so many labels at most, as those of networks do */
 
 /* Plain data: copy it to freeze it. */
 typedef struct atoll_counts {
-    uint32_t labels, capacity; /* counted; room for them in each row */
+    uint32_t labels, capacity; /* counted; room for them in each row, 0 where rows are lists */
     atoll_array rows;          /* of float [capacity] */
+    atoll_postings many;       /* or rows as lists */
     atoll_array mass;          /* of float by label: m_y */
     atoll_array once;          /* of uint32_t by bucket: label and weight of the one record that held it; 0: none */
 } atoll_counts;
@@ -47,6 +52,8 @@ atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const at
 /* probability[labels], 0 for labels that were not counted; `labels` is at least counts->labels, and that at least 1. */
 void atoll_counts_predict(const atoll_counts *counts, const atoll_counted *record, float *probability, uint32_t labels);
 
+uint64_t atoll_counts_parameters(const atoll_counts *counts); /* what rows hold, */
+double atoll_counts_active(const atoll_counts *counts, double features); /* and what a record reads of so many */
 uint64_t atoll_counts_bytes(const atoll_counts *counts);
 
 #endif

@@ -10,6 +10,10 @@
  * the low-rank path together learn new classes fast and old ones well, as wide and deep models do [Cheng et al. 2016];
  * the low-rank path is linear as in [Joulin et al. 2016].
  *
+ * With more than ATOLL_NET_COLUMNS outputs most features say nothing of most outputs, and a row of V for all of them
+ * would be nearly all that a model holds. So V then has lists (core/postings.h) of the outputs that were taught with a
+ * feature, and no entry for a feature taught with too many; a step changes what the lists of its features hold.
+ *
  * Every weight takes AdaGrad steps [Duchi, Hazan, Singer 2011] with an accumulator of its own, but for W1, whose rows
  * share one accumulator each (the mean square of the row's gradient), which measures as well at half the memory. V's
  * accumulators are rounded to bfloat16: below 1/512 of what it holds, a square is not added any more.
@@ -22,7 +26,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/postings.h"
 #include "core/rows.h"
+
+/* V has columns for so many outputs at most: a row of them is added in some sixteen steps, whatever it says. */
+enum { ATOLL_NET_COLUMNS = 256 };
 
 /* What a network reads of one record. Views; absent parts are NULL or 0. */
 typedef struct atoll_input {
@@ -42,13 +50,15 @@ typedef struct atoll_input {
 } atoll_input;
 
 typedef struct atoll_net {
-    uint32_t outputs, capacity;   /* logits in use; room for them in each row */
+    uint32_t outputs, capacity;   /* logits in use; room for them in each row, 0 where V has lists */
     uint32_t rank, hidden, linear_dim, dense_dim; /* dense_dim is 0 until atoll_net_set_dense */
     uint32_t random_dim;
     bool random_open;             /* not before atoll_net_set_dense */
+    bool lists;                   /* may have lists */
     uint64_t seed;
     float rate_wide, rate_low, rate_dense, rate_linear, rate_random;
     atoll_rows sparse;  /* by bucket: V row [capacity], W1 row [rank], its accumulator, V's in bfloat16 [capacity] */
+    atoll_postings wide; /* V, as lists by row */
     atoll_array head;   /* by output: b, W2 row [rank], D2 row [hidden], then their accumulators in the same order */
     atoll_array first;  /* by dense input, and one more for c: D1 row [hidden], its accumulators [hidden] */
     atoll_array linear; /* by linear input: U row [capacity], its accumulators [capacity] */
@@ -58,6 +68,7 @@ typedef struct atoll_net {
 typedef struct atoll_net_shape {
     uint32_t rank, hidden, linear_dim, random_dim;
     float rate_wide, rate_low, rate_dense, rate_linear, rate_random;
+    bool lists;    /* V may become lists; not with linear_dim */
     uint64_t seed; /* initial weights follow from it */
 } atoll_net_shape;
 

@@ -188,7 +188,7 @@ static atoll_status refresh_first(atoll_pager *pager, atoll_served *served, cons
 atoll_status atoll_served_refresh(atoll_pager *pager, atoll_served *served, const atoll_net *net,
                                   atoll_precision precision, atoll_error *error)
 {
-    if (precision == ATOLL_PRECISION_F32) {
+    if (precision == ATOLL_PRECISION_F32 || !net->capacity) {
         if (served->precision != ATOLL_PRECISION_F32)
             atoll_served_clear(pager, served);
         return ATOLL_OK;

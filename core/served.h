@@ -31,7 +31,7 @@ void atoll_served_clear(atoll_pager *pager, atoll_served *served);
 
 /*
  * Brings it to the network and to `precision`. The reclaimer's epoch must advance before the network changes again.
- * R stays as it is: it is read as floats. ATOLL_NO_MEMORY leaves it empty.
+ * R stays as it is: it is read as floats; so are networks whose V has lists. ATOLL_NO_MEMORY leaves it empty.
  */
 atoll_status atoll_served_refresh(atoll_pager *pager, atoll_served *served, const atoll_net *net,
                                   atoll_precision precision, atoll_error *error);

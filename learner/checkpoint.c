@@ -175,28 +175,48 @@ static atoll_status write_array(atoll_store_write *write, const char *name, cons
     return status;
 }
 
-/* The arrays of a network, by name. One walk serves writing and loading. */
-typedef struct net_array {
+/* The arrays of a structure, by name. One walk serves writing and loading. */
+typedef struct part {
     const char *name;
     size_t offset;
-} net_array;
+} part;
 
-static const net_array net_arrays[] = {
+#define LISTS_OF(type, member)                                                                                        \
+    {"lists", offsetof(type, member.rows)}, {"lists-4", offsetof(type, member.lists[0])},                             \
+        {"lists-8", offsetof(type, member.lists[1])}, {"lists-16", offsetof(type, member.lists[2])},                  \
+        {"lists-32", offsetof(type, member.lists[3])}, {"lists-64", offsetof(type, member.lists[4])},                 \
+        {"lists-128", offsetof(type, member.lists[5])}
+
+_Static_assert((int)ATOLL_POSTINGS_SIZES == 6, "all sizes of lists are saved");
+
+static const part net_parts[] = {
     {"table", offsetof(atoll_net, sparse.table)}, {"rows", offsetof(atoll_net, sparse.rows)},
     {"head", offsetof(atoll_net, head)},          {"first", offsetof(atoll_net, first)},
     {"linear", offsetof(atoll_net, linear)},      {"random", offsetof(atoll_net, random)},
+    LISTS_OF(atoll_net, wide),
 };
 
-enum { NET_ARRAYS = sizeof net_arrays / sizeof *net_arrays };
+static const part counts_parts[] = {
+    {"rows", offsetof(atoll_counts, rows)},
+    {"mass", offsetof(atoll_counts, mass)},
+    {"once", offsetof(atoll_counts, once)},
+    LISTS_OF(atoll_counts, many),
+};
 
-static atoll_status write_net(atoll_store_write *write, const char *name, const atoll_net *net, uint64_t since,
-                              atoll_error *error)
+enum {
+    NET_PARTS = sizeof net_parts / sizeof *net_parts,
+    COUNTS_PARTS = sizeof counts_parts / sizeof *counts_parts
+};
+
+/* The parts of the structure at `base`, under `name`. */
+static atoll_status write_parts(atoll_store_write *write, const char *name, const part *parts, int count,
+                                const void *base, uint64_t since, atoll_error *error)
 {
     atoll_status status = ATOLL_OK;
-    for (int i = 0; i < NET_ARRAYS && status == ATOLL_OK; i++) {
+    for (int i = 0; i < count && status == ATOLL_OK; i++) {
         char key[KEY_BYTES];
-        snprintf(key, sizeof key, "%s/%s", name, net_arrays[i].name);
-        status = write_array(write, key, (const atoll_array *)((const char *)net + net_arrays[i].offset), since, error);
+        snprintf(key, sizeof key, "%s/%s", name, parts[i].name);
+        status = write_array(write, key, (const atoll_array *)((const char *)base + parts[i].offset), since, error);
     }
     return status;
 }
@@ -205,9 +225,9 @@ static atoll_status write_net(atoll_store_write *write, const char *name, const 
 static atoll_status drop_arrays(atoll_store_write *write, const char *name, atoll_error *error)
 {
     atoll_status status = ATOLL_OK;
-    for (int i = 0; i <= NET_ARRAYS && status == ATOLL_OK; i++) {
+    for (int i = 0; i <= NET_PARTS && status == ATOLL_OK; i++) {
         char key[KEY_BYTES];
-        snprintf(key, sizeof key, "%s/%s/", name, i < NET_ARRAYS ? net_arrays[i].name : "labels");
+        snprintf(key, sizeof key, "%s/%s/", name, i < NET_PARTS ? net_parts[i].name : "labels");
         status = atoll_store_drop_prefix(write, key, error);
     }
     return status;
@@ -222,7 +242,9 @@ static atoll_status write_expert(atoll_store_write *write, const atoll_expert *e
     atoll_status status = atoll_store_put(write, key, expert, sizeof *expert, error);
     if (status == ATOLL_OK && expert->state == ATOLL_EXPERT_GONE)
         return drop_arrays(write, name, error);
-    if (status || (!expert->unloaded && (status = write_net(write, name, &expert->net, since, error))))
+    if (!expert->unloaded && status == ATOLL_OK)
+        status = write_parts(write, name, net_parts, NET_PARTS, &expert->net, since, error);
+    if (status)
         return status;
     snprintf(key, sizeof key, "expert/%04u/labels", expert->id);
     return write_array(write, key, &expert->labels, since, error);
@@ -271,12 +293,10 @@ static atoll_status write_all(const atoll_checkpoint *c, atoll_store_write *writ
         status = atoll_store_drop_prefix(write, "moments/", error);
     if (status || (status = write_array(write, "frequency", &c->model->encoder.frequency, c->since, error)) ||
         (status = write_array(write, "moments", &c->model->encoder.moments, c->since, error)) ||
-        (status = write_array(write, "counts", &c->model->counts.rows, c->since, error)) ||
-        (status = write_array(write, "counts-mass", &c->model->counts.mass, c->since, error)) ||
-        (status = write_array(write, "counts-once", &c->model->counts.once, c->since, error)) ||
+        (status = write_parts(write, "counts", counts_parts, COUNTS_PARTS, &c->model->counts, c->since, error)) ||
         (status = write_array(write, "naming", &c->model->naming.table, c->since, error)) ||
         (status = write_array(write, "scale", &c->model->encoder.scale, c->since, error)) ||
-        (status = write_net(write, "gate", &c->model->gate.net, c->since, error)))
+        (status = write_parts(write, "gate", net_parts, NET_PARTS, &c->model->gate.net, c->since, error)))
         return status;
     for (uint32_t e = 0; e < c->model->experts && status == ATOLL_OK; e++)
         status = write_expert(write, &c->model->expert[e], c->since, error);
@@ -333,22 +353,28 @@ static atoll_status load_array(atoll_store *store, atoll_pager *pager, const cha
     return ATOLL_OK;
 }
 
-static void forget_arrays(atoll_net *net)
+static void forget_parts(const part *parts, int count, void *base)
 {
-    for (int i = 0; i < NET_ARRAYS; i++)
-        ((atoll_array *)((char *)net + net_arrays[i].offset))->root = NULL;
+    for (int i = 0; i < count; i++)
+        ((atoll_array *)((char *)base + parts[i].offset))->root = NULL;
+}
+
+static atoll_status load_parts(atoll_store *store, atoll_pager *pager, const char *name, const part *parts, int count,
+                               void *base, atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    for (int i = 0; i < count && status == ATOLL_OK; i++) {
+        char key[KEY_BYTES];
+        snprintf(key, sizeof key, "%s/%s", name, parts[i].name);
+        status = load_array(store, pager, key, (atoll_array *)((char *)base + parts[i].offset), error);
+    }
+    return status;
 }
 
 static atoll_status load_net(atoll_store *store, atoll_pager *pager, const char *name, atoll_net *net,
                              atoll_error *error)
 {
-    atoll_status status = ATOLL_OK;
-    for (int i = 0; i < NET_ARRAYS && status == ATOLL_OK; i++) {
-        char key[KEY_BYTES];
-        snprintf(key, sizeof key, "%s/%s", name, net_arrays[i].name);
-        status = load_array(store, pager, key, (atoll_array *)((char *)net + net_arrays[i].offset), error);
-    }
-    return status;
+    return load_parts(store, pager, name, net_parts, NET_PARTS, net, error);
 }
 
 /* A blob that must have just that size, into `out`. */
@@ -376,7 +402,7 @@ static atoll_status load_expert(atoll_store *store, atoll_state *state, uint32_t
     atoll_status status = load_exact(store, key, expert, sizeof *expert, error);
     if (status)
         return status;
-    forget_arrays(&expert->net);
+    forget_parts(net_parts, NET_PARTS, &expert->net);
     expert->labels.root = NULL;
     atoll_served_init(&expert->served);
     state->model.experts = id + 1; /* from here on freeing the state frees what is loaded of it */
@@ -525,17 +551,15 @@ static atoll_status load_model(atoll_store *store, atoll_state *state, const met
     model->encoder.scale.root = NULL;
     atoll_gate_clear(&state->pager, &model->gate);
     model->gate = saved.gate;
-    forget_arrays(&model->gate.net);
+    forget_parts(net_parts, NET_PARTS, &model->gate.net);
     atoll_status status = load_array(store, &state->pager, "frequency", &model->encoder.frequency, error);
     if (status || (status = load_array(store, &state->pager, "moments", &model->encoder.moments, error)) ||
         (status = load_array(store, &state->pager, "scale", &model->encoder.scale, error)))
         return status;
     atoll_counts_clear(&state->pager, &model->counts);
     model->counts = saved.counts;
-    model->counts.rows.root = model->counts.mass.root = model->counts.once.root = NULL;
-    if ((status = load_array(store, &state->pager, "counts", &model->counts.rows, error)) ||
-        (status = load_array(store, &state->pager, "counts-mass", &model->counts.mass, error)) ||
-        (status = load_array(store, &state->pager, "counts-once", &model->counts.once, error)))
+    forget_parts(counts_parts, COUNTS_PARTS, &model->counts);
+    if ((status = load_parts(store, &state->pager, "counts", counts_parts, COUNTS_PARTS, &model->counts, error)))
         return status;
     atoll_naming_clear(&state->pager, &model->naming);
     model->naming = saved.naming;

@@ -154,9 +154,10 @@ static void count_parameters(const atoll_published *p, atoll_stats *out)
         active += (double)features;
         bytes += (double)features * sizeof(float);
     }
-    out->parameters += (uint64_t)model->counts.rows.count * model->counts.labels;
-    active += p->tally.features * model->counts.labels;
-    bytes += p->tally.features * model->counts.labels * sizeof(float);
+    double counts = atoll_counts_active(&model->counts, p->tally.features);
+    out->parameters += atoll_counts_parameters(&model->counts);
+    active += counts;
+    bytes += counts * sizeof(float);
     for (uint32_t e = 0; e < model->experts; e++) {
         const atoll_expert *expert = &model->expert[e];
         out->parameters += atoll_net_parameters(&expert->net);

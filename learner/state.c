@@ -17,6 +17,7 @@ atoll_net_shape atoll_state_shape(const atoll_config *config, uint32_t id)
                              .rate_low = id ? 0.1f : 0.05f,
                              .rate_dense = 0.02f,
                              .rate_random = 0.002f,
+                             .lists = true,
                              .seed = config->seed * 1000003 + id};
 }
 

@@ -13,7 +13,7 @@
 #include "core/rng.h"
 #include "core/rows.h"
 
-enum { ROWS = 40, FEATURES = 6, LABELS = 20 };
+enum { ROWS = 40, FEATURES = 6, LABELS = 20, MANY = 300 };
 
 #define SMOOTHING 0.02
 #define PRIOR 100.0
@@ -22,7 +22,7 @@ enum { ROWS = 40, FEATURES = 6, LABELS = 20 };
 typedef struct trial {
     atoll_pager pager;
     atoll_counts counts;
-    double mass[ROWS][LABELS], total[LABELS]; /* what the counts should be */
+    double mass[ROWS][MANY], total[MANY]; /* what the counts should be */
 } trial;
 
 static void trial_open(trial *t)
@@ -103,6 +103,44 @@ static void says_what_naive_bayes_says(void **state)
             assert_float_equal(p[y], expected[y], 1e-4);
         for (uint32_t y = LABELS; y < LABELS + 3; y++)
             assert_true(p[y] == 0);
+    }
+    trial_close(&t);
+}
+
+/* Rows become lists as labels come; one that has met too many of them is left out. */
+static void many_labels_have_lists(void **state)
+{
+    (void)state;
+    static trial t;
+    atoll_rng rng;
+    uint32_t row[FEATURES];
+    float weight[FEATURES], p[MANY];
+    double expected[MANY];
+    trial_open(&t);
+    atoll_rng_seed(&rng, 1, 0);
+    for (uint32_t i = 0; i < 2 * MANY; i++) {
+        draw(&rng, i % MANY, row, weight);
+        row[2] = i % 50 ? ATOLL_ROW_NONE : 14;
+        row[3] = i % MANY < ATOLL_POSTINGS_MOST + 20 ? ROWS - 1 : ATOLL_ROW_NONE;
+        add(&t, row, weight, FEATURES, ROWS, i % MANY);
+        assert_int_equal(t.counts.capacity == 0, i >= 216);
+    }
+    assert_int_equal(atoll_postings_verify(&t.counts.many, NULL), ATOLL_OK);
+    assert_int_equal(atoll_counts_parameters(&t.counts), t.counts.many.entries);
+    assert_true(atoll_counts_active(&t.counts, FEATURES) > 0);
+    memset(t.mass[ROWS - 1], 0, sizeof *t.mass);
+    for (int times = 0; times < 20; times++) {
+        draw(&rng, 3, row, weight);
+        row[3] = ATOLL_ROW_NONE;
+        row[times % FEATURES] = ROWS + 7;
+        plain(&t, row, weight, ROWS, expected);
+        for (int dropped = 0; dropped < 2; dropped++) {
+            atoll_counted record = {.row = row, .weight = weight, .features = FEATURES};
+            row[3] = dropped ? ROWS - 1 : ATOLL_ROW_NONE;
+            atoll_counts_predict(&t.counts, &record, p, MANY);
+            for (uint32_t y = 0; y < MANY; y++)
+                assert_float_equal(p[y], expected[y], 1e-4);
+        }
     }
     trial_close(&t);
 }
@@ -207,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_what_naive_bayes_says),
+        cmocka_unit_test(many_labels_have_lists),
         cmocka_unit_test(the_order_of_records_makes_no_difference),
         cmocka_unit_test(one_record_of_a_label_is_enough_to_name_it),
         cmocka_unit_test(what_was_learned_once_is_kept),

@@ -136,6 +136,41 @@ static void what_is_loaded_is_what_was_saved_and_goes_on_as_it(void **state)
     learning_close(&copy);
 }
 
+/* One record for each of the labels from `first` on. */
+static void draw_labels(trial *t, uint32_t first)
+{
+    for (uint32_t i = 0; i < BATCH; i++)
+        learning_draw_text(&t->records[i], &t->l.rng, 0, first + i);
+}
+
+/* Rows that were saved as columns come back as lists. */
+static void many_labels_come_back_and_go_on(void **state)
+{
+    trial *t = *state;
+    learning copy;
+    uint32_t first = 0;
+    for (; first < ATOLL_NET_COLUMNS + 3 * BATCH; first += BATCH) {
+        draw_labels(t, first);
+        learning_commit(&t->l, t->records, BATCH);
+        atoll_reclaim_advance(t->l.state.reclaim);
+        if (first == 0)
+            write_and_end(t, take(t));
+    }
+    assert_int_equal(t->l.state.model.expert[0].net.capacity, 0);
+    assert_int_equal(t->l.state.model.counts.capacity, 0);
+    write_and_end(t, take(t));
+    load(t, &copy);
+    assert_int_equal(learning_digest(&copy.state), learning_digest(&t->l.state));
+    assert_int_equal(atoll_postings_verify(&copy.state.model.expert[0].net.wide, NULL), ATOLL_OK);
+    for (int i = 0; i < 3; i++) {
+        draw_labels(t, i == 1 ? 0 : first);
+        learning_commit(&t->l, t->records, BATCH);
+        learning_commit(&copy, t->records, BATCH);
+        assert_int_equal(learning_digest(&copy.state), learning_digest(&t->l.state));
+    }
+    learning_close(&copy);
+}
+
 /* Commits of one domain whose labels change places with `concept`. */
 static void learn_concept(trial *t, learning *also, uint32_t commits, uint32_t concept)
 {
@@ -337,7 +372,7 @@ static void one_that_is_not_whole_is_refused(void **state)
 {
     static const char *const keys[] = {"expert/0000/head/00000000", "expert/0000/meta", "gate/table/00000000",
                                        "gate/linear/00000000", "frequency/00000000", "moments/00000000", "labels",
-                                       "counts/00000000", "counts-mass/00000000",
+                                       "counts/rows/00000000", "counts/mass/00000000",
                                        "domains", "domain-tallies", "cells", "ridge", "analytic", "change",
                                        "memory/00000003"};
     static const char odd[5] = "odd!";
@@ -396,6 +431,7 @@ static void a_full_store_keeps_the_one_before(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(many_labels_come_back_and_go_on),
         TEST(what_is_loaded_is_what_was_saved_and_goes_on_as_it),
         TEST(a_concept_that_sleeps_is_loaded_asleep_and_wakes_all_the_same),
         TEST(a_model_that_has_learned_nothing_is_saved_too),

@@ -176,6 +176,14 @@ static void add_array(uint64_t *hash, const atoll_array *array)
         add(hash, atoll_array_at(array, i), array->element_bytes);
 }
 
+static void add_postings(uint64_t *hash, const atoll_postings *postings)
+{
+    ADD(hash, postings->entries);
+    add_array(hash, &postings->rows);
+    for (int i = 0; i < ATOLL_POSTINGS_SIZES; i++)
+        add_array(hash, &postings->lists[i]);
+}
+
 static void add_net(uint64_t *hash, const atoll_net *net)
 {
     ADD(hash, net->outputs);
@@ -183,6 +191,7 @@ static void add_net(uint64_t *hash, const atoll_net *net)
     ADD(hash, net->dense_dim);
     add_array(hash, &net->sparse.table);
     add_array(hash, &net->sparse.rows);
+    add_postings(hash, &net->wide);
     add_array(hash, &net->head);
     add_array(hash, &net->first);
     add_array(hash, &net->linear);
@@ -246,6 +255,7 @@ static void add_model(uint64_t *hash, const atoll_model *model)
     for (uint32_t e = 0; e < model->experts; e++)
         add_expert(hash, &model->expert[e]);
     add_array(hash, &model->counts.rows);
+    add_postings(hash, &model->counts.many);
     add_array(hash, &model->counts.mass);
     add_array(hash, &model->naming.table);
     add_net(hash, &model->gate.net);
