@@ -5,9 +5,10 @@
 /*
  * A rehearsal counts for as many records as come before the next, so that past and present have an equal say, where
  * EQUAL exemplars are held out; with fewer of them less and with more of them more: weights that fit a few of them are
- * mostly chance. Each counts for as much of the past as it stands for.
+ * mostly chance. Each counts for as much of the past as it stands for. So for the gate's cues. For the voices of texts
+ * the say grows with the square of the number, and is equal at EQUAL_VOICES.
  */
-enum { EQUAL = 96 };
+enum { EQUAL = 96, EQUAL_VOICES = 200 };
 
 /*
  * Where new records count a tenth, rehearsals count a quarter for the voices: the 62 held out of 2,000 exemplars come
@@ -18,6 +19,13 @@ static const float calm = 0.25f;
 static float importance_of(const atoll_trainer *trainer, const atoll_sample *sample)
 {
     return ATOLL_REHEARSE_EVERY * sample->importance * trainer->held_out / EQUAL;
+}
+
+/* The same for voices. */
+static float importance_for_voices(const atoll_trainer *trainer, const atoll_sample *sample, bool vectors)
+{
+    float share = trainer->held_out / EQUAL_VOICES;
+    return vectors ? calm * importance_of(trainer, sample) : ATOLL_REHEARSE_EVERY * sample->importance * share * share;
 }
 
 /* The cues' weights learn whose the exemplar is; workspace->gate is left without the youth of experts. */
@@ -65,7 +73,7 @@ atoll_status atoll_step_rehearse(atoll_hand *h, atoll_trainer *trainer, atoll_st
         }
         if (status == ATOLL_OK)
             atoll_combiner_learn(&model->combiner, &voices, workspace->combined, sample->label,
-                                 importance * (vectors ? calm : 1), youth);
+                                 importance_for_voices(trainer, sample, vectors), youth);
     }
     return status;
 }
