@@ -8,7 +8,7 @@
 #include "core/json.h"
 #include "tests/api/fake_server.h"
 
-enum { TIMEOUT_MS = 5000, SHORT_MS = 50 };
+enum { TIMEOUT_MS = 300000, SHORT_MS = 50 };
 
 typedef struct fixture {
     fake_server server;

@@ -302,8 +302,8 @@ static void too_many_answers_are_refused(void **state)
 static void put_model(const harness *h, const embedding_server *server)
 {
     char config[256];
-    snprintf(config, sizeof config,
-             "{\"embedding\":{\"source\":\"http\",\"url\":\"%s\",\"model\":\"fake\",\"dim\":16}}", server->url);
+    snprintf(config, sizeof config, "{\"embedding\":{\"source\":\"http\",\"url\":\"%s\",\"model\":\"fake\",\"dim\":16,"
+             "\"timeout\":\"1m\",\"ask_timeout\":\"1m\"}}", server->url);
     http_reply reply = expect(h, "PUT", "/v1/models/e", JSON, config, 201);
     http_free(&reply);
     reply = expect(h, "POST", "/v1/models/e/ingest?wait=trained", NDJSON,

@@ -27,7 +27,7 @@
 #define NDJSON "application/x-ndjson"
 #define MODEL "/v1/models/m"
 
-enum { TIMEOUT_MS = 60000, BODY_MAX_BYTES = 1 << 20, FULL_BATCHES_MOST = 200 };
+enum { TIMEOUT_MS = 300000, BODY_MAX_BYTES = 1 << 20, FULL_BATCHES_MOST = 200 };
 
 typedef struct fixture {
     char top[128], dir[160];
@@ -427,8 +427,8 @@ static void a_full_map_refuses_ingest_and_keeps_serving(void **state)
     assert_true(acknowledged >= 100);
     /* It answers, and whatever was acknowledged is learned in the end. */
     char body[160];
-    snprintf(body, sizeof body, "{\"records\":[{\"text\":\"w1 w2\"}],\"min_version\":%" PRId64 ",\"timeout_ms\":60000}",
-             version);
+    snprintf(body, sizeof body, "{\"records\":[{\"text\":\"w1 w2\"}],\"min_version\":%" PRId64
+             ",\"timeout_ms\":%d}", version, TIMEOUT_MS);
     assert_int_equal(atoll_client_session_model(&f->session, "POST", "/predict", body, NULL, &error), ATOLL_OK);
     assert_int_equal(atoll_client_session_model(&f->session, "GET", "/stats", NULL, &reply, NULL), ATOLL_OK);
     assert_true(atoll_client_integer(reply, "records", 0) >= acknowledged);

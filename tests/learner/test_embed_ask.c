@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/embeddings.h"
+#include "learner/embedder_inside.h"
 #include "tests/support/embedding_fixture.h"
 
 enum { DIM = EMBEDDING_FIXTURE_DIM, TEXTS = 4 };
@@ -106,12 +107,16 @@ static void uses_what_was_learned(void **state)
 static void a_server_that_is_down_delays_one_question_and_not_the_next(void **state)
 {
     embedding_fixture *f = *state;
+    atoll_error error;
     bool later;
     embedding_server_stop(&f->server);
     atoll_embedded *out = ask(f, some, TEXTS, &later);
     assert_true(later);
     assert_int_equal(out->found[0], ATOLL_EMBEDDING_ABSENT);
     free(out);
+    /* A pause that no machine is too busy to notice. */
+    atoll_fail(&error, ATOLL_EMBEDDING_DOWN, "for a test");
+    atoll_embed_failed(f->embedder, ATOLL_EMBED_ASK, 60000, &error);
     out = ask(f, some, TEXTS, &later);
     assert_false(later);
     assert_int_equal(out->found[0], ATOLL_EMBEDDING_ABSENT);
@@ -191,7 +196,7 @@ static void closing_ends_questions(void **state)
     question q[2];
     const char *other = "other words";
     f->server.mode = EMBEDDING_SLOW;
-    f->server.delay_ms = 500;
+    f->server.delay_ms = 60000;
     begin(f, &q[0], some, TEXTS);
     begin(f, &q[1], &other, 1);
     embedding_close(f);

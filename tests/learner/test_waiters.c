@@ -94,6 +94,7 @@ static void a_wrong_address_can_be_corrected(void **state)
     running_open(r);
     config = atoll_learner_config(r->learner);
     embedding_server_configure(&other, &config);
+    config.embedding_timeout_ms = 60000;
     running_begin(&call);
     assert_int_equal(atoll_learner_configure(r->learner, &config, running_waited, &call, NULL), ATOLL_OK);
     assert_string_equal(atoll_learner_config(r->learner).embedding_url, other.url);

@@ -28,6 +28,7 @@ int embedding_set_up(void **state)
     embedding_server_start(&f->server, EMBEDDING_FIXTURE_DIM);
     atoll_config_defaults(&f->config);
     embedding_server_configure(&f->server, &f->config);
+    f->config.embedding_timeout_ms = f->config.embedding_ask_timeout_ms = 60000;
     atoll_journal_options options = {.map_bytes = MAP_BYTES, .pending_bytes = 1 << 20};
     assert_int_equal(atoll_journal_open(journal, &options, &f->journal, NULL), ATOLL_OK);
     embedding_open(f, 0, 0);

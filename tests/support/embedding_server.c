@@ -20,7 +20,7 @@
 #include "core/rng.h"
 #include "core/writer.h"
 
-enum { REFUSED_BYTES = 60, WORDY_BYTES = 8 << 20 };
+enum { REFUSED_BYTES = 60, WORDY_BYTES = 8 << 20, STEP_MS = 10 };
 
 typedef struct body {
     char *data;
@@ -152,7 +152,8 @@ static unsigned compose(embedding_server *server, const body *request, atoll_wri
             atoll_writer_text(out, "        ");
         return 200;
     case EMBEDDING_SLOW:
-        poll(NULL, 0, server->delay_ms);
+        for (int waited = 0; waited < server->delay_ms; waited += STEP_MS)
+            poll(NULL, 0, STEP_MS);
     }
     atoll_json_parser *parser = atoll_json_parser_new();
     if (!atoll_json_parse(parser, request->data, request->bytes, &root, NULL) &&
@@ -209,17 +210,35 @@ static void finished(void *arg, struct MHD_Connection *connection, void **state,
     free(request);
 }
 
-void embedding_server_again(embedding_server *server)
+static struct sockaddr_in address_of(const embedding_server *server)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(server->port)};
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return at;
+}
+
+/* Takes a port that nobody else is given while the server is down; until the program ends. */
+static void hold_port(embedding_server *server)
+{
+    struct sockaddr_in at = address_of(server);
+    socklen_t bytes = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &bytes), 0);
+    server->port = ntohs(at.sin_port);
+    snprintf(server->url, sizeof server->url, "http://127.0.0.1:%u/v1", server->port);
+}
+
+void embedding_server_again(embedding_server *server)
+{
+    struct sockaddr_in at = address_of(server);
     server->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, 0, NULL, NULL,
                                       handle, server, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at,
                                       MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_NOTIFY_COMPLETED, finished,
                                       NULL, MHD_OPTION_END);
     assert_non_null(server->daemon);
-    server->port = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
-    snprintf(server->url, sizeof server->url, "http://127.0.0.1:%u/v1", server->port);
 }
 
 void embedding_server_start(embedding_server *server, uint32_t dim)
@@ -227,11 +246,13 @@ void embedding_server_start(embedding_server *server, uint32_t dim)
     memset(server, 0, sizeof *server);
     server->dim = dim;
     setenv("NO_PROXY", "127.0.0.1", 1);
+    hold_port(server);
     embedding_server_again(server);
 }
 
 void embedding_server_stop(embedding_server *server)
 {
+    server->delay_ms = 0;
     if (server->daemon)
         MHD_stop_daemon(server->daemon);
     server->daemon = NULL;

@@ -26,7 +26,7 @@ typedef enum embedding_mode {
     EMBEDDING_TWICE,        /* all elements have index 0 */
     EMBEDDING_GARBAGE,      /* no JSON */
     EMBEDDING_WORDY,        /* a reply without end, or nearly so */
-    EMBEDDING_SLOW          /* good, after `delay_ms` */
+    EMBEDDING_SLOW          /* good, after `delay_ms`, or when that is shortened */
 } embedding_mode;
 
 typedef struct embedding_server {
@@ -40,7 +40,7 @@ typedef struct embedding_server {
 } embedding_server;
 
 void embedding_server_start(embedding_server *server, uint32_t dim);
-/* Down and up again, at the same address. */
+/* Down and up again, at the same address. Down, it waits no longer where it is slow. */
 void embedding_server_stop(embedding_server *server);
 void embedding_server_again(embedding_server *server);
 
