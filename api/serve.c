@@ -75,12 +75,14 @@ close:
 }
 
 /*
- * Learning frees and takes back hundreds of megabytes of pages a second; by default the heap would give them to the
- * system and ask for them again, at the price of a fault a page. Models give memory back when they rest.
+ * What is free at the end of an arena of the heap is given back when it is more than a commit's buffers; malloc_trim,
+ * which models call when they rest, does not reach there. Left to itself glibc keeps as much as twice the largest block
+ * ever freed. With 512 MB instead of 1, a model of 12,000 package descriptions held 1.057 of what it counted instead of
+ * 1.041, and learned in the same time.
  */
 static void keep_heap(void)
 {
-    enum { KEEP_BYTES = 512 << 20 };
+    enum { KEEP_BYTES = 1 << 20 };
     mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
     mallopt(M_MMAP_THRESHOLD, 32 << 20);
 }

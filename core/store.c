@@ -29,9 +29,15 @@ struct atoll_store {
 
 /*
  * A value that shares a page with others makes LMDB keep that page, once written, for writes to come; what has pages of
- * its own is freed by the commit. So the most such pages of any write stay in memory.
+ * its own, whole ones behind one head, is freed by the commit. So the most shared pages of any write stay in memory.
  */
-enum { LEAF_BYTES = 4096, LEAF_ROOM = 4080, NODE_HEAD_BYTES = 8, NODE_MOST_BYTES = LEAF_ROOM / 2 };
+enum {
+    PAGE_BYTES = 4096,
+    PAGE_HEAD_BYTES = 16,
+    LEAF_ROOM = PAGE_BYTES - PAGE_HEAD_BYTES,
+    NODE_HEAD_BYTES = 8,
+    NODE_MOST_BYTES = LEAF_ROOM / 2
+};
 
 struct atoll_store_write {
     atoll_store *store;
@@ -155,7 +161,7 @@ static atoll_status settle(atoll_store_write *write, atoll_status status, const 
 static size_t shared_bytes(const atoll_store_write *write)
 {
     double leaves = write->leaves > write->fresh ? write->leaves : write->fresh;
-    return (size_t)(leaves * -expm1(-(double)write->small / leaves) * LEAF_BYTES);
+    return (size_t)(leaves * -expm1(-(double)write->small / leaves) * PAGE_BYTES);
 }
 
 static void note_put(atoll_store_write *write, size_t key_bytes, size_t bytes)
@@ -164,7 +170,8 @@ static void note_put(atoll_store_write *write, size_t key_bytes, size_t bytes)
     size_t node = NODE_HEAD_BYTES + key_bytes + CHECKSUM_BYTES + bytes;
     write->bytes += bytes;
     if (node > NODE_MOST_BYTES) {
-        atomic_fetch_add(&store->held, bytes);
+        size_t own = PAGE_HEAD_BYTES + CHECKSUM_BYTES + bytes;
+        atomic_fetch_add(&store->held, (own + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES);
         return;
     }
     write->small++;

@@ -278,7 +278,8 @@ atoll_config atoll_learner_config(atoll_learner *learner)
 atoll_footprint atoll_learner_footprint(const atoll_learner *learner, const atoll_published *published)
 {
     atoll_footprint f = published->footprint;
-    f.learning += atomic_load(&learner->entry_bytes);
+    uint64_t live = atomic_load(&learner->state.pager.live_bytes), then = published->live_bytes;
+    f.learning += atomic_load(&learner->entry_bytes) + (live > then ? live - then : 0);
     f.retired = atoll_reclaim_waiting_bytes(learner->state.reclaim) +
                 atoll_slabs_spare_bytes(atoll_reclaim_slabs(learner->state.reclaim));
     f.writing = atoll_journal_waiting_bytes(learner->journal) + atoll_store_held_bytes(learner->store) +

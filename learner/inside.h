@@ -41,6 +41,7 @@ typedef struct atoll_published {
     atoll_domain_tally *domain;   /* `domains` of them */
     atoll_index_about index;
     atoll_footprint footprint;    /* but for what changes between: see atoll_learner_footprint */
+    uint64_t live_bytes;          /* of all arrays then */
     double growth_bytes;          /* that a record adds to it lately */
 } atoll_published;
 

@@ -108,7 +108,8 @@ static atoll_published *published_new(const atoll_learner *learner)
                            .exemplars = atoll_memory_count(state->memory),
                            .domains = state->domains.count,
                            .index = atoll_index_describe(state->index),
-                         .footprint = measure(learner)};
+                           .footprint = measure(learner),
+                           .live_bytes = atomic_load(&state->pager.live_bytes)};
     p->model = atoll_model_freeze(&state->model);
     p->domain = malloc((p->domains + 1) * sizeof *p->domain);
     p->standing_room = malloc(atoll_standing_bytes(&state->model) + 1);

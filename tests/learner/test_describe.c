@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "learner/inside.h"
 #include "tests/support/running.h"
 
 enum { BATCH = 80 };
@@ -75,6 +76,19 @@ static void stats_follow_what_was_learned(void **state)
     assert_true(stats.footprint.experts && stats.footprint.gate && stats.footprint.analytic && stats.footprint.memory &&
                 stats.footprint.index && stats.footprint.tables && stats.footprint.learning);
     assert_int_equal(atoll_learner_config(r->learner).memory_exemplars, r->config.memory_exemplars);
+}
+
+static void what_arrays_grow_by_is_counted_before_it_is_published(void **state)
+{
+    enum { GROWN_BYTES = 1 << 16 };
+    running *r = *state;
+    running_feed(r, 0, 5, BATCH);
+    uint64_t counted = running_stats(r).footprint.learning;
+    atomic_fetch_add(&r->learner->state.pager.live_bytes, GROWN_BYTES);
+    assert_int_equal(running_stats(r).footprint.learning, counted + GROWN_BYTES);
+    atomic_fetch_sub(&r->learner->state.pager.live_bytes, 2 * GROWN_BYTES);
+    assert_int_equal(running_stats(r).footprint.learning, counted); /* what has gone counts until it is published */
+    atomic_fetch_add(&r->learner->state.pager.live_bytes, GROWN_BYTES);
 }
 
 static void experts_tell_their_labels_domain_and_work(void **state)
@@ -154,6 +168,7 @@ int main(void)
         cmocka_unit_test(states_have_names),
         TEST(a_new_model_tells_of_nothing_learned),
         TEST(stats_follow_what_was_learned),
+        TEST(what_arrays_grow_by_is_counted_before_it_is_published),
         TEST(experts_tell_their_labels_domain_and_work),
         TEST(labels_stand_in_the_order_of_their_records),
         TEST(domains_have_accounts_of_their_own),
