@@ -42,6 +42,18 @@ CLONES float atoll_dot(const float *restrict x, const float *restrict y, size_t 
     return sum;
 }
 
+CLONES void atoll_dots(const float *restrict rows, size_t stride, size_t count, const float *restrict x, size_t n,
+                       float *restrict out)
+{
+    for (size_t r = 0; r < count; r++, rows += stride) {
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (size_t i = 0; i < n; i++)
+            sum += rows[i] * x[i];
+        out[r] = sum;
+    }
+}
+
 CLONES void atoll_scale(float *x, float a, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -61,7 +73,7 @@ float atoll_softmax(float *x, size_t n)
 {
     float most = x[0], sum = 0;
     for (size_t i = 1; i < n; i++)
-        most = fmaxf(most, x[i]);
+        most = x[i] > most ? x[i] : most;
     for (size_t i = 0; i < n; i++)
         sum += x[i] = expf(x[i] - most);
     atoll_scale(x, 1 / sum, n);

@@ -20,6 +20,8 @@ atoll_status atoll_kernels_init(atoll_error *error);
 void atoll_axpy(float *y, const float *x, float a, size_t n);
 /* sum of x y */
 float atoll_dot(const float *x, const float *y, size_t n);
+/* out[r] = sum of x y for y the n numbers at rows + r stride, r < count. */
+void atoll_dots(const float *rows, size_t stride, size_t count, const float *x, size_t n, float *out);
 /* x *= a */
 void atoll_scale(float *x, float a, size_t n);
 /* Scales x to unit length; false, and x unchanged, where its length is 0. */

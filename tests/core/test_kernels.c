@@ -45,6 +45,24 @@ static void vectors_equal_the_plain_loops(void **state)
     }
 }
 
+static void many_dots_are_dots(void **state)
+{
+    (void)state;
+    enum { COUNT = 9, STRIDE = 41 };
+    float rows[COUNT * STRIDE], x[STRIDE], out[COUNT + 1];
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 8, 0);
+    fill_normal(&rng, rows, COUNT * STRIDE);
+    fill_normal(&rng, x, STRIDE);
+    for (size_t n = 0; n <= STRIDE; n++) {
+        out[COUNT] = 77;
+        atoll_dots(rows, STRIDE, COUNT, x, n, out);
+        for (size_t r = 0; r < COUNT; r++)
+            assert_near(out[r], atoll_dot(rows + r * STRIDE, x, n), 1e-5);
+        assert_true(out[COUNT] == 77);
+    }
+}
+
 static void normalise_makes_unit_length(void **state)
 {
     (void)state;
@@ -342,6 +360,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_equal_the_plain_loops),
+        cmocka_unit_test(many_dots_are_dots),
         cmocka_unit_test(normalise_makes_unit_length),
         cmocka_unit_test(softmax_equals_the_definition),
         cmocka_unit_test(adagrad_equals_the_formula),
