@@ -144,16 +144,19 @@ static bool follow(atoll_change_state *now, const uint32_t *label, uint32_t coun
 {
     float kept = powf(1 - share_rate, (float)count);
     bool changed = false;
-    for (uint32_t y = 0; y < ATOLL_LABELS_MAX; y++)
+    for (uint32_t y = 0; y < ATOLL_CHANGE_NUMBERED; y++)
         now->share[y] *= kept;
     for (uint32_t i = 0; i < count; i++)
-        now->share[label[i]] += share_rate;
+        if (label[i] < ATOLL_CHANGE_NUMBERED)
+            now->share[label[i]] += share_rate;
     for (uint32_t y = now->labels; y-- > 0;)
         if (now->share[now->label[y]] < leaves) {
             now->label[y] = now->label[--now->labels];
             changed = true;
         }
     for (uint32_t i = 0; i < count; i++) {
+        if (label[i] >= ATOLL_CHANGE_NUMBERED)
+            continue;
         bool watched = now->share[label[i]] <= enters || now->labels == MOST;
         for (uint32_t y = 0; y < now->labels; y++)
             watched |= now->label[y] == label[i];
@@ -289,7 +292,7 @@ atoll_status atoll_change_load(atoll_change *change, const void *blob, uint64_t 
     memcpy(&now, from, sizeof now);
     bool whole = now.labels <= MOST;
     for (uint32_t y = 0; whole && y < now.labels; y++)
-        whole = now.label[y] < ATOLL_LABELS_MAX;
+        whole = now.label[y] < ATOLL_CHANGE_NUMBERED;
     if (!whole)
         return atoll_fail(error, ATOLL_DAMAGED, "the watch over vectors watches unknown labels");
     change->now = now;

@@ -29,6 +29,7 @@
 enum {
     ATOLL_CHANGE_FEATURES = 128, /* of those of core/projection.h the first */
     ATOLL_CHANGE_LABELS = 32,    /* watched at most; more labels than that have too few records each */
+    ATOLL_CHANGE_NUMBERED = 4096, /* those that may be watched: the model's first */
     ATOLL_CHANGE_WINDOW = 256    /* records: the recent learner has learned from one to two of it */
 };
 
@@ -45,7 +46,7 @@ typedef struct atoll_change_state {
     int32_t lead;                                /* since then: hits of the recent learner less the steady one's */
     uint32_t zero;
     uint32_t label[ATOLL_CHANGE_LABELS];         /* in no order */
-    float share[ATOLL_LABELS_MAX];               /* of the last records, by label */
+    float share[ATOLL_CHANGE_NUMBERED];          /* of the last records, by label */
     double evidence, leverage;                   /* E; mean of atoll_change_judge's over new records */
     uint64_t start;                              /* sequence number of the record with which E began to grow */
     uint64_t alarms;

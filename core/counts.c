@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/kernels.h"
+#include "core/limits.h"
 #include "core/rows.h"
 
 /* a, of tf-idf weights in records of unit length. */
@@ -20,6 +21,7 @@ static const float sharpness = 0.4f;
 
 /* A feature of one record: its label + 1 above its weight, at most 1, in steps of weight_unit. */
 enum { WEIGHT_BITS = 17 };
+_Static_assert(ATOLL_LABELS_MAX < 1 << (32 - WEIGHT_BITS), "a label has room above the weight");
 static const float weight_unit = 1.0f / (1 << 16);
 
 void atoll_counts_init(atoll_counts *counts)

@@ -16,7 +16,7 @@ enum {
     ATOLL_REQUEST_MAX_RECORDS = 100000,  /* records in one request */
     ATOLL_BODY_MAX_BYTES = 64 << 20,     /* a request's body, unless the server is told otherwise */
     ATOLL_JSON_MAX_DEPTH = 32,           /* nesting of a JSON body */
-    ATOLL_LABELS_MAX = 4096,             /* labels of one model */
+    ATOLL_LABELS_MAX = 16384,            /* labels of one model */
     ATOLL_DOMAINS_MAX = 4096,            /* named domains of one model */
     ATOLL_EXPERTS_MAX = 1024,            /* experts of one model, archived ones included */
     ATOLL_TOP_MAX = 256,                 /* labels in one answer */

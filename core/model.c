@@ -7,9 +7,7 @@
 
 atoll_status atoll_names_init(atoll_names *names, uint32_t limit, atoll_error *error)
 {
-    *names = (atoll_names){.limit = limit, .places = 2};
-    while (names->places < 2 * limit)
-        names->places *= 2;
+    *names = (atoll_names){.limit = limit, .places = 64};
     names->name = calloc(limit, sizeof *names->name);
     names->table = calloc(names->places, sizeof *names->table);
     if (names->name && names->table)
@@ -29,7 +27,7 @@ void atoll_names_free(atoll_names *names)
 
 uint64_t atoll_names_bytes(const atoll_names *names)
 {
-    return names->text_bytes + names->limit * sizeof *names->name + names->places * sizeof *names->table;
+    return names->text_bytes + names->count * sizeof *names->name + names->places * sizeof *names->table;
 }
 
 /* The place of the name, or the empty one where it belongs. */
@@ -43,6 +41,20 @@ static uint32_t place_of(const atoll_names *names, const char *data, size_t byte
         place = (place + 1) & (names->places - 1);
     }
     return place;
+}
+
+/* Twice the places, for a table that is half full. */
+static bool grow_table(atoll_names *names)
+{
+    uint32_t *old = names->table, *table = calloc((size_t)2 * names->places, sizeof *table);
+    if (!table)
+        return false;
+    names->table = table;
+    names->places *= 2;
+    for (uint32_t i = 0; i < names->count; i++)
+        table[place_of(names, names->name[i], strlen(names->name[i]))] = i + 1;
+    free(old);
+    return true;
 }
 
 uint32_t atoll_names_find(const atoll_names *names, const char *data, size_t bytes)
@@ -60,6 +72,14 @@ atoll_status atoll_names_add(atoll_names *names, const char *data, size_t bytes,
     if (names->count == names->limit)
         return atoll_fail(error, ATOLL_TOO_MANY_LABELS, "at most %u names", names->limit);
     char *name = malloc(bytes + 1);
+    if (name && 2 * (names->count + 1) > names->places) {
+        if (grow_table(names)) {
+            place = place_of(names, data, bytes);
+        } else {
+            free(name);
+            name = NULL;
+        }
+    }
     if (!name)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for a name");
     memcpy(name, data, bytes);

@@ -3,6 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/limits.h"
+
+_Static_assert(ATOLL_LABELS_MAX <= UINT16_MAX, "labels have two bytes");
+
 /* Where a row's list is. */
 typedef struct place {
     uint32_t list;  /* among those of its size */

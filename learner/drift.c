@@ -70,7 +70,7 @@ void atoll_drift_free(atoll_drift *drift)
 
 uint64_t atoll_drift_bytes(const atoll_drift *drift)
 {
-    return drift->slots * sizeof *drift->slot + ATOLL_LABELS_MAX * sizeof *drift->label;
+    return drift->slots * sizeof *drift->slot + drift->labels * sizeof *drift->label;
 }
 
 void atoll_drift_placed(atoll_drift *drift, uint32_t slot, uint64_t seq)
@@ -113,6 +113,7 @@ static void weigh_label(atoll_drift *drift, const atoll_drift_seen *seen, uint32
     const atoll_context *context = seen->context;
     atoll_drift_label *sum = &drift->label[label];
     float old = 0;
+    drift->labels = label < drift->labels ? drift->labels : label + 1;
     if (sum->evidence <= 0)
         sum->start = seen->seq - 1;
     for (uint32_t i = 0; i < context->count; i++)
@@ -530,6 +531,7 @@ atoll_status atoll_drift_load(atoll_drift *drift, const void *blob, size_t bytes
     memcpy(&drift->now, in, a);
     memcpy(drift->slot, in + a, b);
     memcpy(drift->label, in + a + b, c);
+    drift->labels = labels;
     if (drift->now.current >= ATOLL_DRIFT_CONCEPTS)
         return atoll_fail(error, ATOLL_DAMAGED, "there is no concept %u", drift->now.current);
     return ATOLL_OK;

@@ -75,6 +75,7 @@ typedef struct atoll_drift_state {
 typedef struct atoll_drift {
     atoll_drift_state now;
     uint32_t slots;
+    uint32_t labels;          /* touched: the first so many */
     atoll_drift_slot *slot;   /* by slot of the memory */
     atoll_drift_label *label; /* by number, ATOLL_LABELS_MAX of them */
 } atoll_drift;

@@ -91,7 +91,7 @@ struct atoll_learner {
     bool checkpoint_written, checkpoint_good;
     pid_t writer_tid; /* 0 until the thread has begun */
     char failure[ATOLL_ERROR_DETAIL_BYTES];
-    uint64_t *admitted; /* hashes of labels that were let in: open addressing */
+    uint64_t *admitted; /* hashes of labels that were let in: open addressing, at most half full */
     uint32_t admitted_count, admitted_places;
 
     bool takes_tokens;           /* routing.granularity is "token", which never changes */

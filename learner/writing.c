@@ -12,21 +12,48 @@
  * taken for much longer: the journal is there to wait. */
 enum { BACKLOG_COMMITS = 4096, OUTAGE_COMMITS = 64 * BACKLOG_COMMITS };
 
+enum { ADMITTED_LEAST = 1024 }; /* places for labels that were let in, at first */
+
 /* ---- at the door ---- */
+
+/* The place of a hash among the labels that were let in, or the empty one where it belongs. */
+static uint32_t admitted_place(const uint64_t *admitted, uint32_t places, uint64_t hash)
+{
+    uint32_t place = (uint32_t)(hash >> 32) % places;
+    while (admitted[place] && admitted[place] != hash)
+        place = (place + 1) % places;
+    return place;
+}
+
+/* Twice the places, for a table that is half full. */
+static bool grow_admitted(atoll_learner *learner)
+{
+    uint32_t places = 2 * learner->admitted_places;
+    uint64_t *grown = calloc(places, sizeof *grown);
+    for (uint32_t i = 0; grown && i < learner->admitted_places; i++)
+        if (learner->admitted[i])
+            grown[admitted_place(grown, places, learner->admitted[i])] = learner->admitted[i];
+    if (!grown)
+        return false;
+    free(learner->admitted);
+    learner->admitted = grown;
+    learner->admitted_places = places;
+    return true;
+}
 
 atoll_status atoll_learner_admit(atoll_learner *learner, atoll_slice label, bool add, atoll_error *error)
 {
     uint64_t hash = atoll_hash64(label.data, label.bytes, 0) | 1;
     atoll_status status = ATOLL_OK;
     pthread_mutex_lock(&learner->mutex);
-    uint32_t place = (uint32_t)(hash >> 32) % learner->admitted_places;
-    while (learner->admitted[place] && learner->admitted[place] != hash)
-        place = (place + 1) % learner->admitted_places;
-    if (!learner->admitted[place]) {
-        if (learner->admitted_count == ATOLL_LABELS_MAX) {
-            status = atoll_fail(error, ATOLL_TOO_MANY_LABELS, "at most %d labels", ATOLL_LABELS_MAX);
-        } else if (add) {
-            learner->admitted[place] = hash;
+    bool known = learner->admitted[admitted_place(learner->admitted, learner->admitted_places, hash)];
+    if (!known && learner->admitted_count == ATOLL_LABELS_MAX) {
+        status = atoll_fail(error, ATOLL_TOO_MANY_LABELS, "at most %d labels", ATOLL_LABELS_MAX);
+    } else if (!known && add) {
+        if (2 * (learner->admitted_count + 1) > learner->admitted_places && !grow_admitted(learner)) {
+            status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for labels");
+        } else {
+            learner->admitted[admitted_place(learner->admitted, learner->admitted_places, hash)] = hash;
             learner->admitted_count++;
         }
     }
@@ -77,7 +104,7 @@ atoll_status atoll_learner_admit_known(atoll_learner *learner, atoll_config *new
     size_t capacity = 0;
     atoll_status status = ATOLL_OK;
     float *vector = malloc(ATOLL_NUMBERS_MAX * sizeof *vector);
-    learner->admitted_places = 4 * ATOLL_LABELS_MAX;
+    learner->admitted_places = ADMITTED_LEAST;
     learner->admitted = calloc(learner->admitted_places, sizeof *learner->admitted);
     if (!learner->admitted || !vector)
         status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for labels");

@@ -149,7 +149,7 @@ static void what_is_saved_comes_back_and_damage_is_told(void **state)
     atoll_change_save(copy, again);
     assert_memory_equal(blob, again, bytes);
     assert_int_equal(atoll_change_load(copy, blob, bytes - 1, NULL), ATOLL_DAMAGED);
-    ((atoll_change_state *)blob)->label[0] = ATOLL_LABELS_MAX;
+    ((atoll_change_state *)blob)->label[0] = ATOLL_CHANGE_NUMBERED;
     assert_int_equal(atoll_change_load(copy, blob, bytes, NULL), ATOLL_DAMAGED);
     ((atoll_change_state *)blob)->labels = ATOLL_CHANGE_LABELS + 1;
     assert_int_equal(atoll_change_load(copy, blob, bytes, NULL), ATOLL_DAMAGED);
