@@ -25,6 +25,9 @@
 #define NUMBER "{\"type\":\"number\"}"
 #define BOOLEAN "{\"type\":\"boolean\"}"
 #define ARRAY(items) "{\"type\":\"array\",\"items\":" items "}"
+#define WHOLE(name) "\"" name "\":" INTEGER ","
+#define REAL(name) "\"" name "\":" NUMBER ","
+#define NULLABLE(name, type) "\"" name "\":{\"type\":[\"" type "\",\"null\"]},"
 #define PROBE(path, text) "\"" path "\":{\"get\":{\"summary\":\"" text "\"," ANSWERS(text, OBJECT) "}}"
 
 static const char specification[] =
@@ -65,7 +68,7 @@ static const char specification[] =
     ANSWERS("the schedule", REF("Schedule")) "},\"put\":{\"summary\":\"Change when pruning runs\","
     JSON_BODY(REF("Schedule")) "," ANSWERS("the schedule", REF("Schedule")) "}},"
     "\"/v1/models/{model}/stats\":{" MODEL_PARAMETER ",\"get\":{\"summary\":\"Accuracy, routing and sizes\","
-    ANSWERS("the statistics", OBJECT) "}},"
+    ANSWERS("the statistics", REF("Stats")) "}},"
     "\"/metrics\":{\"get\":{\"summary\":\"Prometheus text format 0.0.4\",\"responses\":{\"200\":{\"description\":\"the "
     "series\",\"content\":{\"text/plain\":{}}}}}},"
     PROBE("/healthz", "the state of the models") ","
@@ -106,9 +109,37 @@ static const char specification[] =
     ",\"entropy\":" NUMBER ",\"overflowed\":" INTEGER ",\"dropped\":" INTEGER
     ",\"last_routed\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
     ",\"loss\":" NUMBER ",\"drift\":" NUMBER ",\"latency\":" NUMBER "}},"
-    "\"Model\":{\"type\":\"object\",\"properties\":{\"name\":" STRING ",\"version\":" INTEGER ",\"records\":" INTEGER
-    ",\"labels\":" INTEGER ",\"bytes\":" INTEGER ",\"state\":{\"enum\":[\"ready\",\"learning\",\"waiting\",\"failed\"]}"
-    ",\"config\":" OBJECT "}},"
+    "\"Model\":{\"type\":\"object\",\"properties\":{\"name\":" STRING ","
+    WHOLE("version") WHOLE("records") WHOLE("labels") WHOLE("domains") WHOLE("exemplars") WHOLE("vector_dim")
+    "\"experts\":{\"type\":\"object\",\"additionalProperties\":" INTEGER "},"
+    WHOLE("parameters") WHOLE("active_parameters") WHOLE("bytes") WHOLE("active_bytes") WHOLE("backlog")
+    "\"state\":{\"enum\":[\"ready\",\"learning\",\"waiting\",\"failed\"]}," NULLABLE("failure", "string")
+    "\"config\":" OBJECT "}},"
+    "\"Stats\":{\"type\":\"object\",\"properties\":{\"model\":" STRING ","
+    WHOLE("version") WHOLE("journal_last") WHOLE("backlog") WHOLE("records") WHOLE("labels") WHOLE("named_domains")
+    WHOLE("exemplars") WHOLE("vector_dim")
+    REAL("prequential") REAL("prequential_recent") REAL("log_loss") REAL("calibration_error") REAL("no_change")
+    REAL("weight_shared") REAL("weight_experts") REAL("weight_votes") REAL("weight_counts") REAL("weight_analytic")
+    REAL("weight_youth") REAL("weight_names")
+    WHOLE("predictions") WHOLE("unsearched") WHOLE("alone") NULLABLE("search_below", "number")
+    NULLABLE("others_below", "number") REAL("learn_seconds") NULLABLE("failure", "string")
+    WHOLE("experts_active") WHOLE("experts_candidate") WHOLE("experts_archived") WHOLE("born") WHOLE("pruned")
+    WHOLE("dropped_candidates") WHOLE("restored") WHOLE("merged")
+    WHOLE("concepts_replaced") WHOLE("concepts_returned") WHOLE("exemplars_dormant") WHOLE("exemplars_refuted")
+    WHOLE("routed") WHOLE("overflowed") WHOLE("dropped") REAL("gate_entropy") WHOLE("collapses")
+    NULLABLE("collapsed_to", "integer")
+    WHOLE("checkpoint") WHOLE("checkpoints") REAL("checkpoint_seconds") WHOLE("journal_bytes") WHOLE("state_bytes")
+    WHOLE("budget_bytes") WHOLE("counted_bytes") WHOLE("parameters") WHOLE("active_parameters") WHOLE("active_bytes")
+    WHOLE("parameter_bytes") WHOLE("expert_bytes") WHOLE("gate_bytes") WHOLE("encoder_bytes") WHOLE("analytic_bytes")
+    WHOLE("memory_bytes") WHOLE("index_bytes") WHOLE("table_bytes") WHOLE("learning_bytes") WHOLE("retired_bytes")
+    WHOLE("writing_bytes")
+    "\"index\":{\"type\":\"object\",\"properties\":{\"kind\":{\"enum\":[\"exact\",\"codes\",\"lists\"]},"
+    WHOLE("lists") WHOLE("probes") WHOLE("candidates") "\"recall\":{\"type\":[\"number\",\"null\"]}}},"
+    "\"embedding\":{\"type\":[\"object\",\"null\"],\"properties\":{\"state\":{\"enum\":[\"ok\",\"down\"]},"
+    NULLABLE("last_error", "string") WHOLE("pending") WHOLE("calls") WHOLE("retries") WHOLE("texts")
+    WHOLE("looked_up") WHOLE("found") WHOLE("cached") "\"cache_bytes\":" INTEGER "}},"
+    "\"domains\":" ARRAY("{\"type\":\"object\",\"properties\":{\"domain\":" STRING ",\"records\":" INTEGER
+                         ",\"prequential\":" NUMBER "}}") "}},"
     "\"Schedule\":{\"type\":\"object\",\"properties\":{\"schedule\":" STRING ",\"idle_after\":" STRING ",\"min_share\":"
     NUMBER "}},"
     "\"Problem\":{\"type\":\"object\",\"properties\":{\"type\":" STRING ",\"title\":" STRING ",\"status\":" INTEGER

@@ -84,12 +84,66 @@ static void every_reference_is_defined(void **state)
     http_free(&reply);
 }
 
+/* What a reply of the server holds is in its schema, and the other way about. */
+static bool is_member(void *object, const char *name, atoll_json value)
+{
+    atoll_json found;
+    (void)value;
+    if (!atoll_json_member(*(atoll_json *)object, name, &found))
+        fail_msg("%s is on one side only", name);
+    return true;
+}
+
+static void same_members(atoll_json schemas, const char *name, atoll_json reply)
+{
+    atoll_json schema, properties;
+    assert_true(atoll_json_member(schemas, name, &schema));
+    assert_true(atoll_json_member(schema, "properties", &properties));
+    assert_true(atoll_json_each(properties, is_member, &reply));
+    assert_true(atoll_json_each(reply, is_member, &properties));
+}
+
+static bool take_first(void *out, const char *name, atoll_json value)
+{
+    (void)name;
+    *(atoll_json *)out = value;
+    return false;
+}
+
+static void schemas_hold_what_is_told(void **state)
+{
+    static const char *const told[][2] = {{"Model", "/v1/models/m"}, {"Stats", "/v1/models/m/stats"},
+                                          {"Expert", "/v1/models/m/experts"}};
+    harness *h = *state;
+    http_reply created = expect(h, "PUT", "/v1/models/m", JSON, "{}", 201);
+    http_reply reply = expect(h, "GET", "/openapi.json", NULL, NULL, 200);
+    atoll_json_parser *parser = atoll_json_parser_new();
+    atoll_json root, components, schemas, experts;
+    assert_int_equal(atoll_json_parse(parser, reply.body, reply.bytes, &root, NULL), ATOLL_OK);
+    assert_true(atoll_json_member(root, "components", &components));
+    assert_true(atoll_json_member(components, "schemas", &schemas));
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        http_reply answer = expect(h, "GET", told[i][1], NULL, NULL, 200);
+        atoll_json_parser *other = atoll_json_parser_new();
+        assert_int_equal(atoll_json_parse(other, answer.body, answer.bytes, &root, NULL), ATOLL_OK);
+        if (atoll_json_member(root, "experts", &experts) && !strcmp(told[i][0], "Expert"))
+            atoll_json_each(experts, take_first, &root);
+        same_members(schemas, told[i][0], root);
+        atoll_json_parser_free(other);
+        http_free(&answer);
+    }
+    atoll_json_parser_free(parser);
+    http_free(&reply);
+    http_free(&created);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_specification_names_what_is_served, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(what_it_names_is_served, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(every_reference_is_defined, harness_setup, harness_teardown),
+        cmocka_unit_test_setup_teardown(schemas_hold_what_is_told, harness_setup, harness_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
