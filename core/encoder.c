@@ -66,19 +66,26 @@ static uint32_t frequency_of(const atoll_encoder *encoder, uint32_t bucket)
     return encoder->frequency.count ? *(const uint32_t *)atoll_array_at(&encoder->frequency, bucket) : 0;
 }
 
-/* Gives each kind of term that is there the same part of a vector of unit length. */
+/*
+ * Gives each kind of term that is there the same part of a vector of unit length; shapes less where their weights are
+ * small beside those of the words, since most texts have the same.
+ */
 static void level(const uint8_t *kind, float *weight, uint32_t terms)
 {
-    float square[ATOLL_TERM_KINDS] = {0}, scale[ATOLL_TERM_KINDS] = {0}, kinds = 0;
+    const float most = 2; /* times what they weigh beside the words: docs/decisions.md */
+    float square[ATOLL_TERM_KINDS] = {0}, factor[ATOLL_TERM_KINDS] = {0}, sum = 0;
+    float length[ATOLL_TERM_KINDS] = {1, 1, 1, 1};
     for (uint32_t i = 0; i < terms; i++)
         square[kind[i]] += weight[i] * weight[i];
+    if (square[ATOLL_TERM_WORD] > 0)
+        length[ATOLL_TERM_SHAPE] = fminf(1, most * sqrtf(square[ATOLL_TERM_SHAPE] / square[ATOLL_TERM_WORD]));
     for (uint32_t k = 0; k < ATOLL_TERM_KINDS; k++)
-        kinds += square[k] > 0;
+        sum += square[k] > 0 ? length[k] * length[k] : 0;
     for (uint32_t k = 0; k < ATOLL_TERM_KINDS; k++)
         if (square[k] > 0)
-            scale[k] = 1 / sqrtf(kinds * square[k]);
+            factor[k] = length[k] / sqrtf(sum * square[k]);
     for (uint32_t i = 0; i < terms; i++)
-        weight[i] *= scale[kind[i]];
+        weight[i] *= factor[kind[i]];
 }
 
 void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms, atoll_encoded *out)

@@ -10,14 +10,20 @@
 enum {
     NGRAM_MIN = 3,
     NGRAM_MAX = 5,
-    NGRAM_WORD_MAX = 64,        /* code points of a word whose n-grams are read */
-    WORD_BEGIN = 2, WORD_END = 3 /* marks that no word contains */
+    NGRAM_WORD_MAX = 64,          /* code points of a word whose n-grams are read */
+    WORD_BEGIN = 2, WORD_END = 3, /* marks that no word contains */
+    SHAPES_MAX = 256,             /* different ones of a text */
+    SHAPE_RUNS_MAX = 8,           /* a piece of more is like no other: hashes, calls within calls */
+    SHAPE_MARKS_MAX = 8,          /* runs of marks that are read where they stand together */
+    NO_WORD = INT32_MAX
 };
 
 /* Each kind of feature hashes from a seed of its own. */
 static const uint64_t seed_word = 0x8ebc6af09c88c6e3u;
 static const uint64_t seed_bigram = 0x589965cc75374cc3u;
 static const uint64_t seed_ngram = 0x1d8e4e27c47d124fu;
+static const uint64_t seed_piece = 0x2127599bf4325c37u;
+static const uint64_t seed_marks = 0x71c9a3f2d04e6b85u;
 
 struct atoll_text_scratch {
     atoll_words words;
@@ -36,7 +42,7 @@ typedef struct counter {
     uint32_t mask, shift; /* bucket = hash & mask; home slot = bucket >> shift */
     uint32_t count, most; /* distinct terms: now, and at most */
     uint32_t *order;      /* their slots as they came, or NULL where that does not matter; then */
-    uint32_t *word, now;  /* which word of the text each is of, and that which is being read */
+    uint32_t *word, now;  /* which word of the text each is of, and that which is being read, or NO_WORD */
 } counter;
 
 atoll_text_scratch *atoll_text_scratch_new(void)
@@ -128,6 +134,88 @@ static void count_words(counter *c, const atoll_words *words)
     }
 }
 
+/* A piece of text between white space, as far as it was read. A run is of points of one class; of marks, of one. */
+typedef struct piece {
+    uint32_t class, length; /* of the run that is being read */
+    int32_t point;          /* its mark, if it is of marks */
+    uint64_t shape;         /* hash of the runs that ended, */
+    uint32_t runs;          /* so many */
+    uint64_t marks;         /* hash of those of marks that stand together now, */
+    uint32_t marks_read;    /* so many, */
+    uint32_t before;        /* and the class of what they follow */
+    uint32_t places;        /* where marks stand */
+    bool small;             /* no capital, no digit */
+} piece;
+
+static const piece no_piece = {.shape = seed_piece, .class = ATOLL_POINT_SPACE, .small = true};
+
+/* The run that is being read ends, before a point of class `next`. */
+static inline bool end_run(counter *c, piece *p, uint32_t next)
+{
+    /* How long a run is told to be at most: that it is one of letters, whether of capitals, how many digits. */
+    static const uint8_t longest[] = {
+        [ATOLL_POINT_LETTER] = 1, [ATOLL_POINT_CAPITAL] = 2, [ATOLL_POINT_DIGIT] = 8, [ATOLL_POINT_MARK] = 3};
+    uint64_t length = p->length < longest[p->class] ? p->length : longest[p->class];
+    uint64_t point = p->class == ATOLL_POINT_MARK ? (uint64_t)p->point : 0;
+    uint64_t told = point << 8 | length << 4 | p->class;
+    p->runs++;
+    p->shape = mix(p->shape, told);
+    if (p->class != ATOLL_POINT_MARK)
+        return true;
+    if (p->marks_read++ < SHAPE_MARKS_MAX)
+        p->marks = mix(p->marks, told);
+    return next == ATOLL_POINT_MARK ||
+           count_term(c, finish(mix(p->marks, p->before << 4 | next)), ATOLL_TERM_SHAPE);
+}
+
+static inline bool count_point(counter *c, piece *p, uint32_t class, int32_t point)
+{
+    bool mark = class == ATOLL_POINT_MARK;
+    if (class != p->class || (mark && point != p->point)) {
+        uint32_t before = p->class;
+        if (before != ATOLL_POINT_SPACE && !end_run(c, p, class))
+            return false;
+        if (class == ATOLL_POINT_SPACE) {
+            bool told = (p->small && p->places <= 1) || p->runs > SHAPE_RUNS_MAX;
+            uint64_t shape = p->shape;
+            *p = no_piece;
+            return told || count_term(c, finish(shape), ATOLL_TERM_SHAPE);
+        }
+        if (mark && before != ATOLL_POINT_MARK) {
+            p->marks = seed_marks;
+            p->places++;
+            p->marks_read = 0;
+            p->before = before;
+        }
+        p->small &= class == ATOLL_POINT_LETTER || mark;
+        p->class = class;
+        p->point = point;
+        p->length = 0;
+    }
+    p->length++;
+    return true;
+}
+
+static void count_shapes(counter *c, atoll_slice text)
+{
+    atoll_points points;
+    piece p = no_piece;
+    for (size_t i = 0; i < text.bytes;) {
+        uint8_t byte = (uint8_t)text.data[i];
+        if (byte < 128) {
+            i++;
+            if (!count_point(c, &p, atoll_point_ascii(byte), byte))
+                return;
+            continue;
+        }
+        i += atoll_points_read(text.data + i, text.bytes - i, &points);
+        for (uint32_t j = 0; j < points.count; j++)
+            if (!count_point(c, &p, points.class[j], points.point[j]))
+                return;
+    }
+    count_point(c, &p, ATOLL_POINT_SPACE, ' ');
+}
+
 /* Moves the counted terms to the front of the table, ascending. */
 static void gather(atoll_term *table, size_t slots)
 {
@@ -155,11 +243,12 @@ static atoll_status extract(atoll_text_scratch *scratch, atoll_slice text, uint3
     if (status != ATOLL_OK)
         return status;
     const atoll_words *words = &scratch->words;
-    if (words->count == 0)
-        return atoll_fail(error, ATOLL_EMPTY_TEXT, "the text holds no letter and no digit");
 
-    /* A word of length n is itself, a bigram, and n + (n - 1) + (n - 2) n-grams where these are not negative. */
-    size_t most = 3 * (size_t)words->ends[words->count - 1] + 2 * (size_t)words->count;
+    /* A word of length n is itself, a bigram, and n + (n - 1) + (n - 2) n-grams where these are not negative. No shape
+     * ends but where a point begins, and two end where the text does. */
+    size_t shapes = text.bytes < SHAPES_MAX ? text.bytes + 1 : SHAPES_MAX;
+    size_t letters = words->count ? words->ends[words->count - 1] : 0;
+    size_t most = 3 * letters + 2 * (size_t)words->count + shapes;
     if (most > ATOLL_FEATURES_MAX)
         most = ATOLL_FEATURES_MAX;
     uint32_t slots = buckets, shift = 0;
@@ -178,10 +267,15 @@ static atoll_status extract(atoll_text_scratch *scratch, atoll_slice text, uint3
     counter c = {.table = scratch->table,
                  .mask = buckets - 1,
                  .shift = shift,
-                 .most = (uint32_t)most,
+                 .most = (uint32_t)shapes,
                  .order = order,
-                 .word = order ? order + ATOLL_FEATURES_MAX : NULL};
+                 .word = order ? order + ATOLL_FEATURES_MAX : NULL,
+                 .now = NO_WORD};
+    count_shapes(&c, text);
+    c.most = (uint32_t)most;
     count_words(&c, words);
+    if (c.count == 0)
+        return atoll_fail(error, ATOLL_EMPTY_TEXT, "the text holds no letter, no digit and no mark");
     *count = c.count;
     for (uint32_t i = 0; order && i < c.count; i++)
         terms[i] = scratch->table[order[i]];
@@ -209,16 +303,19 @@ atoll_status atoll_terms_in_order(atoll_text_scratch *scratch, atoll_slice text,
 
 size_t atoll_terms_word(const atoll_text_scratch *scratch, uint32_t i, char *out, size_t most)
 {
-    return atoll_words_utf8(&scratch->words, scratch->order[ATOLL_FEATURES_MAX + i], out, most);
+    uint32_t word = scratch->order[ATOLL_FEATURES_MAX + i];
+    return word == NO_WORD ? 0 : atoll_words_utf8(&scratch->words, word, out, most);
 }
 
 uint32_t atoll_terms_words(const atoll_term *terms, uint32_t count, uint8_t *word)
 {
     uint32_t words = count > 0;
     for (uint32_t i = 0; i < count; i++) {
-        /* A word brings itself, or at least a bigram, before n-grams: what does not rise begins another. */
+        /* A word brings itself, or at least a bigram, before n-grams: what does not rise begins another, but for the
+         * first, which shapes come before. */
         uint32_t kind = atoll_term_kind(terms[i]);
-        bool begins = i && kind != ATOLL_TERM_NGRAM && kind <= atoll_term_kind(terms[i - 1]);
+        uint32_t before = i ? atoll_term_kind(terms[i - 1]) : ATOLL_TERM_SHAPE;
+        bool begins = kind < ATOLL_TERM_NGRAM && kind <= before && before != ATOLL_TERM_SHAPE;
         words += begins && words < ATOLL_TOKENS_MAX;
         word[i] = (uint8_t)(words - 1);
     }

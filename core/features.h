@@ -5,9 +5,16 @@
  * of each word's first 64 code points with a mark at either end. Terms are hashed to buckets [Weinberger et al. 2009]
  * by a multiply-and-shift mix of their code points: n-grams with one beginning share their work, which no hash of bytes
  * can.
+ *
+ * What words leave out is told by shapes. One is of each run of marks, with what stands on either side: small letter,
+ * capital, digit, nothing. One is of each piece between white space with a capital, a digit, or marks in two places:
+ * its runs of small letters, of capitals (one, or more), of digits (how many, up to 8) and of marks, so that all dates
+ * are alike, and all prices.
+ *
  * A feature's weight is sublinear tf, 1 + ln(tf), times an inverse document frequency, 1 + ln((N+1)/(df+1)), that
- * counts only records already learned. The weights of the words, of the bigrams and of the n-grams of a text are
- * L2-normalised each on their own, then together: n-grams are nine of ten terms, and would leave little to the rest.
+ * counts only records already learned. The weights of the words, of the bigrams, of the n-grams and of the shapes of a
+ * text are L2-normalised each on their own, then together: n-grams are nine of ten terms, and would leave little to the
+ * rest. Shapes are given less, where theirs before were less than those of the words (core/encoder.c).
  */
 #ifndef ATOLL_CORE_FEATURES_H
 #define ATOLL_CORE_FEATURES_H
@@ -18,8 +25,9 @@
 #include "core/record.h"
 #include "core/status.h"
 
-/* Kinds of terms; a term has room for ATOLL_TERM_KINDS. */
-enum { ATOLL_TERM_WORD, ATOLL_TERM_BIGRAM, ATOLL_TERM_NGRAM, ATOLL_TERM_KINDS = 4, ATOLL_TERM_TF_MAX = 63 };
+/* Kinds of terms, as many as a term has room for. */
+enum { ATOLL_TERM_WORD, ATOLL_TERM_BIGRAM, ATOLL_TERM_NGRAM, ATOLL_TERM_SHAPE, ATOLL_TERM_KINDS };
+enum { ATOLL_TERM_TF_MAX = 63 };
 
 /* A hashed term of one text, packed because exemplars keep them: bucket << 8 | kind << 6 | min(tf, ATOLL_TERM_TF_MAX),
  * where bucket < 2^24 and tf is how often the term occurs. Of terms that share a bucket the first gives the kind. */
@@ -47,28 +55,30 @@ void atoll_text_scratch_free(atoll_text_scratch *scratch);
 
 /*
  * The distinct terms of `text`, at most ATOLL_FEATURES_MAX, ascending by bucket, into `terms`; `buckets` is a power of
- * two from 2^10 to 2^24. Reading stops at the first term that no longer fits.
- * ATOLL_INVALID_UTF8, ATOLL_EMPTY_TEXT where no word is in it, ATOLL_TEXT_TOO_LONG, ATOLL_NO_MEMORY.
+ * two from 2^10 to 2^24. Shapes are read first, up to 256 different ones; reading stops at the first term that no
+ * longer fits.
+ * ATOLL_INVALID_UTF8, ATOLL_EMPTY_TEXT where neither word nor mark is in it, ATOLL_TEXT_TOO_LONG, ATOLL_NO_MEMORY.
  */
 atoll_status atoll_terms_extract(atoll_text_scratch *scratch, atoll_slice text, uint32_t buckets, atoll_term *terms,
                                  uint32_t *count, atoll_error *error);
 
 /*
- * The same in the order of the text: of each word itself, the bigram that it ends, its n-grams, as far as they did not
- * occur before. So a word's terms follow from the kinds (atoll_terms_words), and nothing else need be kept of it.
+ * The same in the order of the text: first all shapes; then of each word itself, the bigram that it ends, its n-grams,
+ * as far as they did not occur before. So a word's terms follow from the kinds (atoll_terms_words), and nothing else
+ * need be kept of it.
  */
 atoll_status atoll_terms_in_order(atoll_text_scratch *scratch, atoll_slice text, uint32_t buckets, atoll_term *terms,
                                   uint32_t *count, atoll_error *error);
 
 /*
  * The word of the text that term i is of, among those that the last such call with this scratch gave: normalised, as
- * atoll_words_utf8. Returns bytes.
+ * atoll_words_utf8; of a shape none. Returns bytes.
  */
 size_t atoll_terms_word(const atoll_text_scratch *scratch, uint32_t i, char *out, size_t most);
 
 /*
- * word[i]: the word, from 0, that term i of such an order is of. Words that bring no new term are none; from the
- * ATOLL_TOKENS_MAX-th on all are one. Returns how many there are.
+ * word[i]: the word, from 0, that term i of such an order is of. Shapes are the first word's. Words that bring no new
+ * term are none; from the ATOLL_TOKENS_MAX-th on all are one. Returns how many there are.
  */
 uint32_t atoll_terms_words(const atoll_term *terms, uint32_t count, uint8_t *word);
 

@@ -22,14 +22,6 @@ enum {
 #error "the record format is written as memory holds it: little endian"
 #endif
 
-static bool is_blank(atoll_slice text)
-{
-    for (size_t i = 0; i < text.bytes; i++)
-        if (!strchr(" \t\n\v\f\r", text.data[i]) || text.data[i] == 0)
-            return false;
-    return true;
-}
-
 /* A string other than the text: absent, or 1 to `most` bytes of UTF-8. */
 static atoll_status check_name(atoll_slice name, const char *field, size_t most, atoll_status too_long,
                                atoll_error *error)
@@ -54,10 +46,10 @@ static atoll_status check_text(atoll_slice text, atoll_error *error)
     if (text.bytes > ATOLL_TEXT_MAX_BYTES)
         return atoll_fail(error, ATOLL_TEXT_TOO_LONG, "text of %zu bytes is over the limit of %d", text.bytes,
                           ATOLL_TEXT_MAX_BYTES);
-    if (is_blank(text))
-        return atoll_fail(error, ATOLL_EMPTY_TEXT, "text is empty");
     if (!atoll_utf8_valid(text.data, text.bytes))
         return atoll_fail(error, ATOLL_INVALID_UTF8, "text is not valid UTF-8");
+    if (atoll_text_blank(text))
+        return atoll_fail(error, ATOLL_EMPTY_TEXT, "the text holds no letter, no digit and no mark");
     return ATOLL_OK;
 }
 

@@ -39,7 +39,7 @@ static inline uint32_t atoll_record_numbers(const atoll_record *record)
 
 /*
  * Checks what holds for every record by itself. ATOLL_EMPTY_RECORD without text and vector, ATOLL_EMPTY_TEXT where the
- * text is nothing but white space, ATOLL_TEXT_TOO_LONG, ATOLL_LABEL_TOO_LONG, ATOLL_WRONG_DIMENSION where the vector is
+ * text has neither word nor mark, ATOLL_TEXT_TOO_LONG, ATOLL_LABEL_TOO_LONG, ATOLL_WRONG_DIMENSION where the vector is
  * over its limit, ATOLL_TOO_MANY_TOKENS, ATOLL_NOT_FINITE, ATOLL_INVALID_UTF8; ATOLL_INVALID_RECORD for an empty label,
  * id, domain or vector, for one of these names with a zero byte, and for an id or domain over its limit.
  */

@@ -12,7 +12,7 @@
     X(INVALID_UTF8,        "invalid_utf8",           "the text is not valid UTF-8")                               \
     X(INVALID_RECORD,      "invalid_record",         "the record is not of the expected form")                    \
     X(EMPTY_RECORD,        "empty_record",           "the record has neither text nor vector")                    \
-    X(EMPTY_TEXT,          "empty_text",             "the record's text holds no word")                           \
+    X(EMPTY_TEXT,          "empty_text",             "the record's text holds neither word nor mark")             \
     X(TEXT_TOO_LONG,       "text_too_long",          "the record's text is over its length limit")                \
     X(LABEL_TOO_LONG,      "label_too_long",         "a label is over its length limit")                          \
     X(MISSING_LABEL,       "missing_label",          "a record to learn from has no label")                       \

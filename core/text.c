@@ -9,10 +9,11 @@
 static const utf8proc_option_t normal_form =
     (utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE);
 
-enum {
-    DECOMPOSED_MAX = 32, /* code points that one may become; Unicode's longest is 18 */
-    MARKS_MAX = 30
-};
+/* As points of shapes: without folding of case. */
+static const utf8proc_option_t apart =
+    (utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_IGNORE);
+
+enum { MARKS_MAX = 30 };
 
 #define SAME(c) [c] = c
 #define DOWN(c) [c] = (c) + 32
@@ -129,12 +130,12 @@ static atoll_status normalise(atoll_words *words, atoll_slice text, size_t *coun
         if (used <= 0)
             return atoll_fail(error, ATOLL_INVALID_UTF8, "not UTF-8 at byte %zu of the text", i);
         i += (size_t)used;
-        if (!reserve_points(words, n + DECOMPOSED_MAX))
+        if (!reserve_points(words, n + ATOLL_POINTS_MAX))
             return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the words of a text");
         int boundary = 0;
         int32_t *points = words->points;
-        utf8proc_ssize_t got = utf8proc_decompose_char(point, points + n, DECOMPOSED_MAX, normal_form, &boundary);
-        if (got < 0 || got > DECOMPOSED_MAX)
+        utf8proc_ssize_t got = utf8proc_decompose_char(point, points + n, ATOLL_POINTS_MAX, normal_form, &boundary);
+        if (got < 0 || got > ATOLL_POINTS_MAX)
             return atoll_fail(error, ATOLL_INTERNAL, "U+%04X cannot be normalised", (unsigned)point);
         for (size_t from = n, end = n + (size_t)got; from < end; from++) {
             int32_t next = points[from];
@@ -208,6 +209,56 @@ atoll_status atoll_words_cut(atoll_words *words, atoll_slice text, atoll_error *
     else
         cut_points(words, count);
     return ATOLL_OK;
+}
+
+static uint8_t class_of(utf8proc_category_t category)
+{
+    if (category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LT)
+        return ATOLL_POINT_CAPITAL;
+    if (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO)
+        return ATOLL_POINT_LETTER;
+    if (category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO)
+        return ATOLL_POINT_DIGIT;
+    bool space = category >= UTF8PROC_CATEGORY_ZS && category <= UTF8PROC_CATEGORY_CF;
+    return space ? ATOLL_POINT_SPACE : ATOLL_POINT_MARK;
+}
+
+size_t atoll_points_read(const char *data, size_t bytes, atoll_points *out)
+{
+    utf8proc_int32_t point;
+    utf8proc_ssize_t used = utf8proc_iterate((const uint8_t *)data, (utf8proc_ssize_t)bytes, &point);
+    int boundary = 0;
+    out->count = 0;
+    if (used <= 0)
+        return 1;
+    utf8proc_ssize_t got = utf8proc_decompose_char(point, out->point, ATOLL_POINTS_MAX, apart, &boundary);
+    for (utf8proc_ssize_t i = 0; i < got && got <= ATOLL_POINTS_MAX; i++) {
+        utf8proc_category_t category = utf8proc_category(out->point[i]);
+        if (category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME)
+            continue;
+        out->point[out->count] = out->point[i];
+        out->class[out->count++] = class_of(category);
+    }
+    return (size_t)used;
+}
+
+bool atoll_text_blank(atoll_slice text)
+{
+    atoll_points points;
+    for (size_t i = 0; i < text.bytes;) {
+        uint8_t c = (uint8_t)text.data[i];
+        if (c < 128) {
+            i++;
+            if (atoll_point_ascii(c) != ATOLL_POINT_SPACE)
+                return false;
+            continue;
+        }
+        i += atoll_points_read(text.data + i, text.bytes - i, &points);
+        for (uint32_t p = 0; p < points.count; p++)
+            if (points.class[p] != ATOLL_POINT_SPACE)
+                return false;
+    }
+    return true;
 }
 
 size_t atoll_words_utf8(const atoll_words *words, uint32_t word, char *out, size_t most)

@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "core/features.h"
+#include "core/text.h"
 #include "core/tokens.h"
 
-/* The first `shown` of the record's tokens get their words; what is no word has none. */
+/* The first `shown` of the record's tokens get their words; what is no word has none. Of marks alone it is the text. */
 static atoll_status show_words(const atoll_explained *x, atoll_text_scratch *scratch, atoll_term *term,
                                atoll_shown_token *out, uint32_t shown, atoll_error *error)
 {
@@ -17,11 +18,17 @@ static atoll_status show_words(const atoll_explained *x, atoll_text_scratch *scr
     if (status)
         return status;
     atoll_terms_words(term, terms, word);
-    for (uint32_t i = 0, next = 0; i < terms && next < shown; i++) {
-        if (word[i] < next)
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < terms && next < shown; i++) {
+        if (word[i] < next || atoll_term_kind(term[i]) == ATOLL_TERM_SHAPE)
             continue;
         size_t bytes = atoll_terms_word(scratch, i, out[next].word, ATOLL_EXPLAIN_WORD_BYTES);
         out[next++].word[bytes] = '\0';
+    }
+    if (next == 0 && shown) {
+        size_t bytes = atoll_utf8_clip(x->text.data, x->text.bytes, ATOLL_EXPLAIN_WORD_BYTES);
+        memcpy(out->word, x->text.data, bytes);
+        out->word[bytes] = '\0';
     }
     return ATOLL_OK;
 }

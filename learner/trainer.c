@@ -229,16 +229,19 @@ static atoll_status name_label(atoll_hand *h, atoll_state *state, const atoll_st
     enum { KNOWN = 200 };
     const atoll_expert *shared = &state->model.expert[0];
     char text[2 * ATOLL_LABEL_MAX_BYTES];
-    uint32_t terms;
+    uint32_t terms, told = 0;
     atoll_encoded encoded;
     if (!it->terms || (it->label < shared->labels.count && atoll_expert_label_at(shared, it->label)->records >= KNOWN))
         return ATOLL_OK;
     atoll_slice spelled = {text, atoll_naming_spell(it->record->label, text)};
     if (atoll_terms_extract(h->text, spelled, state->model.encoder.buckets, h->term, &terms, NULL) != ATOLL_OK)
         return ATOLL_OK;
-    if (!atoll_step_take_encoded(h, &state->model, terms, 0, &encoded))
+    for (uint32_t i = 0; i < terms; i++) /* a name's shape is whoever's who names labels */
+        if (atoll_term_kind(h->term[i]) != ATOLL_TERM_SHAPE)
+            h->term[told++] = h->term[i];
+    if (!atoll_step_take_encoded(h, &state->model, told, 0, &encoded))
         return atoll_step_no_memory(error);
-    atoll_encoder_weigh(&state->model.encoder, h->term, terms, &encoded);
+    atoll_encoder_weigh(&state->model.encoder, h->term, told, &encoded);
     return atoll_naming_put(&state->pager, &state->model.naming, encoded.bucket, encoded.weight, encoded.features,
                             it->label, error);
 }

@@ -4,7 +4,6 @@
 
 #include "core/clock.h"
 #include "core/hash.h"
-#include "core/text.h"
 #include "learner/inside.h"
 #include "learner/pruning.h"
 
@@ -127,27 +126,11 @@ atoll_status atoll_learner_admit_known(atoll_learner *learner, atoll_config *new
     return status;
 }
 
-/* Whether there is a word in it; an ASCII letter or digit settles it at once. */
-static atoll_status check_text(atoll_slice text, atoll_error *error)
-{
-    for (size_t i = 0; i < text.bytes; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        if ((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z'))
-            return ATOLL_OK;
-    }
-    atoll_words words = {0};
-    atoll_status status = atoll_words_cut(&words, text, error);
-    if (status == ATOLL_OK && words.count == 0)
-        status = atoll_fail(error, ATOLL_EMPTY_TEXT, "the text holds no word");
-    atoll_words_free(&words);
-    return status;
-}
-
 atoll_status atoll_learner_check(atoll_learner *learner, const atoll_record *record, bool to_learn,
                                  atoll_error *error)
 {
     atoll_status status = atoll_record_check(record, error);
-    if (status || (record->text.data && (status = check_text(record->text, error))))
+    if (status)
         return status;
     if (record->tokens && !learner->takes_tokens)
         return atoll_record_refuse_tokens(error);

@@ -139,6 +139,29 @@ static void each_kind_has_the_same_part(void **state)
     trial_close(&t);
 }
 
+/* Shapes that many texts have get less than what is rare; without words they are a kind as others. */
+static void shapes_have_what_they_say_beside_words(void **state)
+{
+    (void)state;
+    enum { WORD = ATOLL_TERM_WORD << 6, SHAPE = ATOLL_TERM_SHAPE << 6, TEXTS = 100 };
+    static room r;
+    trial t;
+    const atoll_term word = term(1, 1) | WORD, rare = term(2, 1) | SHAPE, usual = term(3, 1) | SHAPE;
+    trial_open(&t);
+    room_init(&r);
+    for (int i = 0; i < TEXTS; i++)
+        learn(&t, &usual, 1, NULL);
+    atoll_encoder_weigh(&t.encoder, (atoll_term[]){word, rare}, 2, &r.encoded);
+    assert_near(r.weight[0], sqrt(.5), 1e-5);
+    assert_near(r.weight[1], sqrt(.5), 1e-5);
+    atoll_encoder_weigh(&t.encoder, (atoll_term[]){usual, word}, 2, &r.encoded);
+    assert_near(r.weight[0] / r.weight[1], 2 / (1 + log(TEXTS + 1)), 1e-4);
+    assert_near(r.weight[0] * r.weight[0] + r.weight[1] * r.weight[1], 1, 1e-5);
+    atoll_encoder_weigh(&t.encoder, &usual, 1, &r.encoded);
+    assert_near(r.weight[0], 1, 1e-5);
+    trial_close(&t);
+}
+
 /* First those of ATOLL_COMMON_TEXTS texts, then those of ATOLL_KNOWN_TEXTS, then the rest; each as they came. */
 static void features_stand_in_the_order_of_common_known_and_rare(void **state)
 {
@@ -552,6 +575,7 @@ int main(void)
         cmocka_unit_test(idf_is_what_was_learned_before),
         cmocka_unit_test(features_are_of_unit_length),
         cmocka_unit_test(each_kind_has_the_same_part),
+        cmocka_unit_test(shapes_have_what_they_say_beside_words),
         cmocka_unit_test(features_stand_in_the_order_of_common_known_and_rare),
         cmocka_unit_test(the_order_is_not_in_the_embedding),
         cmocka_unit_test(vectors_are_scaled_by_the_past),

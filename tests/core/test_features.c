@@ -61,16 +61,84 @@ static void counts_every_kind(void **state)
     assert_int_equal(extract(*state, "a", 1, BUCKETS, terms), 2);
     /* ^cat$: 3 + 2 + 1 n-grams and the word. */
     assert_int_equal(extract(*state, "cat", 3, BUCKETS, terms), 7);
-    /* Two words and a bigram; "cat" occurs twice. */
+    /* Two words and a bigram; "cat" occurs twice. The shapes of both marks and of "Cat!". */
     uint32_t count = extract(*state, "cat, Cat!", 9, BUCKETS, terms);
-    assert_int_equal(count, 8);
-    assert_int_equal(tf_sum(terms, count), 15);
+    assert_int_equal(count, 11);
+    assert_int_equal(tf_sum(terms, count), 18);
     uint32_t kinds[ATOLL_TERM_KINDS] = {0};
     for (uint32_t i = 0; i < count; i++)
         kinds[atoll_term_kind(terms[i])]++;
     assert_int_equal(kinds[ATOLL_TERM_WORD], 1);
     assert_int_equal(kinds[ATOLL_TERM_BIGRAM], 1);
     assert_int_equal(kinds[ATOLL_TERM_NGRAM], 6);
+    assert_int_equal(kinds[ATOLL_TERM_SHAPE], 3);
+}
+
+/* The shapes among the terms of `text`. */
+static uint32_t shapes_of(atoll_text_scratch *scratch, const char *text, atoll_term *shape)
+{
+    atoll_term terms[ATOLL_FEATURES_MAX];
+    uint32_t count = extract(scratch, text, strlen(text), BUCKETS, terms), shapes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (atoll_term_kind(terms[i]) == ATOLL_TERM_SHAPE)
+            shape[shapes++] = terms[i];
+    return shapes;
+}
+
+static bool alike(atoll_text_scratch *scratch, const char *const pair[2])
+{
+    atoll_term one[ATOLL_FEATURES_MAX], other[ATOLL_FEATURES_MAX];
+    uint32_t n = shapes_of(scratch, pair[0], one), m = shapes_of(scratch, pair[1], other);
+    return n == m && !memcmp(one, other, n * sizeof *one);
+}
+
+static void shapes_tell_what_words_leave_out(void **state)
+{
+    static const char *const same[][2] = {
+        {"2026-11-22", "1999-01-30"},
+        {"Some Words", "Other Text"}, /* how many letters a word has is not told */
+        {"(see below)", "(or above)"},
+        {"cafe\xcc\x81, noir", "caf\xc3\xa9, noir"}, /* decomposed and composed */
+        {"yes\xef\xbc\x81", "yes!"}, /* a full-width exclamation mark */
+        {"\xe2\x9d\xa4\xef\xb8\x8f", "\xe2\x9d\xa4"}, /* a heart, with and without a wish to see it as an emoji */
+        {"wait....", "what..."}, /* three marks stand for as many as there are */
+        {"no shape", "at all"},
+    };
+    static const char *const unlike[][2] = {
+        {"2026-11-22", "2026/11/22"},
+        {"1234", "12345"},
+        {"Word", "WORD"},
+        {"camelCase", "camelcase"},
+        {"call(this)", "call (this)"},
+        {"what?", "what?!"},
+        {"'quoted'", "\"quoted\""},
+        {"one two", "one, two"},
+        {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\xa2"}, /* a face that grins, one that cries */
+    };
+    atoll_term shape[ATOLL_FEATURES_MAX];
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        assert_true(alike(*state, same[i]));
+    for (size_t i = 0; i < sizeof unlike / sizeof *unlike; i++)
+        assert_false(alike(*state, unlike[i]));
+    assert_int_equal(shapes_of(*state, "no shape", shape), 0);
+    assert_int_equal(shapes_of(*state, "well-known", shape), 1); /* the hyphen between letters */
+    assert_int_equal(shapes_of(*state, "(aside)", shape), 3);    /* two marks, and the whole */
+    assert_int_equal(shapes_of(*state, ":-)", shape), 1);
+    assert_int_equal(shapes_of(*state, "B2", shape), 1);
+}
+
+/* Shapes of a long text are read to a limit, and its words all the same. */
+static void shapes_leave_room_for_words(void **state)
+{
+    static const char mark[] = "!?.,:;#+";
+    char text[4096];
+    atoll_term terms[ATOLL_FEATURES_MAX];
+    size_t used = 0;
+    for (int i = 0; i < 512; i++)
+        used += (size_t)sprintf(text + used, "%c%c%c ", mark[i % 8], mark[i / 8 % 8], mark[i / 64]);
+    memcpy(text + used, "word", sizeof "word");
+    assert_int_equal(shapes_of(*state, text, terms), 256);
+    assert_int_equal(extract(*state, text, strlen(text), BUCKETS, terms), 256 + 1 + 9);
 }
 
 static int ascending(const void *a, const void *b)
@@ -81,7 +149,7 @@ static int ascending(const void *a, const void *b)
 /* The same terms as they came, and of which word each is. */
 static void terms_in_order_tell_their_words(void **state)
 {
-    static const char text[] = "The cat saw the cat; a dog saw it";
+    static const char text[] = "the cat saw the cat a dog saw it";
     atoll_term sorted[ATOLL_FEATURES_MAX], terms[ATOLL_FEATURES_MAX];
     uint8_t word[ATOLL_FEATURES_MAX];
     atoll_error error;
@@ -114,6 +182,25 @@ static void terms_in_order_tell_their_words(void **state)
     qsort(terms, count, sizeof *terms, ascending);
     assert_memory_equal(terms, sorted, count * sizeof *terms);
     assert_int_equal(atoll_terms_words(terms, 0, word), 0);
+}
+
+static void shapes_are_the_first_words(void **state)
+{
+    atoll_term terms[ATOLL_FEATURES_MAX];
+    uint8_t word[ATOLL_FEATURES_MAX];
+    uint32_t count;
+    char told[8];
+    assert_int_equal(atoll_terms_in_order(*state, (atoll_slice){"Red, dog", 8}, BUCKETS, terms, &count, NULL),
+                     ATOLL_OK);
+    assert_int_equal(atoll_terms_words(terms, count, word), 2);
+    for (uint32_t i = 0; i < count; i++) {
+        bool shape = atoll_term_kind(terms[i]) == ATOLL_TERM_SHAPE;
+        assert_true(word[i] == 0 || !shape);
+        assert_int_equal(atoll_terms_word(*state, i, told, sizeof told), shape ? 0 : 3);
+    }
+    assert_int_equal(atoll_terms_in_order(*state, (atoll_slice){":-) ;", 5}, BUCKETS, terms, &count, NULL), ATOLL_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(atoll_terms_words(terms, count, word), 1);
 }
 
 /* A long text's last words are one. */
@@ -170,7 +257,7 @@ static void ascii_shortcut_gives_the_same_terms(void **state)
         for (size_t i = 1; i < bytes; i++)
             text[i] = (char)atoll_rng_below(&rng, 128);
         uint32_t n = extract(*state, text, bytes, BUCKETS, one);
-        memcpy(text + bytes, "\xe2\x80\x94", 3); /* an em dash, no word */
+        memcpy(text + bytes, "\xe2\x80\x8b", 3); /* a space of no width, which is ignorable */
         uint32_t m = extract(*state, text, bytes + 3, BUCKETS, other);
         assert_int_equal(n, m);
         assert_memory_equal(one, other, n * sizeof *one);
@@ -240,7 +327,7 @@ static void refuses_bad_text(void **state)
     assert_int_equal(atoll_terms_extract(*state, (atoll_slice){"", 0}, BUCKETS, terms, &count, &error),
                      ATOLL_EMPTY_TEXT);
     assert_int_equal(count, 0);
-    assert_int_equal(atoll_terms_extract(*state, (atoll_slice){"?! ...", 6}, BUCKETS, terms, &count, &error),
+    assert_int_equal(atoll_terms_extract(*state, (atoll_slice){" \n\t ", 4}, BUCKETS, terms, &count, &error),
                      ATOLL_EMPTY_TEXT);
     assert_int_equal(atoll_terms_extract(*state, (atoll_slice){"ab\xff", 3}, BUCKETS, terms, &count, &error),
                      ATOLL_INVALID_UTF8);
@@ -334,7 +421,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_every_kind),
+        cmocka_unit_test(shapes_tell_what_words_leave_out),
+        cmocka_unit_test(shapes_leave_room_for_words),
         cmocka_unit_test(terms_in_order_tell_their_words),
+        cmocka_unit_test(shapes_are_the_first_words),
         cmocka_unit_test(words_are_limited),
         cmocka_unit_test(order_of_words_matters_to_bigrams_only),
         cmocka_unit_test(hashes_stay),

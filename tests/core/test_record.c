@@ -37,7 +37,8 @@ static void checks_text(void **state)
     assert_int_equal(check((atoll_record){.label = slice("only")}), ATOLL_EMPTY_RECORD);
     assert_int_equal(check((atoll_record){.text = slice("x")}), ATOLL_OK);
     assert_int_equal(check((atoll_record){.text = slice("")}), ATOLL_EMPTY_TEXT);
-    assert_int_equal(check((atoll_record){.text = slice(" \t\r\n")}), ATOLL_EMPTY_TEXT);
+    assert_int_equal(check((atoll_record){.text = slice(" \t\r\n\xc2\xa0")}), ATOLL_EMPTY_TEXT);
+    assert_int_equal(check((atoll_record){.text = slice(" ?")}), ATOLL_OK);
     assert_int_equal(check((atoll_record){.text = slice("\xff")}), ATOLL_INVALID_UTF8);
     assert_int_equal(check((atoll_record){.text = {longest, ATOLL_TEXT_MAX_BYTES}}), ATOLL_OK);
     assert_int_equal(check((atoll_record){.text = {longest, ATOLL_TEXT_MAX_BYTES + 1}}), ATOLL_TEXT_TOO_LONG);

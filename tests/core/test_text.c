@@ -224,6 +224,53 @@ static void refuses_long_text(void **state)
     atoll_words_free(&words);
 }
 
+/* The classes of a text's points, a letter each: space, letter, capital, digit, mark. */
+static const char *classes(const char *text)
+{
+    static char out[64];
+    atoll_points points;
+    size_t used = 0;
+    for (size_t i = 0, bytes = strlen(text); i < bytes;) {
+        i += atoll_points_read(text + i, bytes - i, &points);
+        for (uint32_t p = 0; p < points.count; p++)
+            out[used++] = " aA0."[points.class[p]];
+    }
+    out[used] = 0;
+    return out;
+}
+
+static void tells_what_points_are(void **state)
+{
+    (void)state;
+    assert_string_equal(classes("Ab 1.\t_"), "Aa 0. .");
+    assert_string_equal(classes("\xc3\x89t\xc3\xa9 e\xcc\x81"), "Aaa a");          /* composed and decomposed */
+    assert_string_equal(classes("\xef\xbc\xa1\xef\xbc\x91\xef\xbc\x81"), "A0."); /* of full width */
+    assert_string_equal(classes("\xe2\x80\xa6\xc2\xa0\xc2\xbd"), "... 0.0");       /* dots, no break, a half */
+    assert_string_equal(classes("\xe4\xb8\xad\xd7\x90\xf0\x9f\x98\x80"), "aa.");  /* an emoji is a mark */
+    assert_string_equal(classes("\xe2\x9d\xa4\xef\xb8\x8f\xe2\x80\x8b"), ".");    /* ignorable ones are none */
+    for (int c = 0; c < 128; c++) {
+        atoll_points points;
+        char byte = (char)c;
+        assert_int_equal(atoll_points_read(&byte, 1, &points), 1);
+        assert_int_equal(points.count, 1);
+        assert_int_equal(points.point[0], c);
+        assert_int_equal(points.class[0], atoll_point_ascii((uint8_t)c));
+    }
+}
+
+static void blank_is_what_holds_nothing(void **state)
+{
+    (void)state;
+    static const char *const blank[] = {"", " \t\r\n\v\f", "\x01\x7f", "\xc2\xa0\xe3\x80\x80\xe2\x80\xa8",
+                                        "\xe2\x80\x8b\xef\xbb\xbf", "\xcc\x81"};
+    static const char *const not_blank[] = {" .", "a", "7", "\xe2\x80\xa6", "\xc3\xa9", "\xf0\x9f\x91\x8d",
+                                            "\xef\xbf\xbd", "\xee\x80\x80"};
+    for (size_t i = 0; i < sizeof blank / sizeof *blank; i++)
+        assert_true(atoll_text_blank(slice(blank[i])));
+    for (size_t i = 0; i < sizeof not_blank / sizeof *not_blank; i++)
+        assert_false(atoll_text_blank(slice(not_blank[i])));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +285,8 @@ int main(void)
         cmocka_unit_test(clips_between_code_points),
         cmocka_unit_test(tells_a_word_by_itself),
         cmocka_unit_test(refuses_long_text),
+        cmocka_unit_test(tells_what_points_are),
+        cmocka_unit_test(blank_is_what_holds_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,6 +141,19 @@ static void what_is_shown_is_bounded(void **state)
     trial_close(&t);
 }
 
+static void of_marks_alone_the_text_is_the_word(void **state)
+{
+    static trial t;
+    (void)state;
+    trial_open(&t);
+    t.explained.text = (atoll_slice){"\xf0\x9f\x98\x80 !", 6};
+    t.explained.words = t.gated.tokens = 1;
+    explain(&t);
+    assert_int_equal(t.prediction.tokens, 1);
+    assert_string_equal(t.prediction.token[0].word, "\xf0\x9f\x98\x80 !");
+    trial_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +161,7 @@ int main(void)
         cmocka_unit_test(a_soft_gate_shows_its_weights),
         cmocka_unit_test(records_that_are_routed_whole_have_no_tokens),
         cmocka_unit_test(what_is_shown_is_bounded),
+        cmocka_unit_test(of_marks_alone_the_text_is_the_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
