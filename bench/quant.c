@@ -3,7 +3,7 @@
  * follow Zipf's law, and of dense experts, one record at a time, on one thread; and the bytes of the weights. Exits
  * with 1 where a bar is missed.
  *
- * usage: quant [PART] (text_58, text_150, text_15 or dense; all without)
+ * usage: quant [PART] (text_58, text_150, text_15, text_15_turns or dense; all without)
  */
 #include <math.h>
 
@@ -18,6 +18,7 @@ enum {
     TEXT_TERMS = 130,
     RECORDS = 2000,
     ROUNDS_A_TEXT = 10, /* passes over the records in one measurement */
+    EXPERTS_MOST = 24,  /* that take turns */
     DENSE_EXPERTS = 24,
     DENSE_RECORDS = 200,
     DENSE_IN = 768
@@ -97,18 +98,18 @@ static atoll_status fill_rows(trial *t, atoll_net *net, uint32_t ranks, atoll_er
     return ATOLL_OK;
 }
 
-/* Records a second; `served` NULL for floats. */
-static double text_rate(trial *t, const atoll_net *net, const atoll_served *served)
+/* Records a second, each from the next of `experts` networks; `served` NULL for floats. */
+static double text_rate(trial *t, const atoll_net *net, const atoll_served *served, uint32_t experts)
 {
     double start = bench_thread_s();
     for (uint32_t i = 0; i < RECORDS * ROUNDS_A_TEXT; i++) {
-        uint32_t r = i % RECORDS;
+        uint32_t r = i % RECORDS, e = i % experts;
         atoll_input input = {.bucket = t->bucket + (size_t)r * TEXT_TERMS, .weight = t->weight + (size_t)r * TEXT_TERMS,
                              .features = TEXT_TERMS};
         if (served)
-            atoll_served_forward(net, served, &t->scratch, &input, NULL, t->logits, NULL);
+            atoll_served_forward(&net[e], &served[e], &t->scratch, &input, NULL, t->logits, NULL);
         else
-            atoll_net_forward(net, &t->scratch, &input, NULL, t->logits, NULL);
+            atoll_net_forward(&net[e], &t->scratch, &input, NULL, t->logits, NULL);
         t->sum += (double)t->logits[r % net->outputs];
     }
     return RECORDS * ROUNDS_A_TEXT / (bench_thread_s() - start);
@@ -137,34 +138,54 @@ static void tell(trial *t, const char *name, atoll_precision precision, double r
     t->missed |= eight ? rate < rate_bar || bytes > bytes_bar_8 : bytes > bytes_bar_4;
 }
 
+typedef struct text_case {
+    const char *name;
+    uint32_t outputs, rows, experts;
+} text_case;
+
+static atoll_status make_texts(trial *t, const text_case *c, atoll_net *net, atoll_error *error)
+{
+    atoll_status status = ATOLL_OK;
+    for (uint32_t e = 0; e < c->experts && status == ATOLL_OK; e++) {
+        atoll_net_shape shape = {.rank = 16, .hidden = 64, .seed = 1 + e};
+        atoll_net_init(&net[e], &shape);
+        if ((status = atoll_net_grow(&t->pager, &net[e], c->outputs, error)) == ATOLL_OK)
+            status = fill_rows(t, &net[e], c->rows, error);
+    }
+    for (uint32_t r = 0; r < RECORDS; r++)
+        draw_text(t, t->bucket + (size_t)r * TEXT_TERMS, t->weight + (size_t)r * TEXT_TERMS, c->rows);
+    return status;
+}
+
 /* Rounds alternate with the floats, so that both meet the same machine; the median of the ratios is told. */
-static int measure_text(trial *t, const char *name, uint32_t outputs, uint32_t ranks)
+static int measure_text(trial *t, const text_case *c)
 {
     atoll_error error;
-    atoll_net net;
-    atoll_net_shape shape = {.rank = 16, .hidden = 64, .seed = 1};
-    atoll_net_init(&net, &shape);
-    if (atoll_net_grow(&t->pager, &net, outputs, &error) || fill_rows(t, &net, ranks, &error))
+    static atoll_net net[EXPERTS_MOST];
+    static atoll_served served[EXPERTS_MOST];
+    if (make_texts(t, c, net, &error))
         return bench_fail(error.detail);
-    for (uint32_t r = 0; r < RECORDS; r++)
-        draw_text(t, t->bucket + (size_t)r * TEXT_TERMS, t->weight + (size_t)r * TEXT_TERMS, ranks);
+    for (uint32_t e = 0; e < c->experts; e++)
+        atoll_served_init(&served[e]);
     for (int p = ATOLL_PRECISION_Q8; p <= ATOLL_PRECISION_Q4; p++) {
         double ratio[BENCH_ROUNDS], plain = 0;
-        atoll_served served;
-        atoll_served_init(&served);
-        if (atoll_served_refresh(&t->pager, &served, &net, (atoll_precision)p, &error))
-            return bench_fail(error.detail);
+        for (uint32_t e = 0; e < c->experts; e++)
+            if (atoll_served_refresh(&t->pager, &served[e], &net[e], (atoll_precision)p, &error))
+                return bench_fail(error.detail);
         for (int round = -1; round < BENCH_ROUNDS; round++) {
-            plain = text_rate(t, &net, NULL);
-            double rounded = text_rate(t, &net, &served);
+            plain = text_rate(t, net, NULL, c->experts);
+            double rounded = text_rate(t, net, served, c->experts);
             if (round >= 0)
                 ratio[round] = rounded / plain;
         }
-        tell(t, name, (atoll_precision)p, bench_median(ratio), (double)payload(&served) / (double)plain_bytes(&net));
-        printf("{\"%s_f32_us\":%.2f}\n", name, 1e6 / plain);
-        atoll_served_clear(&t->pager, &served);
+        tell(t, c->name, (atoll_precision)p, bench_median(ratio), (double)payload(served) / (double)plain_bytes(net));
+        printf("{\"%s_f32_us\":%.2f}\n", c->name, 1e6 / plain);
+        atoll_reclaim_advance(t->pager.reclaim);
     }
-    atoll_net_clear(&t->pager, &net);
+    for (uint32_t e = 0; e < c->experts; e++) {
+        atoll_net_clear(&t->pager, &net[e]);
+        atoll_served_clear(&t->pager, &served[e]);
+    }
     atoll_reclaim_advance(t->pager.reclaim);
     return 0;
 }
@@ -229,11 +250,11 @@ static int measure_dense(trial *t)
     return 0;
 }
 
-/* A shared expert of many records and one of few, and an expert with labels of its own. */
-static const struct {
-    const char *name;
-    uint32_t outputs, rows;
-} texts[] = {{"text_58", 58, 200000}, {"text_150", 150, 20000}, {"text_15", 15, 20000}};
+/* A shared expert of many records and one of few, an expert with labels of its own, and ten such that take turns. */
+static const text_case texts[] = {{"text_58", 58, 200000, 1},
+                                  {"text_150", 150, 20000, 1},
+                                  {"text_15", 15, 20000, 1},
+                                  {"text_15_turns", 15, 20000, 10}};
 
 int main(int argc, char **argv)
 {
@@ -248,7 +269,7 @@ int main(int argc, char **argv)
     int failed = 0;
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !failed; i++)
         if (!only || !strcmp(only, texts[i].name))
-            failed = measure_text(&t, texts[i].name, texts[i].outputs, texts[i].rows);
+            failed = measure_text(&t, &texts[i]);
     if (!failed && (!only || !strcmp(only, "dense")))
         failed = measure_dense(&t);
     trial_close(&t);
