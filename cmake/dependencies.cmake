@@ -25,37 +25,28 @@ if(ATOLL_TESTS)
   atoll_dependency(cmocka cmocka cmocka.h libcmocka-dev)
 endif()
 
-# FAISS: a folder that was named, else the system's C API, else the cached build.
+# FAISS: a folder that was named, else the cached build for this processor, else, where faiss.sh names none, the
+# system's.
 set(faiss_dir "${ATOLL_FAISS_DIR}")
 if(NOT faiss_dir)
-  find_library(ATOLL_SYSTEM_FAISS_C NAMES faiss_c)
-  find_path(ATOLL_SYSTEM_FAISS_INCLUDE NAMES faiss/c_api/faiss_c.h)
-  mark_as_advanced(ATOLL_SYSTEM_FAISS_C ATOLL_SYSTEM_FAISS_INCLUDE)
-  if(NOT ATOLL_SYSTEM_FAISS_C OR NOT ATOLL_SYSTEM_FAISS_INCLUDE)
-    execute_process(COMMAND ${CMAKE_CURRENT_LIST_DIR}/faiss.sh
-      OUTPUT_VARIABLE faiss_dir OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE faiss_status)
-    if(NOT faiss_status EQUAL 0)
-      message(FATAL_ERROR "FAISS with its C API could not be built; set ATOLL_FAISS_DIR to a folder that has it.")
-    endif()
+  execute_process(COMMAND ${CMAKE_CURRENT_LIST_DIR}/faiss.sh
+    OUTPUT_VARIABLE faiss_dir OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE faiss_status)
+  if(NOT faiss_status EQUAL 0)
+    message(FATAL_ERROR "FAISS could not be built; ATOLL_FAISS_VARIANT=packaged takes the system's.")
   endif()
 endif()
 
 find_package(OpenMP REQUIRED COMPONENTS CXX)
-add_library(atoll_faiss INTERFACE)
 if(faiss_dir)
   message(STATUS "FAISS: ${faiss_dir}")
+  add_library(faiss_archive STATIC IMPORTED)
+  set_target_properties(faiss_archive PROPERTIES
+    IMPORTED_LOCATION ${faiss_dir}/lib/libfaiss.a IMPORTED_LINK_INTERFACE_LANGUAGES CXX)
+  add_library(atoll_faiss INTERFACE)
+  target_link_libraries(atoll_faiss INTERFACE faiss_archive)
   target_include_directories(atoll_faiss SYSTEM INTERFACE ${faiss_dir}/include)
-  foreach(archive faiss_c faiss)
-    add_library(${archive}_archive STATIC IMPORTED)
-    set_target_properties(${archive}_archive PROPERTIES
-      IMPORTED_LOCATION ${faiss_dir}/lib/lib${archive}.a IMPORTED_LINK_INTERFACE_LANGUAGES CXX)
-  endforeach()
-  target_link_libraries(atoll_faiss INTERFACE faiss_c_archive faiss_archive)
 else()
-  message(STATUS "FAISS: ${ATOLL_SYSTEM_FAISS_C}")
-  find_library(ATOLL_SYSTEM_FAISS NAMES faiss)
-  target_include_directories(atoll_faiss SYSTEM INTERFACE ${ATOLL_SYSTEM_FAISS_INCLUDE})
-  target_link_libraries(atoll_faiss INTERFACE
-    ${ATOLL_SYSTEM_FAISS_C} $<$<BOOL:${ATOLL_SYSTEM_FAISS}>:${ATOLL_SYSTEM_FAISS}>)
+  atoll_dependency(faiss faiss faiss/IndexIVFPQ.h libfaiss-dev)
+  message(STATUS "FAISS: ${ATOLL_faiss_LIBRARY}")
 endif()
 target_link_libraries(atoll_faiss INTERFACE atoll_openblas ${OpenMP_CXX_LIBRARIES})

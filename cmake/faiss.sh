@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Make FAISS with its C API once and keep it in a cache outside the tree; print the folder that holds it.
+# Make FAISS for this processor once and keep it in a cache outside the tree; print the folder that holds it, or nothing
+# where the system's own FAISS is to be used: on a processor without AVX2, and where there is no apt.
 #
-# Debian's libfaiss-dev ships the headers of the C API but not its code, and a library for the oldest x86-64 processors.
-# Debian's source package has both, so this fetches it with apt (which checks the archive's signature; the system's own
-# configuration and lists stay untouched, and root is not needed), compiles the C API, and on a processor with AVX2 the
-# library itself, which searches two to eight times faster. Elsewhere the C API is linked to the packaged library.
+# Debian's libfaiss-dev is a library for the oldest x86-64 processors, whose searches take two to eight times as long.
+# So this fetches Debian's source package with apt (which checks the archive's signature; the system's own configuration
+# and lists stay untouched, and root is not needed) and compiles it for AVX2.
 #
-# The folder has include/faiss/…, lib/libfaiss_c.a and lib/libfaiss.a. Its name holds a hash of all that shaped it: this
-# file, the version, the compiler, the variant. It appears by one rename, under a lock, so it is either whole or absent.
+# The folder has include/faiss/… and lib/libfaiss.a. Its name holds a hash of all that shaped it: this file, the
+# version, the compiler. It appears by one rename, under a lock, so it is either whole or absent.
 #
 # ATOLL_CACHE_DIR      where the cache lies (default: $XDG_CACHE_HOME/atoll or ~/.cache/atoll)
 # ATOLL_FAISS_VARIANT  avx2 or packaged (default: what the processor can run)
@@ -66,28 +66,16 @@ compile_avx2() {
     cmake --build "$build" --target faiss_avx2 --parallel "$jobs"
 }
 
-compile_c_api() {
-    local source=$1 objects=$2 archive=$3 jobs=$4
-    mkdir -p "$objects"
-    # NDEBUG keeps the C API from printing each exception to stderr; faiss_get_last_error still has it.
-    # shellcheck disable=SC2016
-    (cd "$source/c_api" && printf '%s\n' *.cpp impl/*.cpp utils/*.cpp) |
-        xargs -P "$jobs" -I '{}' bash -c '"$1" -std=c++11 -O3 -DNDEBUG -fPIC -DFINTEGER=int -I"$2" -I"$2/c_api" \
-            -c "$2/c_api/$4" -o "$3/$(printf %s "$4" | tr / -).o"' _ "$cxx" "$source" "$objects" '{}'
-    ar rcs "$archive" "$objects"/*.o
-}
-
 copy_headers() {
     local source=$1 include=$2
-    (cd "$source" && find faiss c_api -name '*.h' ! -path '*/gpu/*' ! -path '*/python/*') | while read -r header; do
-        local target=$include/${header/#c_api/faiss\/c_api}
-        mkdir -p "${target%/*}"
-        cp "$source/$header" "$target"
+    (cd "$source" && find faiss -name '*.h' ! -path '*/gpu/*' ! -path '*/python/*') | while read -r header; do
+        mkdir -p "$include/${header%/*}"
+        cp "$source/$header" "$include/$header"
     done
 }
 
 build() {
-    local work=$1 stage=$2 version=$3 variant=$4
+    local work=$1 stage=$2 version=$3
     local jobs memory_kb
     memory_kb=$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo)
     jobs=$((memory_kb / 1000000))
@@ -97,33 +85,27 @@ build() {
     fetch_source "$work/fetch" "$version"
     mkdir -p "$work/source" "$stage/lib"
     tar -x -f "$work"/fetch/faiss_*.orig.tar.* -C "$work/source" --strip-components 1 --no-same-owner
-    if [[ $variant == avx2 ]]; then
-        compile_avx2 "$work/source" "$work/build" "$jobs"
-        cp "$work/build/faiss/libfaiss_avx2.a" "$stage/lib/libfaiss.a"
-    else
-        local packaged
-        packaged=$(dpkg -L libfaiss-dev 2>/dev/null | grep '/libfaiss\.a$') || die "libfaiss-dev is not installed"
-        cp "$packaged" "$stage/lib/libfaiss.a"
-    fi
-    compile_c_api "$work/source" "$work/objects" "$stage/lib/libfaiss_c.a" "$jobs"
+    compile_avx2 "$work/source" "$work/build" "$jobs"
+    cp "$work/build/faiss/libfaiss_avx2.a" "$stage/lib/libfaiss.a"
     copy_headers "$work/source" "$stage/include"
     cp "$work/source/LICENSE" "$stage/LICENSE"
-    printf 'FAISS %s, %s\n' "$version" "$variant" > "$stage/built"
+    printf 'FAISS %s, avx2\n' "$version" > "$stage/built"
     chmod 755 "$stage"
 }
 
 main() {
     local tool version variant key final work status
+    variant=${ATOLL_FAISS_VARIANT:-packaged}
+    if [[ -z ${ATOLL_FAISS_VARIANT:-} ]] && cpu_has avx2 fma f16c popcnt && command -v apt-get > /dev/null; then
+        variant=avx2
+    fi
+    [[ $variant == avx2 ]] || return 0
     for tool in apt-get apt-cache cmake ninja "$cxx" ar tar gzip flock sha256sum; do
         command -v "$tool" > /dev/null || die "needs $tool"
     done
     version=$(source_version)
     [[ -n $version ]] || die "apt does not know libfaiss-dev; run apt-get update"
-    variant=${ATOLL_FAISS_VARIANT:-packaged}
-    if [[ -z ${ATOLL_FAISS_VARIANT:-} ]] && cpu_has avx2 fma f16c popcnt; then
-        variant=avx2
-    fi
-    key=$({ cat "$self"; printf '%s\n' "$version" "$variant" "$(uname -m)"; "$cxx" --version; } | sha256sum | cut -c 1-16)
+    key=$({ cat "$self"; printf '%s\n' "$version" "$(uname -m)"; "$cxx" --version; } | sha256sum | cut -c 1-16)
     final=$cache/faiss-$key
 
     mkdir -p "$cache"
@@ -136,10 +118,10 @@ main() {
         chmod 755 "$work"
         # shellcheck disable=SC2064
         trap "rm -rf '$work' '$stage'" EXIT
-        say "Building FAISS $version ($variant) into $final: two or three minutes, once for this machine."
+        say "Building FAISS $version for AVX2 into $final: two or three minutes, once for this machine."
         # A subshell behind || would run without -e, so its status is taken the long way.
         set +e
-        (set -e; build "$work" "$stage" "$version" "$variant") > "$cache/faiss.log" 2>&1 9>&-
+        (set -e; build "$work" "$stage" "$version") > "$cache/faiss.log" 2>&1 9>&-
         status=$?
         set -e
         if ((status != 0)); then

@@ -15,6 +15,7 @@ enum {
     CODES_DEAD_SHARE = 4,      /* dead positions are removed above a quarter of the living: all codes are made anew */
     TILE_ROWS = 64,            /* of an exact search stay in the nearest cache, and */
     TILE_QUERIES = ATOLL_INDEX_TILE, /* so many queries */
+    ADD_TOGETHER = 16,         /* rows that are coded in one call */
     SPARE_ROWS = 65536         /* unflushed changes that fit beside twice the slots */
 };
 
@@ -73,8 +74,8 @@ static void rows_release(atoll_index *index, atoll_vectors **rows)
 
 static void side_clear(side *s)
 {
-    atoll_lists_free(s->lists);
-    s->lists = NULL;
+    atoll_faiss_free(s->codes);
+    s->codes = NULL;
     s->generation = 0;
     s->count = 0;
     rows_release(s->index, &s->rows);
@@ -89,8 +90,9 @@ static atoll_status side_rebuild(side *s, atoll_error *error)
     uint32_t count = index->coded && other->generation == index->generation ? other->count : 0;
     atoll_status status = ATOLL_OK;
     if (index->coded)
-        status = count ? atoll_lists_copy(other->lists, &s->lists, error)
-                       : atoll_lists_read(index->trained, index->trained_bytes, &s->lists, error);
+        status = atoll_faiss_new(index->trained, index->trained_bytes, &s->codes, error);
+    if (status == ATOLL_OK && count)
+        status = atoll_faiss_copy(s->codes, other->codes, error);
     if (status != ATOLL_OK)
         return status;
     if (!grow(&s->slot_of, &s->room, count))
@@ -107,12 +109,14 @@ static atoll_status side_rebuild(side *s, atoll_error *error)
 
 static atoll_status add_rows(side *s, atoll_error *error)
 {
-    float row[ATOLL_EMBEDDING_MAX_DIM];
-    uint32_t to = s->index->rows->count;
+    float row[ADD_TOGETHER * ATOLL_EMBEDDING_MAX_DIM];
+    uint32_t to = s->index->rows->count, dim = s->index->dim, many;
     atoll_status status = ATOLL_OK;
-    for (uint32_t at = s->count; s->coded && at < to && status == ATOLL_OK; at++) {
-        atoll_half_to_float(atoll_vectors_at(s->rows, at), row, s->index->dim);
-        status = atoll_lists_add(s->lists, row, error);
+    for (uint32_t at = s->count; s->coded && at < to && status == ATOLL_OK; at += many) {
+        many = to - at < ADD_TOGETHER ? to - at : ADD_TOGETHER;
+        for (uint32_t i = 0; i < many; i++)
+            atoll_half_to_float(atoll_vectors_at(s->rows, at + i), row + (size_t)i * dim, dim);
+        status = atoll_faiss_add(s->codes, many, row, error);
     }
     s->count = to;
     return status;
@@ -419,10 +423,10 @@ void atoll_index_leave(const atoll_index_view *view)
 }
 
 /* Candidates lie anywhere in memory: their rows are sent for before they are needed. */
-static void prefetch(const side *s, uint32_t candidate)
+static void prefetch(const side *s, int64_t candidate)
 {
     enum { LINE = 64 };
-    const char *row = (const char *)atoll_vectors_at(s->rows, candidate);
+    const char *row = (const char *)atoll_vectors_at(s->rows, (uint32_t)candidate);
     for (uint32_t at = 0; at < s->index->dim * sizeof(uint16_t); at += LINE)
         __builtin_prefetch(row + at);
     __builtin_prefetch(&s->slot_of[candidate]);
@@ -443,7 +447,7 @@ static void offer(atoll_neighbours *out, uint32_t slot, float similarity)
 }
 
 /* The best of the candidates of one query, by their exact inner products. */
-static void rank(const side *s, const float *query, const uint32_t *candidates, uint32_t count, atoll_neighbours *out)
+static void rank(const side *s, const float *query, const int64_t *candidates, uint32_t count, atoll_neighbours *out)
 {
     enum { AHEAD = 6 };
     out->count = 0;
@@ -454,14 +458,17 @@ static void rank(const side *s, const float *query, const uint32_t *candidates, 
             prefetch(s, candidates[i + AHEAD]);
         uint32_t slot = s->slot_of[candidates[i]];
         if (slot != EMPTY)
-            offer(out, slot, atoll_half_dot(atoll_vectors_at(s->rows, candidates[i]), query, s->index->dim));
+            offer(out, slot, atoll_half_dot(atoll_vectors_at(s->rows, (uint32_t)candidates[i]), query, s->index->dim));
     }
 }
 
 static void search_codes(const side *s, const float *query, atoll_neighbours *out)
 {
-    uint32_t candidates[ATOLL_INDEX_CANDIDATES_MAX], probes = s->tuning.probes ? s->tuning.probes : 1;
-    rank(s, query, candidates, atoll_lists_search(s->lists, query, probes, s->tuning.candidates, candidates), out);
+    int64_t candidates[ATOLL_INDEX_CANDIDATES_MAX];
+    float about[ATOLL_INDEX_CANDIDATES_MAX]; /* what their codes tell of them */
+    uint32_t probes = s->tuning.probes ? s->tuning.probes : 1;
+    uint32_t count = atoll_faiss_search(s->codes, query, probes, s->tuning.candidates, candidates, about);
+    rank(s, query, candidates, count, out);
 }
 
 void atoll_index_search_rows(const side *s, const float *queries, uint32_t count, atoll_neighbours *out)
@@ -525,8 +532,8 @@ uint64_t atoll_index_bytes(const atoll_index *index)
                      ((uint64_t)index->room + index->died_room + index->slots) * sizeof(uint32_t);
     for (int i = 0; i < 2; i++) {
         const side *s = &index->side[i];
-        if (s->lists)
-            bytes += atoll_lists_bytes(s->lists) + index->trained_bytes;
+        if (s->codes)
+            bytes += atoll_faiss_bytes(s->codes) + index->trained_bytes;
         bytes += s->room * sizeof(uint32_t);
         if (s->rows && s->rows != index->rows)
             bytes += atoll_vectors_bytes(s->rows);

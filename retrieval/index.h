@@ -7,12 +7,12 @@
  * and the writer waits for readers to leave, never the reverse.
  *
  * Few vectors are searched exactly. Above ATOLL_INDEX_FLAT_MAX there are 4-bit product codes [Jegou, Douze, Schmid
- * 2011; Andre, Kermarrec, Le Scouarnec 2017], which FAISS trains on the vectors present (faiss.c), and anew when there
- * are four times as many (twice, where there may be lists) or as many have been put since. Codes propose candidates;
- * they are ranked by the exact inner product. Vectors are kept in half precision: what is put is rounded to it. When
- * ATOLL_INDEX_LISTS_MIN vectors or more are trained on, codes are kept in many lists if these vectors can be searched
- * so, else in one, and the number of lists that a search reads and that of candidates follow from the measured recall
- * (index_tune.c).
+ * 2011; Andre, Kermarrec, Le Scouarnec 2017] in a FAISS index (faiss.h), trained on the vectors present, and anew when
+ * there are four times as many (twice, where there may be lists) or as many have been put since. Codes propose
+ * candidates; they are ranked by the exact inner product. Vectors are kept in half precision: what is put is rounded to
+ * it. When ATOLL_INDEX_LISTS_MIN vectors or more are trained on, codes are kept in many lists if these vectors can be
+ * searched so, else in one, and the number of lists that a search reads and that of candidates follow from the measured
+ * recall (index_tune.c).
  *
  * Of equal neighbours the one with the smaller slot comes first. What a search returns depends only on the sequence of
  * writer calls, never on timing or on how queries are batched, and an index that was saved and loaded goes on exactly

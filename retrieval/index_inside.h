@@ -14,8 +14,8 @@
  * Weighed on 50,000 package descriptions under a random projection to 256 dimensions, one thread, searches a second:
  * FAISS's inverted lists with fp16 vectors 1,300 at recall@10 .94 and 17,000 at .73, for such embeddings hardly cluster
  * (what does, and there is much of it, is kept in lists: index_tune.c); its flat index 600 one by one and 4,000 in
- * batches at 1; its 4-bit codes, whose candidates are then ranked exactly, 9,500; ours 21,500. Nothing is removed from
- * codes, for a search is a walk through whole blocks of them.
+ * batches at 1; its 4-bit codes, whose candidates are then ranked exactly, 9,500, and 21,500 as we read them
+ * (candidates.h). Nothing is removed from codes, for a search is a walk through whole blocks of them.
  */
 #ifndef ATOLL_RETRIEVAL_INDEX_INSIDE_H
 #define ATOLL_RETRIEVAL_INDEX_INSIDE_H
@@ -25,8 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "retrieval/faiss.h"
 #include "retrieval/index.h"
-#include "retrieval/lists.h"
 #include "retrieval/vectors.h"
 
 #define ATOLL_INDEX_EMPTY UINT32_MAX
@@ -46,11 +46,11 @@ typedef struct atoll_index_tuning {
 /* One instance. Readers of a published one only read it, but for `readers`. */
 struct atoll_index_view {
     atoll_index *index;
-    atoll_lists *lists; /* of codes: one, where all are read */
+    atoll_faiss *codes;
     atoll_vectors *rows;
     uint32_t *slot_of; /* position -> slot, ATOLL_INDEX_EMPTY where dead */
     uint32_t count, room; /* positions, and how many fit in slot_of */
-    bool coded;           /* else lists is NULL, and rows are all there is */
+    bool coded;           /* else codes is NULL, and rows are all there is */
     atoll_index_tuning tuning;
     uint64_t generation; /* 0: to be made afresh */
     uint32_t died_at;    /* of index->died, how many are applied */
@@ -71,7 +71,7 @@ struct atoll_index {
     uint32_t *died, died_count, died_room; /* positions that died and that some side still believes alive */
     uint64_t generation;
     bool coded, pending;
-    void *trained; /* what codes are made by, as the lists write it; NULL while flat */
+    void *trained; /* what codes are made by, as FAISS writes it; NULL while flat */
     size_t trained_bytes;
     uint32_t trained_on, puts; /* vectors present at the training, and put since */
     atoll_index_tuning tuning;

@@ -15,7 +15,7 @@ typedef struct saved_index {
     uint64_t trained_bytes;
 } saved_index;
 
-enum { SAVED_VERSION = 4 };
+enum { SAVED_VERSION = 5 };
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "saved numbers are little endian");
 
@@ -97,15 +97,15 @@ static atoll_status load_positions(atoll_index *index, const saved_index *saved,
 static atoll_status load_trained(atoll_index *index, const unsigned char *in, size_t bytes,
                                  const atoll_index_tuning *tuning, atoll_error *error)
 {
-    atoll_lists *lists;
-    atoll_status status = atoll_lists_read(in, bytes, &lists, error);
+    atoll_faiss *codes;
+    atoll_status status = atoll_faiss_new(in, bytes, &codes, error);
     if (status != ATOLL_OK)
         return status;
-    bool fits = atoll_lists_dim(lists) == index->dim &&
-                atoll_lists_many(lists) == (tuning->lists ? tuning->lists : 1) && tuning->probes <= tuning->lists &&
-                tuning->probes <= ATOLL_LISTS_PROBES_MAX && (tuning->probes != 0) == (tuning->lists != 0) &&
+    bool fits = atoll_faiss_dim(codes) == index->dim &&
+                atoll_faiss_lists(codes) == (tuning->lists ? tuning->lists : 1) && tuning->probes <= tuning->lists &&
+                tuning->probes <= ATOLL_FAISS_PROBES_MAX && (tuning->probes != 0) == (tuning->lists != 0) &&
                 tuning->candidates && tuning->candidates <= ATOLL_INDEX_CANDIDATES_MAX;
-    atoll_lists_free(lists);
+    atoll_faiss_free(codes);
     if (!fits)
         return atoll_fail(error, ATOLL_DAMAGED, "the saved training is not of this index");
     index->trained = malloc(bytes);
@@ -178,7 +178,7 @@ static atoll_status check_live(const atoll_index *index, atoll_error *error)
     const atoll_index_view *live = &index->side[index->live];
     if (live->count && live->generation != index->generation)
         return atoll_fail(error, ATOLL_DAMAGED, "the live instance is of an older generation");
-    if (live->count != index->rows->count || (live->lists && atoll_lists_count(live->lists) != live->count))
+    if (live->count != index->rows->count || (live->codes && atoll_faiss_count(live->codes) != live->count))
         return atoll_fail(error, ATOLL_DAMAGED, "%u positions, %u in the live instance", index->rows->count,
                           live->count);
     for (uint32_t at = 0; at < live->count; at++)

@@ -101,24 +101,24 @@ static atoll_status find_truth(const atoll_index *index, truth *t, atoll_error *
 static uint32_t probes_most(uint32_t lists)
 {
     uint32_t most = lists / LISTS_READ_PART;
-    return most < ATOLL_LISTS_PROBES_MAX ? most : ATOLL_LISTS_PROBES_MAX;
+    return most < ATOLL_FAISS_PROBES_MAX ? most : ATOLL_FAISS_PROBES_MAX;
 }
 
 /* Of the lists, nearest to the query first, how many to read until reach_aim of what there is to find is in them; 0
  * where these are more than pay. */
-static uint32_t lists_to_read(const atoll_index *index, const atoll_lists *lists, const truth *t)
+static uint32_t lists_to_read(const atoll_index *index, const atoll_faiss *codes, const truth *t)
 {
-    uint32_t found[ATOLL_LISTS_PROBES_MAX] = {0}, total = 0, reached = 0;
-    uint32_t most = probes_most(atoll_lists_many(lists));
+    uint32_t found[ATOLL_FAISS_PROBES_MAX] = {0}, total = 0, reached = 0;
+    uint32_t most = probes_most(atoll_faiss_lists(codes));
     for (uint32_t i = 0; i < t->count; i++) {
-        atoll_list_near near[ATOLL_LISTS_PROBES_MAX], holds;
-        uint32_t count = atoll_lists_nearest(lists, t->query + (size_t)i * index->dim, most, near);
+        int64_t near[ATOLL_FAISS_PROBES_MAX], holds;
+        uint32_t count = atoll_faiss_nearest(codes, t->query + (size_t)i * index->dim, most, near);
         for (uint32_t k = 0; k < t->nearest[i].count; k++, total++) {
             uint32_t at = index->position_of[t->nearest[i].at[k].slot], rank = 0;
             float vector[ATOLL_EMBEDDING_MAX_DIM];
             atoll_half_to_float(atoll_vectors_at(index->rows, at), vector, index->dim);
-            atoll_lists_nearest(lists, vector, 1, &holds);
-            while (rank < count && near[rank].list != holds.list)
+            atoll_faiss_nearest(codes, vector, 1, &holds);
+            while (rank < count && near[rank] != holds)
                 rank++;
             if (rank < count)
                 found[rank]++;
@@ -141,35 +141,46 @@ static uint32_t lists_for(uint32_t count)
     return lists;
 }
 
-static atoll_status train(const atoll_index *index, uint32_t many, uint32_t vectors, atoll_lists **lists,
-                          atoll_error *error)
+/* What makes codes, as bytes, and an empty index of them. */
+typedef struct training {
+    void *trained;
+    size_t bytes;
+    atoll_faiss *codes;
+} training;
+
+static void forget_training(training *t)
+{
+    atoll_faiss_free(t->codes);
+    free(t->trained);
+    *t = (training){0};
+}
+
+static atoll_status train(const atoll_index *index, uint32_t many, uint32_t vectors, training *t, atoll_error *error)
 {
     uint32_t want = vectors < index->count ? vectors : index->count;
     const uint16_t **row = malloc(want * sizeof *row);
-    *lists = NULL;
     if (!row)
         return no_memory(error);
     sample(index, want, row, NULL);
-    atoll_status status = atoll_lists_train(index->dim, many, want, row, lists, error);
+    atoll_status status = atoll_faiss_train(index->dim, many, want, row, &t->trained, &t->bytes, error);
+    if (status == ATOLL_OK)
+        status = atoll_faiss_new(t->trained, t->bytes, &t->codes, error);
     free(row);
     return status;
 }
 
-/* *lists is NULL where too many of them would have to be read. */
-static atoll_status try_lists(const atoll_index *index, atoll_lists **lists, uint32_t *read, atoll_error *error)
+/* *read is 0, and nothing trained, where too many lists would have to be read. */
+static atoll_status try_lists(const atoll_index *index, training *t, uint32_t *read, atoll_error *error)
 {
     uint32_t many = lists_for(index->count);
-    truth t;
-    *lists = NULL;
-    atoll_status status = find_truth(index, &t, error);
+    truth there;
+    atoll_status status = find_truth(index, &there, error);
     if (status == ATOLL_OK)
-        status = train(index, many, many * LIST_SAMPLE, lists, error);
-    *read = status == ATOLL_OK ? lists_to_read(index, *lists, &t) : 0;
-    if (!*read) {
-        atoll_lists_free(*lists);
-        *lists = NULL;
-    }
-    free(t.query);
+        status = train(index, many, many * LIST_SAMPLE, t, error);
+    *read = status == ATOLL_OK ? lists_to_read(index, t->codes, &there) : 0;
+    if (!*read)
+        forget_training(t);
+    free(there.query);
     return status;
 }
 
@@ -177,19 +188,23 @@ atoll_status atoll_index_train(const atoll_index *index, void **trained, size_t 
                                atoll_error *error)
 {
     uint32_t read = 0;
-    atoll_lists *lists = NULL;
+    training t = {0};
     atoll_status status = ATOLL_OK;
     *tuning = (atoll_index_tuning){.candidates = ATOLL_INDEX_CANDIDATES, .recall = -1};
     if (index->count >= index->lists_from)
-        status = try_lists(index, &lists, &read, error);
-    if (lists)
-        tuning->lists = atoll_lists_many(lists);
+        status = try_lists(index, &t, &read, error);
+    if (read)
+        tuning->lists = atoll_faiss_lists(t.codes);
     else if (status == ATOLL_OK)
-        status = train(index, 1, index->count < index->lists_from ? CODES_SAMPLE : CODES_SAMPLE_LARGE, &lists, error);
+        status = train(index, 1, index->count < index->lists_from ? CODES_SAMPLE : CODES_SAMPLE_LARGE, &t, error);
     tuning->probes = read;
-    if (status == ATOLL_OK)
-        status = atoll_lists_write(lists, trained, bytes, error);
-    atoll_lists_free(lists);
+    *trained = NULL;
+    if (status == ATOLL_OK) {
+        *trained = t.trained;
+        *bytes = t.bytes;
+        t.trained = NULL;
+    }
+    forget_training(&t);
     return status;
 }
 

@@ -1,21 +1,19 @@
 /*
- * Search alone: the embeddings of a stream's texts, as a model with the default configuration makes them, in the index
- * and in FAISS's own 4-bit codes. One record in 16 is a query, the others are searched, at most as many as a model
- * remembers.
+ * Search alone: the embeddings of a stream's texts, as a model with the default configuration makes them, in the index;
+ * and its codes alone, by our scan and by FAISS's own of the same FAISS index. One record in 16 is a query, the others
+ * are searched, at most as many as a model remembers.
  *
  * usage: faiss_search STREAM THREADS
  */
-#include <faiss/c_api/Index_c.h>
-#include <faiss/c_api/index_factory_c.h>
-
 #include "bench/bench.h"
+#include "bench/faiss_search/fast_scan.h"
 #include "core/encoder.h"
 #include "core/features.h"
 #include "core/half.h"
 #include "core/kernels.h"
 #include "core/limits.h"
 #include "core/reclaim.h"
-#include "retrieval/index.h"
+#include "retrieval/index_inside.h"
 
 enum { BUCKETS = 1 << 20, DIM = 256, HELD_MAX = 50000, QUERY_EVERY = 16, QUERIES_MAX = 2048, BATCH = 64 };
 
@@ -118,22 +116,38 @@ static bool fill(atoll_index *index, const vectors *held)
     return !atoll_index_publish(index, NULL);
 }
 
-/* ---- FAISS itself, on one thread ---- */
+/* ---- the codes alone, on one thread ---- */
 
 extern void omp_set_num_threads(int count); /* libgomp's; its header is not needed for one prototype */
 
-/* Queries a second in batches of BATCH; `positions` receives `want` for each query. */
-static double faiss_rate(const FaissIndex *faiss, const vectors *queries, uint32_t count, uint32_t want,
-                         float *scores, int64_t *positions)
+enum { WANT = ATOLL_INDEX_CANDIDATES };
+
+/* Room for what is found for a batch of queries. */
+static float scores[BATCH * WANT];
+static int64_t numbers[BATCH * WANT];
+
+static double codes_rate(const atoll_faiss *codes, const vectors *queries)
 {
     double rate[BENCH_ROUNDS];
     for (int round = 0; round < BENCH_ROUNDS; round++) {
         int64_t start = atoll_clock_monotonic_ns();
-        for (uint32_t at = 0; at < count; at += BATCH)
-            if (faiss_Index_search(faiss, BATCH, queries->at + (size_t)at * DIM, want, scores + (size_t)at * want,
-                                   positions + (size_t)at * want))
+        for (uint32_t at = 0; at < queries->count; at++)
+            atoll_faiss_search(codes, queries->at + (size_t)at * DIM, 1, WANT, numbers, scores);
+        rate[round] = queries->count / bench_seconds_since(start);
+    }
+    return bench_median(rate);
+}
+
+/* By FAISS, `batch` queries at a time. */
+static double fast_scan_rate(const fast_scan *scan, const vectors *queries, uint32_t batch)
+{
+    double rate[BENCH_ROUNDS];
+    for (int round = 0; round < BENCH_ROUNDS; round++) {
+        int64_t start = atoll_clock_monotonic_ns();
+        for (uint32_t at = 0; at < queries->count; at += batch)
+            if (!fast_scan_search(scan, batch, queries->at + (size_t)at * DIM, WANT, scores, numbers))
                 return 0;
-        rate[round] = count / bench_seconds_since(start);
+        rate[round] = queries->count / bench_seconds_since(start);
     }
     return bench_median(rate);
 }
@@ -181,16 +195,13 @@ static double exact_rate(const vectors *held, const vectors *queries, uint32_t c
 
 static bool measure(atoll_index *index, const vectors *held, const vectors *queries, int threads)
 {
-    enum { WANT = ATOLL_INDEX_CANDIDATES };
     uint32_t few = queries->count < 512 ? queries->count : 512; /* exact search is slow */
     searching s[BENCH_THREADS_MAX];
-    float *scores = malloc((size_t)queries->count * WANT * sizeof *scores);
-    int64_t *positions = malloc((size_t)queries->count * WANT * sizeof *positions);
+    const atoll_faiss *codes = index->side[index->live].codes;
     double recall;
-    FaissIndex *codes;
     omp_set_num_threads(1);
-    if (!scores || !positions || faiss_index_factory(&codes, DIM, "PQ64x4fs", METRIC_INNER_PRODUCT) ||
-        faiss_Index_train(codes, held->count, held->at) || faiss_Index_add(codes, held->count, held->at))
+    fast_scan *scan = codes ? fast_scan_new(atoll_faiss_object(codes)) : NULL;
+    if (!scan)
         return false;
     for (int i = 0; i < threads; i++)
         s[i] = (searching){.index = index, .queries = queries,
@@ -199,14 +210,14 @@ static bool measure(atoll_index *index, const vectors *held, const vectors *quer
     printf(",\"index_single_per_s\":%.0f", index_rate(s, 1, 1));
     printf(",\"index_per_s\":%.0f", index_rate(s, 1, BATCH));
     printf(",\"index_all_per_s\":%.0f", index_rate(s, threads, BATCH));
-    printf(",\"codes_per_s\":%.0f", faiss_rate(codes, queries, queries->count, WANT, scores, positions));
+    printf(",\"codes_per_s\":%.0f", codes_rate(codes, queries));
+    printf(",\"faiss_single_per_s\":%.0f", fast_scan_rate(scan, queries, 1));
+    printf(",\"faiss_per_s\":%.0f", fast_scan_rate(scan, queries, BATCH));
     printf(",\"exact_single_per_s\":%.0f", exact_rate(held, queries, few, s[0].found, &recall));
     printf(",\"recall\":%.4f}\n", recall);
     for (int i = 0; i < threads; i++)
         free(s[i].found);
-    free(scores);
-    free(positions);
-    faiss_Index_free(codes);
+    fast_scan_free(scan);
     return true;
 }
 
@@ -231,5 +242,5 @@ int main(int argc, char **argv)
     atoll_index_free(index);
     free(held.at);
     free(queries.at);
-    return good ? 0 : bench_fail("a search failed");
+    return good ? 0 : bench_fail("too few vectors for codes");
 }
