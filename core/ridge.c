@@ -1,9 +1,11 @@
 #include "core/ridge.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/kernels.h"
+#include "core/rng.h"
 
 enum { M = ATOLL_RIDGE_FEATURES, WAITING = ATOLL_FACTOR_ROWS };
 
@@ -14,6 +16,14 @@ _Static_assert((int)M % (int)ATOLL_FACTOR_TILE == 0, "the factor's tiles fit");
  * records: 10 and 300 are each better somewhere by less, and worse elsewhere by more; pixels lose .02 at 2,000 with 10.
  */
 static const float lambda = 50;
+
+/*
+ * How much of a second pass a solution takes: as if lambda were 100, 50, 25, 15 or 8, nearly. The best is flat, so
+ * steps may be wide; below -0.5 squares of what is missed may fall where labels are found no more often.
+ */
+static const double shares[] = {-0.5, 0, 1, 2, 4};
+
+enum { SHARES = sizeof shares / sizeof *shares, PROBES = 4 };
 
 /* A solution takes as long as many records: it waits for a share of what there was, or for a label's news. */
 enum { SOLVE_SHARE = 8, SOLVE_MOST = 1024, SOLVE_LEAST = 32, SOLVE_LABELS = 4, NEWS = 8 };
@@ -101,18 +111,83 @@ bool atoll_ridge_is_due(const atoll_ridge *ridge)
     return fresh && (fresh >= (share < most ? share : most) || (ridge->due && fresh >= least));
 }
 
+/* x . y over `rows` rows of features. */
+static double product(const float *x, const float *y, uint32_t rows)
+{
+    double sum = 0;
+    for (size_t i = 0; i < (size_t)rows * M; i++)
+        sum += (double)x[i] * y[i];
+    return sum;
+}
+
+/* Random signs, which tell traces: the mean of u'Cu is C's [Hutchinson 1990]. */
+static void draw_probes(float *u)
+{
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 0, 0);
+    for (size_t i = 0; i < (size_t)PROBES * M; i++)
+        u[i] = atoll_rng_next(&rng) & 1 ? 1 : -1;
+}
+
+/*
+ * The share with the least generalised cross-validation score [Golub, Heath, Wahba 1979]: the square sum of what is
+ * missed, over the square of the degrees of freedom that are left. Both follow from products of the solution (`once`),
+ * its second pass (`again`) and b, for Sigma z z' = R'R - lambda I; traces from what both passes make of probes.
+ */
+static float choose_share(const atoll_ridge *ridge, const float *once, const float *again, const float *probe)
+{
+    uint32_t l = ridge->labels;
+    size_t probes = (size_t)l * M;
+    double n = (double)ridge->records, b0 = product(ridge->b, once, l), b1 = product(ridge->b, again, l);
+    double p00 = product(once, once, l), p01 = product(once, again, l), p11 = product(again, again, l);
+    double trace = product(probe, once + probes, PROBES) / PROBES;
+    double second = product(probe, again + probes, PROBES) / PROBES, least = HUGE_VAL;
+    float chosen = 0;
+    for (uint32_t i = 0; i < SHARES; i++) {
+        double s = shares[i], used = M - lambda * trace + s * lambda * (trace - second);
+        double missed = n - b0 - s * b1 + lambda * ((s - 1) * p00 + s * (s - 2) * p01 - s * s * p11);
+        double left = n - used, score = fmax(missed, 0) / (left * left);
+        if (left > 0 && score < least) {
+            least = score;
+            chosen = (float)s;
+        }
+    }
+    return chosen;
+}
+
+/* weights->w = w + s lambda (R'R)^-1 w, w = (R'R)^-1 b; `room` has twice labels + PROBES rows, and PROBES more. */
+static void solve(const atoll_ridge *ridge, float *room, atoll_ridge_weights *weights)
+{
+    uint32_t rows = ridge->labels + PROBES;
+    size_t solution = (size_t)ridge->labels * M, all = (size_t)rows * M;
+    float *once = room, *again = once + all, *probe = again + all;
+    draw_probes(probe);
+    memcpy(once, ridge->b, solution * sizeof *once);
+    memcpy(once + solution, probe, PROBES * M * sizeof *once);
+    atoll_factor_solve(&ridge->factor, rows, once);
+    for (size_t i = 0; i < all; i++)
+        again[i] = lambda * once[i];
+    atoll_factor_solve(&ridge->factor, rows, again);
+    memcpy(weights->w, once, solution * sizeof *once);
+    atoll_axpy(weights->w, again, choose_share(ridge, once, again, probe), solution);
+}
+
 atoll_status atoll_ridge_solve(atoll_ridge *ridge, atoll_ridge_weights **out, atoll_error *error)
 {
     *out = NULL;
     if (ridge->records == 0)
         return ATOLL_OK;
     atoll_ridge_weights *weights = malloc(sizeof *weights + (size_t)M * ridge->labels * sizeof(float));
-    if (!weights)
+    float *room = malloc((2 * (size_t)ridge->labels + 3 * PROBES) * M * sizeof *room);
+    if (!weights || !room) {
+        free(weights);
+        free(room);
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the analytic expert's weights");
-    settle(ridge);
+    }
     weights->labels = ridge->labels;
-    memcpy(weights->w, ridge->b, (size_t)M * ridge->labels * sizeof(float));
-    atoll_factor_solve(&ridge->factor, ridge->labels, weights->w);
+    settle(ridge);
+    solve(ridge, room, weights);
+    free(room);
     ridge->solved = ridge->records;
     ridge->due = false;
     *out = weights;

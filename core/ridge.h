@@ -4,7 +4,9 @@
  *
  *     R'R = lambda I + sum z z'    B = sum z y'
  *
- * does not depend on the order of the stream, so it forgets nothing. W = (R'R)^-1 B is solved when asked for.
+ * does not depend on the order of the stream, so it forgets nothing. W = (R'R)^-1 B is solved when asked for, and takes
+ * some of a second pass, lambda (R'R)^-1 W [iterated Tikhonov regularisation: King, Chillingworth 1979]: about what a
+ * lesser lambda would give, or with less than none of it a greater one. How much, generalised cross-validation chooses.
  */
 #ifndef ATOLL_CORE_RIDGE_H
 #define ATOLL_CORE_RIDGE_H
