@@ -9,7 +9,8 @@
  *               and the present of a new domain is rare in it for long
  *
  * The network learns from every sample by itself. The weights are learned from records that nothing has learned yet:
- * from new ones, and from exemplars held out of replay, to which the youth of experts says nothing.
+ * from new ones, and from exemplars held out of replay, to which the youth of experts does harm; those of vectors are
+ * spared it (learner/rehearsal.c).
  */
 #ifndef ATOLL_CORE_GATE_H
 #define ATOLL_CORE_GATE_H

@@ -101,6 +101,42 @@ static void vectors_count_a_quarter(void **state)
     learning_close(&l);
 }
 
+static void draw_named(learning_record *out, atoll_rng *rng, uint32_t domain, uint32_t label)
+{
+    learning_draw_text(out, rng, domain, label);
+    out->domain[0] = (char)('a' + domain);
+    out->record.domain = (atoll_slice){out->domain, 1};
+}
+
+/* Where nothing but youth decides, the exemplars of an old expert go to a young one, and the weight of youth falls. */
+static void youth_is_unlearned_by_the_past(void **state)
+{
+    (void)state;
+    atoll_config config;
+    learning l;
+    learning_config(&config);
+    config.gate = ATOLL_GATE_DOMAIN;
+    learning_open(&l, &config, 1);
+    learning_feed(&l, draw_named, 0, 1000, BATCH);
+    learning_feed(&l, draw_named, 1, 100, BATCH);
+    atoll_model *model = &l.state.model;
+    atoll_trainer *trainer = l.trainer;
+    uint32_t old = 0;
+    for (uint32_t i = 0; i < trainer->rehearsals; i++)
+        if (trainer->rehearsed[i]->owner == 1)
+            trainer->rehearsed[old++] = trainer->rehearsed[i];
+    trainer->rehearsals = old;
+    assert_true(model->experts == 3 && old > 0);
+    model->config.gate = ATOLL_GATE_TOPK;
+    for (int times = 0; times < 20; times++) {
+        float *weight = model->gate.weight, before = weight[ATOLL_CUE_YOUTH];
+        weight[ATOLL_CUE_NETWORK] = weight[ATOLL_CUE_VOTES] = weight[ATOLL_CUE_LABELS] = 0;
+        assert_int_equal(atoll_step_rehearse(&trainer->hand[0], trainer, &l.state, NULL), ATOLL_OK);
+        assert_true(weight[ATOLL_CUE_YOUTH] < before || before == 0);
+    }
+    learning_close(&l);
+}
+
 static void nothing_to_rehearse_changes_nothing(void **state)
 {
     learning l;
@@ -119,6 +155,7 @@ int main(void)
         cmocka_unit_test(rehearsing_changes_weights_and_sureness_alone),
         cmocka_unit_test(a_voice_that_errs_loses_its_weight),
         cmocka_unit_test(vectors_count_a_quarter),
+        cmocka_unit_test(youth_is_unlearned_by_the_past),
         cmocka_unit_test(nothing_to_rehearse_changes_nothing),
     };
     return cmocka_run_group_tests(tests, learning_quiet, NULL);
