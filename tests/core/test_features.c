@@ -243,6 +243,11 @@ static void hashes_stay(void **state)
         sum = sum * 31 + terms[i];
     assert_int_equal(count, 88);
     assert_int_equal(sum, UINT64_C(12942775114079416639));
+    count = shapes_of(*state, "On 2026-11-22, at 09:30: \"DONE!\" \xe2\x80\x93 fooBar(x) \xf0\x9f\x98\x80", terms);
+    for (uint32_t i = 0; i < count; i++)
+        sum = sum * 31 + terms[i];
+    assert_int_equal(count, 15);
+    assert_int_equal(sum, UINT64_C(0xf02c2029e7547821));
 }
 
 static void ascii_shortcut_gives_the_same_terms(void **state)
