@@ -94,6 +94,15 @@ static inline bool count_term(counter *c, uint64_t hash, uint32_t kind)
     return true;
 }
 
+/* Whether there is more than ASCII among the points. */
+static bool is_wide(const int32_t *points, uint32_t count)
+{
+    int32_t bits = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bits |= points[i];
+    return bits > 127;
+}
+
 static bool count_ngrams(counter *c, const int32_t *word, uint32_t length)
 {
     int32_t marked[NGRAM_WORD_MAX + 2];
@@ -102,12 +111,16 @@ static bool count_ngrams(counter *c, const int32_t *word, uint32_t length)
     marked[0] = WORD_BEGIN;
     memcpy(marked + 1, word, length * sizeof *word);
     marked[length + 1] = WORD_END;
-    for (uint32_t i = 0, end = length + 2; i + NGRAM_MIN <= end; i++) {
+    /* Short ones of a word of one letter would tell what it tells itself. */
+    bool short_ones = length > 1 && is_wide(word, length);
+    for (uint32_t i = 0, end = length + 2; i + (short_ones ? 1 : NGRAM_MIN) <= end; i++) {
         /* The n-grams of one beginning share the hash of what they have in common. */
         uint64_t hash = seed_ngram;
+        bool wide = false;
         for (uint32_t n = 1; n <= NGRAM_MAX && i + n <= end; n++) {
             hash = mix(hash, (uint64_t)marked[i + n - 1]);
-            if (n >= NGRAM_MIN && !count_term(c, finish(hash), ATOLL_TERM_NGRAM))
+            wide |= marked[i + n - 1] > 127;
+            if ((n >= NGRAM_MIN || (short_ones && wide)) && !count_term(c, finish(hash), ATOLL_TERM_NGRAM))
                 return false;
         }
     }
@@ -244,11 +257,12 @@ static atoll_status extract(atoll_text_scratch *scratch, atoll_slice text, uint3
         return status;
     const atoll_words *words = &scratch->words;
 
-    /* A word of length n is itself, a bigram, and n + (n - 1) + (n - 2) n-grams where these are not negative. No shape
-     * ends but where a point begins, and two end where the text does. */
+    /* A word of length n is itself, a bigram, and n + (n - 1) + (n - 2) n-grams where these are not negative; and n +
+     * n + 1 short ones where it is wide. No shape ends but where a point begins, and two where the text ends. */
     size_t shapes = text.bytes < SHAPES_MAX ? text.bytes + 1 : SHAPES_MAX;
     size_t letters = words->count ? words->ends[words->count - 1] : 0;
-    size_t most = 3 * letters + 2 * (size_t)words->count + shapes;
+    size_t ngrams = is_wide(words->points, (uint32_t)letters) ? 5 : 3; /* for a letter */
+    size_t most = ngrams * letters + 2 * (size_t)words->count + shapes;
     if (most > ATOLL_FEATURES_MAX)
         most = ATOLL_FEATURES_MAX;
     uint32_t slots = buckets, shift = 0;

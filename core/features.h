@@ -2,9 +2,9 @@
  * The encoder: text to hashed sparse features, and features to a dense embedding.
  *
  * Text is cut into normalised words (core/text.h); its terms are the words, word bigrams, and character 3- to 5-grams
- * of each word's first 64 code points with a mark at either end. Terms are hashed to buckets [Weinberger et al. 2009]
- * by a multiply-and-shift mix of their code points: n-grams with one beginning share their work, which no hash of bytes
- * can.
+ * of each word's first 64 code points with a mark at either end, and those of one and two that are not ASCII alone: an
+ * accent tells of a language, a syllable of a word. Terms are hashed to buckets [Weinberger et al. 2009] by a
+ * multiply-and-shift mix of their code points: n-grams with one beginning share their work, which no hash of bytes can.
  *
  * What words leave out is told by shapes. One is of each run of marks, with what stands on either side: small letter,
  * capital, digit, nothing. One is of each piece between white space with a capital, a digit, or marks in two places:

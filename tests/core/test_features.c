@@ -74,6 +74,17 @@ static void counts_every_kind(void **state)
     assert_int_equal(kinds[ATOLL_TERM_SHAPE], 3);
 }
 
+static void short_ngrams_are_read_beyond_ascii(void **state)
+{
+    atoll_term terms[ATOLL_FEATURES_MAX];
+    /* The word, ^ne, ne$, ^ne$; of the accented letter itself, with what is before it, and with the end. */
+    assert_int_equal(extract(*state, "n\xc3\xa9", 3, BUCKETS, terms), 4 + 3);
+    assert_int_equal(extract(*state, "ne", 2, BUCKETS, terms), 4);
+    assert_int_equal(extract(*state, "\xe4\xb8\xad", 3, BUCKETS, terms), 2); /* an ideograph is a word */
+    /* Two syllables: each, three pairs with the marks of the ends, and what any word of two letters is. */
+    assert_int_equal(extract(*state, "\xed\x95\x9c\xea\xb5\xad", 6, BUCKETS, terms), 4 + 2 + 3);
+}
+
 /* The shapes among the terms of `text`. */
 static uint32_t shapes_of(atoll_text_scratch *scratch, const char *text, atoll_term *shape)
 {
@@ -426,6 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_every_kind),
+        cmocka_unit_test(short_ngrams_are_read_beyond_ascii),
         cmocka_unit_test(shapes_tell_what_words_leave_out),
         cmocka_unit_test(shapes_leave_room_for_words),
         cmocka_unit_test(terms_in_order_tell_their_words),
