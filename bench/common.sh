@@ -32,13 +32,16 @@ median() { tr ' ' '\n' <<< "$*" | sort -g | awk '{ v[NR] = $1 } END { print v[in
 
 calculate() { awk "BEGIN { printf \"%.6g\n\", $1 }"; }
 
-# Values by name, one for each round: note NAME VALUE.
+# Values by name, one for each round: note NAME VALUE. What could not be measured is said and left out.
 declare -A noted=()
 note() {
-    [[ -n $2 ]] || die "no value for $1"
-    noted[$1]="${noted[$1]:+${noted[$1]} }$2"
+    if [[ -n $2 ]]; then
+        noted[$1]="${noted[$1]:+${noted[$1]} }$2"
+    else
+        say "no value for $1"
+    fi
 }
-value() { median "${noted[$1]}"; }
+value() { [[ -z ${noted[$1]:-} ]] || median "${noted[$1]}"; }
 has() { [[ -n ${noted[$1]:-} ]]; }
 
 # ---- HTTP, as far as bash goes ----
@@ -143,9 +146,10 @@ head_row() {
     printf '\n%-50s %10s %-10s %-42s %10s %8s %6s\n' what measured unit "$1" measured ratio bar
 }
 
-# row WHAT VALUE UNIT [BESIDE VALUE [BAR]]: the ratio is value over what stands beside it.
+# row WHAT VALUE UNIT [BESIDE VALUE [BAR]]: the ratio is value over what stands beside it. No value, no row.
 row() {
     local ratio=
+    [[ -n $2 ]] || return 0
     if [[ -n ${5:-} ]]; then
         ratio=$(awk -v a="$2" -v b="$5" 'BEGIN { if (b != 0) printf "%.3g", a / b }')
     fi

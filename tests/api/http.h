@@ -15,7 +15,7 @@
 
 #include "core/json.h"
 
-enum { HTTP_HEAD_BYTES = 4096, HTTP_WAIT_S = 300 };
+enum { HTTP_HEAD_BYTES = 4096, HTTP_WAIT_S = 600 };
 
 typedef struct http_reply {
     int status;                 /* 0 where there was none */

@@ -27,7 +27,7 @@
 #define NDJSON "application/x-ndjson"
 #define MODEL "/v1/models/m"
 
-enum { TIMEOUT_MS = 300000, BODY_MAX_BYTES = 1 << 20, FULL_BATCHES_MOST = 200 };
+enum { TIMEOUT_MS = 600000, BODY_MAX_BYTES = 1 << 20, FULL_BATCHES_MOST = 200 };
 
 typedef struct fixture {
     char top[128], dir[160];
@@ -408,10 +408,10 @@ static void a_full_map_refuses_ingest_and_keeps_serving(void **state)
         skip();
     atoll_writer_init(&lines);
     /* Long texts of few words: much to write and little to learn. */
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 10; i++) {
         atoll_writer_format(&lines, "{\"label\":\"l%d\",\"text\":\"", i % 7);
-        for (int word = 0; word < 400; word++)
-            atoll_writer_format(&lines, "w%d ", (i + word % 4) % 100);
+        for (int word = 0; word < 6000; word++)
+            atoll_writer_format(&lines, "w%d ", i + word % 4);
         atoll_writer_text(&lines, "\"}\n");
     }
     assert_false(lines.failed);

@@ -16,7 +16,7 @@
 #include "core/log.h"
 #include "tests/support/server.h"
 
-enum { CALL_SECONDS = 300, QUESTIONS = 70 }; /* before a call counts as lost, however busy the machine is */
+enum { CALL_SECONDS = 600, QUESTIONS = 70 }; /* before a call counts as lost, however busy the machine is */
 
 /* ---- life ---- */
 

@@ -8,7 +8,7 @@
 #include "core/rng.h"
 #include "tests/support/server.h"
 
-enum { SERVICE_TIMEOUT_MS = 300000 };
+enum { SERVICE_TIMEOUT_MS = 600000 };
 
 typedef struct service {
     char top[128], dir[160];
