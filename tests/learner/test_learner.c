@@ -14,6 +14,7 @@
 #include "core/journal.h"
 #include "core/lmdb.h"
 #include "core/store.h"
+#include "learner/priority.h"
 #include "tests/support/running.h"
 #include "tests/support/server.h"
 
@@ -377,6 +378,7 @@ static void *ask_on(void *arg)
     atoll_record views[QUESTIONS];
     atoll_rng rng;
     atoll_rng_seed(&rng, 1, (uint64_t)(uintptr_t)self);
+    atoll_priority_lower(RUNNING_READER_NICER);
     for (uint32_t round = 0; !atomic_load(self->stop) || self->answers < ASKED; round++) {
         for (uint32_t i = 0; i < QUESTIONS; i++) {
             running_draw(self->r, &question[i], &rng, i, round % 3);
@@ -387,7 +389,7 @@ static void *ask_on(void *arg)
                                                check_prediction, self, &version, NULL), ATOLL_OK);
         assert_true(version >= self->last);
         self->last = version;
-        pause_ms(1); /* leaves the learner some of the processor */
+        pause_ms(1);
         if (round % 16 == 0) {
             atoll_expert_info *experts;
             uint32_t count;

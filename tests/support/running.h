@@ -8,6 +8,9 @@
 #include "learner/learner.h"
 #include "tests/support/learning.h"
 
+/* How much nicer threads are that ask without end: more than the learner (15), which on a busy machine must get on. */
+enum { RUNNING_READER_NICER = 19 };
+
 enum { RUNNING_MAP_BYTES = 256 << 20 };
 
 typedef struct running {
