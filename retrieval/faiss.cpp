@@ -9,6 +9,7 @@
 #include <faiss/utils/distances.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -378,6 +379,15 @@ std::unique_ptr<centres_index> train_centres(const rows_of &rows, size_t lists)
 
 /* --- as bytes --- */
 
+/* Whether the sizes in what FAISS has read are those of a training, and fit one another, which FAISS leaves open. */
+bool is_as_trained(const faiss::IndexIVFPQ &index)
+{
+    const faiss::ProductQuantizer &pq = index.pq;
+    auto dim = static_cast<size_t>(index.d);
+    return pq.d == dim && pq.M == codes_for(dim) && pq.nbits == BITS && index.quantizer->d == index.d &&
+           static_cast<size_t>(index.quantizer->ntotal) == index.nlist;
+}
+
 /* Bytes as FAISS reads them. */
 struct bytes_reader final : faiss::IOReader {
     const uint8_t *at;
@@ -425,10 +435,10 @@ atoll_status atoll_faiss_train(uint32_t dim, uint32_t lists, uint32_t count, con
 atoll_status atoll_faiss_new(const void *trained, size_t bytes, atoll_faiss **out, atoll_error *error)
 {
     uint64_t hash;
-    const uint8_t *from = static_cast<const uint8_t *>(trained) + sizeof hash;
     *out = nullptr;
     if (bytes < sizeof hash)
         return atoll_fail(error, ATOLL_DAMAGED, "the training of codes ends early");
+    const uint8_t *from = static_cast<const uint8_t *>(trained) + sizeof hash;
     std::memcpy(&hash, trained, sizeof hash);
     /* FAISS believes the sizes that it reads. */
     if (hash != atoll_hash64(from, bytes - sizeof hash, 0))
@@ -436,7 +446,10 @@ atoll_status atoll_faiss_new(const void *trained, size_t bytes, atoll_faiss **ou
     return guarded(ATOLL_DAMAGED, error, [&] {
         bytes_reader reader(from, bytes - sizeof hash);
         std::unique_ptr<faiss::Index> index(faiss::read_index(&reader));
-        *out = new atoll_faiss(dynamic_cast<faiss::IndexIVFPQ &>(*index));
+        const auto &read = dynamic_cast<const faiss::IndexIVFPQ &>(*index);
+        if (!is_as_trained(read))
+            throw std::invalid_argument("lists or codes of other sizes");
+        *out = new atoll_faiss(read);
     });
 }
 
@@ -487,6 +500,7 @@ atoll_status atoll_faiss_add(atoll_faiss *faiss, uint32_t count, const float *ve
 uint32_t atoll_faiss_nearest(const atoll_faiss *faiss, const float *query, uint32_t want, int64_t *list)
 {
     float score[ATOLL_FAISS_PROBES_MAX];
+    assert(want && want <= ATOLL_FAISS_PROBES_MAX);
     one_thread();
     faiss->quantizer->search(1, query, want, score, list);
     return static_cast<uint32_t>(std::find(list, list + want, -1) - list);
@@ -496,6 +510,7 @@ uint32_t atoll_faiss_search(const atoll_faiss *faiss, const float *query, uint32
                             int64_t *number, float *score)
 {
     faiss::SearchParametersIVF how;
+    assert(probes && probes <= ATOLL_FAISS_PROBES_MAX && want && want <= ATOLL_FAISS_WANT_MAX);
     how.nprobe = probes;
     one_thread();
     faiss->search(1, query, want, score, number, &how);

@@ -33,8 +33,8 @@ enum {
 typedef struct atoll_faiss atoll_faiss;
 
 /*
- * Trains about `lists` lists and the codes on `count` (>= lists) vectors of dim (a multiple of 8) halves, each at
- * row[i]. *trained (free() it) is a FAISS index as FAISS writes it, behind a checksum. ATOLL_NO_MEMORY, or
+ * Trains about `lists` lists and the codes on `count` (>= lists, and 16) vectors of dim (a multiple of 8) halves,
+ * each at row[i]. *trained (free() it) is a FAISS index as FAISS writes it, behind a checksum. ATOLL_NO_MEMORY, or
  * ATOLL_INTERNAL and FAISS's own words.
  */
 atoll_status atoll_faiss_train(uint32_t dim, uint32_t lists, uint32_t count, const uint16_t *const *row,
@@ -62,8 +62,9 @@ atoll_status atoll_faiss_add(atoll_faiss *faiss, uint32_t count, const float *ve
 uint32_t atoll_faiss_nearest(const atoll_faiss *faiss, const float *query, uint32_t want, int64_t *list);
 
 /*
- * Numbers of the best `want` of the `probes` nearest lists by their codes, in no order; scores that are almost equal
- * are not told apart, and of these the first count. Returns how many, which is fewer where fewer are there.
+ * Numbers of the best `want` (1 to ATOLL_FAISS_WANT_MAX) of the `probes` (1 to ATOLL_FAISS_PROBES_MAX) nearest lists by
+ * their codes, in no order; scores that are almost equal are not told apart, and of these the first count. Returns how
+ * many, which is fewer where fewer are there.
  */
 uint32_t atoll_faiss_search(const atoll_faiss *faiss, const float *query, uint32_t probes, uint32_t want,
                             int64_t *number, float *score);

@@ -20,6 +20,7 @@ enum {
 };
 
 _Static_assert((int)ATOLL_VECTORS_BLOCK % (int)TILE_ROWS == 0, "a tile's rows lie in one block");
+_Static_assert((int)ATOLL_INDEX_CANDIDATES_MAX <= (int)ATOLL_FAISS_WANT_MAX, "all candidates may be asked for");
 
 typedef atoll_index_view side; /* one of the two instances */
 

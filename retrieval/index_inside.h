@@ -1,5 +1,5 @@
 /*
- * The index from inside, for index.c and index_saved.c.
+ * The index from inside, for index.c, index_saved.c and index_tune.c.
  *
  * Every vector put takes the next position; positions are what codes are numbered by. Replacing or dropping
  * leaves the old position dead: it still has a code, and is skipped. The vectors themselves stand in half precision
