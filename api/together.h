@@ -12,8 +12,8 @@
 #include "api/request.h"
 
 enum {
-    ATOLL_TOGETHER_MOST = 16 /* requests of a batch: FAISS scans its codes for 11 queries at a time, so that more gain
-                                little, and the first of a batch waits for all others */
+    ATOLL_TOGETHER_MOST = 16 /* requests of a batch, as many as an exact search compares at a time: more gain little,
+                                and the first of a batch waits for all others */
 };
 
 /* Whether a request may be one of these, as far as can be told without reading its body. */
