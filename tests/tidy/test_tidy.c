@@ -192,14 +192,24 @@ static const char *next_line(const char *line, size_t *length)
     return line[*length] && line[*length + 1] ? line + *length + 1 : NULL;
 }
 
+/* Whether a line can be broken: of pages, rows of tables cannot; what is quoted, indented or fenced, stays as it is. */
+static bool breaks(const file *f, const char *line, bool *fenced)
+{
+    if (is_code(f))
+        return true;
+    *fenced ^= starts_with(line, "```");
+    return ends_with(f->path, ".md") && !*fenced && *line != '|' && !starts_with(line, "    ");
+}
+
 static void check_lines(const file *f)
 {
     size_t length;
     int number = 0;
+    bool fenced = false;
     for (const char *line = f->text, *next; line && *line; line = next) {
         next = next_line(line, &length);
         number++;
-        if (is_code(f) && length > LINE_MAX_BYTES)
+        if (breaks(f, line, &fenced) && length > LINE_MAX_BYTES)
             report(f, number, "%zu bytes wide, over %d", length, LINE_MAX_BYTES);
         if (memchr(line, '\t', length))
             report(f, number, "a tab");
