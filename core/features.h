@@ -14,7 +14,7 @@
  * A feature's weight is sublinear tf, 1 + ln(tf), times an inverse document frequency, 1 + ln((N+1)/(df+1)), that
  * counts only records already learned. The weights of the words, of the bigrams, of the n-grams and of the shapes of a
  * text are L2-normalised each on their own, then together: n-grams are nine of ten terms, and would leave little to the
- * rest. Shapes are given less, where theirs before were less than those of the words (core/encoder.c).
+ * rest. Shapes are given less where theirs were less than half as long as those of the words (core/encoder.c).
  */
 #ifndef ATOLL_CORE_FEATURES_H
 #define ATOLL_CORE_FEATURES_H

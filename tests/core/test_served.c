@@ -247,6 +247,36 @@ static void what_stayed_keeps_its_pages(void **state)
     trial_close(&t);
 }
 
+/* A network whose columns have become lists is not rounded any more. */
+static void lists_are_read_as_floats(void **state)
+{
+    (void)state;
+    trial t;
+    atoll_served served;
+    atoll_net_shape shape = {.rank = 16, .seed = 3, .rate_wide = 0.1f, .rate_low = 0.1f, .rate_dense = 0.02f,
+                             .lists = true};
+    trial_open(&t, 16, 16, 20);
+    atoll_net_clear(&t.pager, &t.net);
+    atoll_net_init(&t.net, &shape);
+    atoll_served_init(&served);
+    assert_int_equal(atoll_net_grow(&t.pager, &t.net, ATOLL_NET_COLUMNS, NULL), ATOLL_OK);
+    learn(&t, 30);
+    refresh(&t, &served, ATOLL_PRECISION_Q8);
+    assert_true(atoll_served_bytes(&served) > 0);
+    assert_int_equal(atoll_net_grow(&t.pager, &t.net, ATOLL_NET_COLUMNS + 1, NULL), ATOLL_OK);
+    assert_int_equal(t.net.capacity, 0);
+    for (int times = 0; times < 2; times++) {
+        refresh(&t, &served, ATOLL_PRECISION_Q8);
+        assert_int_equal(atoll_served_bytes(&served), 0);
+        assert_int_equal(served.precision, ATOLL_PRECISION_F32);
+        assert_int_equal(atoll_served_active(&served, &t.net, FEATURES),
+                         atoll_net_active(&t.net, FEATURES) * sizeof(float));
+        learn(&t, 30);
+    }
+    atoll_served_clear(&t.pager, &served);
+    trial_close(&t);
+}
+
 static void no_memory_leaves_it_empty(void **state)
 {
     (void)state;
@@ -279,6 +309,7 @@ int main(void)
         cmocka_unit_test(vectors_are_read_one_by_one),
         cmocka_unit_test(changes_reach_it_page_by_page),
         cmocka_unit_test(what_stayed_keeps_its_pages),
+        cmocka_unit_test(lists_are_read_as_floats),
         cmocka_unit_test(no_memory_leaves_it_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
