@@ -195,6 +195,10 @@ static const float *read_vectors(atoll_token_scratch *scratch, const atoll_proje
 atoll_status atoll_tokens_read(atoll_token_scratch *scratch, const atoll_projection *projection,
                                const atoll_input *input, const float *reads, atoll_input *out, atoll_error *error)
 {
+    /* The thread that reads need not be the one that asked the gate. */
+    atoll_status status = atoll_token_scratch_fit(scratch, 0, 0, error);
+    if (status)
+        return status;
     *out = *input;
     out->bucket = scratch->bucket;
     out->weight = scratch->weight;
