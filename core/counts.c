@@ -75,10 +75,10 @@ static atoll_status make_lists(atoll_pager *pager, atoll_counts *counts, atoll_e
     return ATOLL_OK;
 }
 
-/* Rows with room for `labels`, or lists. Room grows by half: labels that come one by one rebuild it seldom. */
+/* Rows with room for `labels`, or lists. */
 static atoll_status widen(atoll_pager *pager, atoll_counts *counts, uint32_t labels, atoll_error *error)
 {
-    uint32_t most = counts->capacity + counts->capacity / 2, capacity = ((labels > most ? labels : most) + 7) / 8 * 8;
+    uint32_t capacity = atoll_rows_room(counts->capacity, labels);
     atoll_array fresh;
     if (capacity > ATOLL_COUNTS_COLUMNS)
         return make_lists(pager, counts, error);

@@ -111,13 +111,12 @@ static uint32_t head_width(const atoll_net *net)
     return 1 + net->rank + net->hidden;
 }
 
-/* Room grows by half, in eights, so that outputs added one by one rebuild the rows seldom; 0: it is time for lists. */
+/* 0: it is time for lists. */
 static uint32_t capacity_for(const atoll_net *net, uint32_t outputs)
 {
     if (outputs <= net->capacity || net->capacity == 0)
         return net->capacity;
-    uint32_t most = net->capacity + net->capacity / 2;
-    uint32_t capacity = ((outputs > most ? outputs : most) + 7) / 8 * 8;
+    uint32_t capacity = atoll_rows_room(net->capacity, outputs);
     return net->lists && capacity > ATOLL_NET_COLUMNS ? 0 : capacity;
 }
 

@@ -32,6 +32,12 @@ uint64_t atoll_rows_bytes(const atoll_rows *rows)
     return atoll_array_bytes(&rows->table) + atoll_array_bytes(&rows->rows);
 }
 
+uint32_t atoll_rows_room(uint32_t room, uint32_t wanted)
+{
+    uint32_t half_more = room + room / 2;
+    return ((wanted > half_more ? wanted : half_more) + 7) / 8 * 8;
+}
+
 /* What a search needs of the table, kept apart: that stores to what it tells cannot change it, a compiler sees. */
 typedef struct groups {
     const atoll_page_root *root;

@@ -23,6 +23,10 @@ void atoll_rows_init(atoll_rows *rows, uint32_t width);
 void atoll_rows_clear(atoll_pager *pager, atoll_rows *rows);
 uint64_t atoll_rows_bytes(const atoll_rows *rows);
 
+/* What rows with room for `room` columns get that need `wanted` (more): half as much again at least, so that columns
+ * that come one by one have them rebuilt seldom; in whole eights. */
+uint32_t atoll_rows_room(uint32_t room, uint32_t wanted);
+
 /* found[i] = the row of bucket[i], or ATOLL_ROW_NONE. */
 void atoll_rows_find(const atoll_rows *rows, const uint32_t *bucket, uint32_t count, uint32_t *found);
 

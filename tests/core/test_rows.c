@@ -226,6 +226,16 @@ static void short_memory_changes_nothing(void **state)
     clear(&pager, &rows);
 }
 
+static void room_grows_by_half(void **state)
+{
+    (void)state;
+    assert_int_equal(atoll_rows_room(0, 1), 8);
+    assert_int_equal(atoll_rows_room(8, 9), 16);
+    assert_int_equal(atoll_rows_room(144, 145), 216);
+    assert_int_equal(atoll_rows_room(16, 200), 200);
+    assert_int_equal(atoll_rows_room(16, 201), 208);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +244,7 @@ int main(void)
         cmocka_unit_test(reshape_moves_every_row),
         cmocka_unit_test(the_verifier_sees_damage),
         cmocka_unit_test(short_memory_changes_nothing),
+        cmocka_unit_test(room_grows_by_half),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
