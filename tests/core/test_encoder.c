@@ -46,6 +46,13 @@ static void room_init(room *r)
                                  .dense = r->dense};
 }
 
+static void open_for_vectors(trial *t, room *r)
+{
+    trial_open(t);
+    room_init(r);
+    assert_int_equal(atoll_encoder_set_vector(&t->pager, &t->encoder, VECTOR, NULL), ATOLL_OK);
+}
+
 static atoll_term term(uint32_t bucket, uint32_t tf)
 {
     return bucket << 8 | tf;
@@ -242,9 +249,7 @@ static void vectors_are_scaled_by_the_past(void **state)
     static const float first[VECTOR] = {1, 7, -2, 100}, second[VECTOR] = {3, 7, -2, 100};
     static room r;
     trial t;
-    trial_open(&t);
-    room_init(&r);
-    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
+    open_for_vectors(&t, &r);
     atoll_encoder_scale(&t.encoder, first, &r.encoded); /* nothing known: clipped only */
     assert_true(r.encoded.has_dense);
     assert_true(r.dense[0] == 1 && r.dense[1] == 4 && r.dense[2] == -2 && r.dense[3] == 4);
@@ -273,10 +278,8 @@ static void the_scale_settles(void **state)
     static room r;
     trial t;
     atoll_rng rng;
-    trial_open(&t);
-    room_init(&r);
+    open_for_vectors(&t, &r);
     atoll_rng_seed(&rng, 4, 0);
-    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
     for (int n = 0; n < 1200; n++) {
         for (int i = 0; i < VECTOR; i++)
             stream[n][i] = 1000.0f * (float)i + (n < ATOLL_SCALE_RECORDS ? 1 : 50) * (float)(i + 1) *
@@ -316,10 +319,8 @@ static void heavy_tails_are_bent(void **state)
     static room r;
     trial t;
     atoll_rng rng;
-    trial_open(&t);
-    room_init(&r);
+    open_for_vectors(&t, &r);
     atoll_rng_seed(&rng, 7, 0);
-    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
     for (int n = 0; n < ATOLL_SCALE_RECORDS; n++) {
         assert_true(atoll_array_bytes(&t.encoder.moments) > 0);
         float powers = expf(4 * atoll_rng_normal(&rng)), absurd = n == 7 ? 1e12f : 5 + atoll_rng_normal(&rng);
@@ -345,9 +346,7 @@ static void codes_are_near_what_they_stand_for(void **state)
     static room r;
     int8_t code[VECTOR];
     trial t;
-    trial_open(&t);
-    room_init(&r);
-    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
+    open_for_vectors(&t, &r);
     atoll_encoder_code(dense, VECTOR, code);
     assert_true(code[0] == -127 && code[1] == 0);
     atoll_encoder_decode(&t.encoder, code, VECTOR, &r.encoded);
@@ -363,9 +362,7 @@ static void a_quiet_dimension_is_not_blown_up(void **state)
     (void)state;
     static room r;
     trial t;
-    trial_open(&t);
-    room_init(&r);
-    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, VECTOR, NULL), ATOLL_OK);
+    open_for_vectors(&t, &r);
     for (int n = 0; n < ATOLL_SCALE_RECORDS; n++) {
         const float v[VECTOR] = {n == 100 ? 16.0f : 0, n % 2 ? 1e-6f : -1e-6f, n % 2 ? 1e9f : -1e9f, 5};
         learn(&t, NULL, 0, v);

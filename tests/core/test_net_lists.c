@@ -87,6 +87,15 @@ static void check(const trial *t)
     assert_true(t->net.wide.rows.count >= t->net.sparse.rows.count);
 }
 
+static void knows_most(trial *t)
+{
+    uint32_t right = 0;
+    check(t);
+    for (uint32_t o = 0; o < MANY; o++)
+        right += answer(t, o) == o;
+    assert_true(right > MANY * 95 / 100);
+}
+
 static uint32_t row_of(const trial *t, uint32_t bucket)
 {
     uint32_t row;
@@ -114,11 +123,7 @@ static void many_outputs_have_lists(void **state)
     trial_open(&t, MANY);
     assert_int_equal(t.net.capacity, 0);
     learn_all(&t, MANY, 3);
-    check(&t);
-    uint32_t right = 0;
-    for (uint32_t o = 0; o < MANY; o++)
-        right += answer(&t, o) == o;
-    assert_true(right > MANY * 95 / 100);
+    knows_most(&t);
     atoll_posting_list own = atoll_postings_at(&t.net.wide, row_of(&t, 7 * 33));
     assert_int_equal(own.count, 1);
     assert_int_equal(own.label[0], 33);
@@ -179,11 +184,7 @@ static void columns_become_lists(void **state)
     for (uint32_t o = 0; o < BEFORE; o++)
         assert_int_equal(answer(&t, o), o);
     learn_all(&t, MANY, 3);
-    check(&t);
-    uint32_t right = 0;
-    for (uint32_t o = 0; o < MANY; o++)
-        right += answer(&t, o) == o;
-    assert_true(right > MANY * 95 / 100);
+    knows_most(&t);
     atoll_net_unload(&t.pager, &t.net);
     assert_true(t.net.wide.rows.count > 0);
     assert_int_equal(atoll_postings_bytes(&t.net.wide), 0);

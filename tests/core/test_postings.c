@@ -110,75 +110,78 @@ static void holds_what_was_put(void **state)
     }
 }
 
+/* Empty lists, and what they should hold. */
+typedef struct trial {
+    atoll_pager pager;
+    atoll_postings postings;
+    plain expected;
+} trial;
+
+static trial *trial_open(void)
+{
+    static trial t;
+    memset(&t, 0, sizeof t);
+    open(&t.pager, &t.postings, true);
+    return &t;
+}
+
 /* Rows that are dropped leave their lists to others. */
 static void what_is_left_is_used_again(void **state)
 {
     (void)state;
-    static plain p;
-    atoll_pager pager;
-    atoll_postings postings;
-    memset(&p, 0, sizeof p);
-    open(&pager, &postings, true);
+    trial *t = trial_open();
     for (uint32_t row = 0; row < ROWS; row++)
         for (uint32_t label = 0; label <= ATOLL_POSTINGS_MOST; label++)
-            put(&pager, &postings, &p, row, label);
-    assert_int_equal(postings.entries, 0);
+            put(&t->pager, &t->postings, &t->expected, row, label);
+    assert_int_equal(t->postings.entries, 0);
     for (int s = 0; s < ATOLL_POSTINGS_SIZES; s++)
-        assert_int_equal(postings.lists[s].count, 1);
-    check(&postings);
-    close(&pager, &postings);
+        assert_int_equal(t->postings.lists[s].count, 1);
+    check(&t->postings);
+    close(&t->pager, &t->postings);
 }
 
 static void short_memory_changes_nothing(void **state)
 {
     (void)state;
-    static plain p;
-    atoll_pager pager;
-    atoll_postings postings;
+    trial *t = trial_open();
     int refused = 0;
-    memset(&p, 0, sizeof p);
-    open(&pager, &postings, true);
     for (uint32_t label = 0; label < ATOLL_POSTINGS_MOST + 2; label++) {
-        atoll_reclaim_advance(pager.reclaim);
+        atoll_reclaim_advance(t->pager.reclaim);
         for (long had = 0;; had++, refused++) {
             atoll_posting_list list;
             uint32_t index;
             blocks_left = had;
-            atoll_status status = atoll_postings_put(&pager, &postings, 7, label, &list, &index, NULL);
+            atoll_status status = atoll_postings_put(&t->pager, &t->postings, 7, label, &list, &index, NULL);
             blocks_left = LONG_MAX;
             if (status == ATOLL_OK)
                 break;
             assert_int_equal(status, ATOLL_NO_MEMORY);
-            check(&postings);
-            agrees(&postings, &p);
+            check(&t->postings);
+            agrees(&t->postings, &t->expected);
         }
-        put(&pager, &postings, &p, 7, label);
+        put(&t->pager, &t->postings, &t->expected, 7, label);
     }
     assert_true(refused > 100);
-    close(&pager, &postings);
+    close(&t->pager, &t->postings);
 }
 
 static void damage_is_found(void **state)
 {
     (void)state;
-    static plain p;
-    atoll_pager pager;
-    atoll_postings postings;
-    memset(&p, 0, sizeof p);
-    open(&pager, &postings, true);
+    trial *t = trial_open();
     for (uint32_t i = 0; i < 40; i++)
-        put(&pager, &postings, &p, i % 4, i / 4);
-    atoll_posting_list list = atoll_postings_at(&postings, 2);
+        put(&t->pager, &t->postings, &t->expected, i % 4, i / 4);
+    atoll_posting_list list = atoll_postings_at(&t->postings, 2);
     list.label[3] = list.label[1];
-    assert_int_equal(atoll_postings_verify(&postings, NULL), ATOLL_DAMAGED);
+    assert_int_equal(atoll_postings_verify(&t->postings, NULL), ATOLL_DAMAGED);
     list.label[3] = 3;
-    check(&postings);
-    postings.entries++;
-    assert_int_equal(atoll_postings_verify(&postings, NULL), ATOLL_DAMAGED);
-    postings.entries--;
-    postings.vacant[2] = 1;
-    assert_int_equal(atoll_postings_verify(&postings, NULL), ATOLL_DAMAGED);
-    close(&pager, &postings);
+    check(&t->postings);
+    t->postings.entries++;
+    assert_int_equal(atoll_postings_verify(&t->postings, NULL), ATOLL_DAMAGED);
+    t->postings.entries--;
+    t->postings.vacant[2] = 1;
+    assert_int_equal(atoll_postings_verify(&t->postings, NULL), ATOLL_DAMAGED);
+    close(&t->pager, &t->postings);
 }
 
 int main(void)
