@@ -57,14 +57,14 @@ atoll_status atoll_faiss_add(atoll_faiss *faiss, uint32_t count, const float *ve
 
 /*
  * The nearest lists, nearest first, at most `want` (1 to ATOLL_FAISS_PROBES_MAX), and no more than are looked at: those
- * of the nearest quarter of the centres' centres. Returns how many.
+ * of the nearest quarter of the centres' centres. Returns how many; the rest of list[want] is -1.
  */
 uint32_t atoll_faiss_nearest(const atoll_faiss *faiss, const float *query, uint32_t want, int64_t *list);
 
 /*
  * Numbers of the best `want` (1 to ATOLL_FAISS_WANT_MAX) of the `probes` (1 to ATOLL_FAISS_PROBES_MAX) nearest lists by
- * their codes, in no order; scores that are almost equal are not told apart, and of these the first count. Returns how
- * many, which is fewer where fewer are there.
+ * their codes, in no order, and as score[want] about the query's inner products with them; scores that are almost equal
+ * are not told apart, and of these the first count. Returns how many, which is fewer where fewer are there.
  */
 uint32_t atoll_faiss_search(const atoll_faiss *faiss, const float *query, uint32_t probes, uint32_t want,
                             int64_t *number, float *score);

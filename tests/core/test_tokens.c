@@ -214,6 +214,7 @@ static void an_expert_reads_its_tokens(void **state)
         mean[i] = (z[0][i] + z[1][i]) / 2;
     t.input.z = mean;
     t.input.features = FEATURES;
+    atoll_token_scratch_free(&t.scratch); /* whoever reads need not have asked the gate */
     assert_int_equal(atoll_tokens_read(&t.scratch, projection, &t.input, reads, &out, NULL), ATOLL_OK);
     assert_int_equal(out.features, 3); /* of the first word, and of the second */
     assert_true(out.bucket[0] == 3 && out.bucket[1] == 9 && out.bucket[2] == 5);

@@ -89,6 +89,15 @@ static void damage_is_found(void **state)
         assert_int_equal(atoll_faiss_new(trained, bytes, &faiss, NULL), ATOLL_DAMAGED);
         at[i] ^= 1;
     }
+    /* Of another dimension than what it holds, which FAISS reads all the same: behind the checksum and the kind. */
+    uint32_t dim;
+    memcpy(&dim, at + sizeof(uint64_t) + sizeof(uint32_t), sizeof dim);
+    assert_int_equal(dim, DIM);
+    dim += 8;
+    memcpy(at + sizeof(uint64_t) + sizeof(uint32_t), &dim, sizeof dim);
+    uint64_t hash = atoll_hash64(at + sizeof hash, bytes - sizeof hash, 0);
+    memcpy(at, &hash, sizeof hash);
+    assert_int_equal(atoll_faiss_new(trained, bytes, &faiss, NULL), ATOLL_DAMAGED);
     /* Whole, and not what FAISS wrote. */
     uint64_t text[2] = {0, 17};
     text[0] = atoll_hash64(&text[1], sizeof text[1], 0);
