@@ -346,7 +346,7 @@ static atoll_status show_counts(demo *show, atoll_error *error)
                     atoll_client_integer(stats, "memory_bytes", 0) + atoll_client_integer(stats, "index_bytes", 0);
     if (atoll_client_session_model(show->session, "GET", "", NULL, &model, NULL) == ATOLL_OK)
         bytes = atoll_client_integer(model, "bytes", bytes);
-    fprintf(show->out, ". The model takes %s.\n", atoll_client_size_text((double)bytes, size));
+    fprintf(show->out, ". The model takes %s at this moment.\n", atoll_client_size_text((double)bytes, size));
     return ATOLL_OK;
 }
 

@@ -203,9 +203,12 @@ static bool measure(atoll_index *index, const vectors *held, const vectors *quer
     fast_scan *scan = codes ? fast_scan_new(atoll_faiss_object(codes)) : NULL;
     if (!scan)
         return false;
-    for (int i = 0; i < threads; i++)
+    for (int i = 0; i < threads; i++) {
         s[i] = (searching){.index = index, .queries = queries,
                            .found = calloc(queries->count, sizeof(atoll_neighbours))};
+        if (!s[i].found)
+            return false;
+    }
     printf("{\"vectors\":%u,\"dim\":%d,\"threads\":%d", held->count, DIM, threads);
     printf(",\"index_single_per_s\":%.0f", index_rate(s, 1, 1));
     printf(",\"index_per_s\":%.0f", index_rate(s, 1, BATCH));
@@ -242,5 +245,5 @@ int main(int argc, char **argv)
     atoll_index_free(index);
     free(held.at);
     free(queries.at);
-    return good ? 0 : bench_fail("too few vectors for codes");
+    return good ? 0 : bench_fail("no memory, or too few vectors for codes");
 }
