@@ -50,8 +50,9 @@ has() { [[ -n ${noted[$1]:-} ]]; }
 http() {
     local method=$1 path=$2 body=${3:-} host=${url#http://} line status
     exec {connection}<> "/dev/tcp/${host%:*}/${host##*:}"
-    printf '%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' \
-        "$method" "$path" "$host" "${#body}" "$body" >&"$connection"
+    printf '%s\r\n' "$method $path HTTP/1.1" "Host: $host" "Connection: close" "Content-Type: application/json" \
+        "Content-Length: ${#body}" "" >&"$connection"
+    printf '%s' "$body" >&"$connection"
     read -r -t 60 -u "$connection" status
     while read -r -t 60 -u "$connection" line && [[ $line != $'\r' ]]; do :; done
     cat <&"$connection"
@@ -122,7 +123,8 @@ stop_bare() {
 # more surely, and so in less time.
 make_streams() {
     say "making the stream"
-    if ! { command -v apt-cache > /dev/null && sh data/packages.sh > "$folder/all.ndjson" && [[ -s $folder/all.ndjson ]]; }; then
+    if ! command -v apt-cache > /dev/null || ! sh data/packages.sh > "$folder/all.ndjson" ||
+        [[ ! -s $folder/all.ndjson ]]; then
         say "apt knows no packages here, so the small stream in data/ is repeated"
         awk '{ line[NR] = $0 }
             END { for (copy = 1; copy <= 100; copy++) for (i = 1; i <= NR; i++) {

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
-# What a server holds of a model as the system sees it, beside what the model counts (`counted_bytes` of its stats, which
-# `budget_bytes` bounds). Sourced by bench/run behind bench/common.sh. Held is anonymous memory, less what the server
-# had before there was a model; the pages of the stores' files are the system's cache.
+# What a server holds of a model as the system sees it, beside what the model counts (`counted_bytes` of its stats,
+# which `budget_bytes` bounds). Sourced by bench/run behind bench/common.sh. Held is anonymous memory, less what the
+# server had before there was a model; the pages of the stores' files are the system's cache.
 
 anonymous() { awk '/^Anonymous:/ { print $2 * 1024 }' "/proc/$server/smaps_rollup"; }
 
@@ -71,7 +71,8 @@ measure_memory() {
 
 report_memory() {
     local name
-    local -A at=([learning]="most while learning" [rest]="at rest" [pruned]="after pruning" [restarted]="after a restart")
+    local -A at=([learning]="most while learning" [rest]="at rest" [pruned]="after pruning"
+        [restarted]="after a restart")
     head_row "counted_bytes"
     for name in learning rest pruned restarted; do
         row "memory held, ${at[$name]}" "$(value "held_$name")" MiB "counted" "$(value "counted_$name")" "<=1.05"

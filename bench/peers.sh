@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154
-# What others do with the same records on the same machine, and Atoll beside them: fastText (Debian's) and Vowpal Wabbit's
-# daemon (PyPI's). Sourced by bench/run behind bench/common.sh. What cannot be run is said and left out.
+# What others do with the same records on the same machine, and Atoll beside them: fastText (Debian's) and Vowpal
+# Wabbit's daemon (PyPI's). Sourced by bench/run behind bench/common.sh. What cannot be run is said and left out.
 
 peer_folder=${ATOLL_CACHE_DIR:-$HOME/.cache/atoll}/peers
 # What a model of Atoll reads of a text: words, pairs of them, 3 to 5 characters, in 2^20 buckets.
@@ -8,7 +8,8 @@ same_features=(-wordNgrams 2 -minn 3 -maxn 5 -bucket 1048576)
 
 # The same texts and labels as peers want them.
 make_peer_streams() {
-    awk -v fasttext="$folder/fasttext.txt" -v text_file="$folder/texts.txt" -v vw="$folder/vw.txt" -v vw_asked="$folder/vw-asked.txt" '
+    awk -v fasttext="$folder/fasttext.txt" -v text_file="$folder/texts.txt" -v vw="$folder/vw.txt" \
+        -v vw_asked="$folder/vw-asked.txt" '
         function between(before, after,    rest) {
             rest = substr($0, index($0, before) + length(before))
             return substr(rest, 1, index(rest, after) - 1)
@@ -143,13 +144,17 @@ report_peers() {
     local -A reads=([words]=words [same]="what Atoll reads")
     head_row "beside it"
     for name in words same; do
-        has "fasttext_predict_$name" || { say "fastText is not here: nothing stands beside learning and predicting"; break; }
+        if ! has "fasttext_predict_$name"; then
+            say "fastText is not here: nothing stands beside learning and predicting"
+            break
+        fi
         row "predict, NDJSON, one worker" "$(value worker_rate)" records/s \
             "fasttext predict, reading ${reads[$name]}" "$(value "fasttext_predict_$name")" 0.6
         row "learn, HTTP, durable, replayed" "$(value learn_rate)" records/s \
             "fasttext supervised, ${reads[$name]}" "$(value "fasttext_learn_$name")" 0.35
     done
-    row "predict singly, 8 connections" "$(value single_rate_8)" requests/s "bare HTTP answers" "$(value bare_rate_8)" 0.15
+    row "predict singly, 8 connections" "$(value single_rate_8)" requests/s \
+        "bare HTTP answers" "$(value bare_rate_8)" 0.15
     if has vw_rate; then
         row "predict singly, 8 connections, lines" "$(value single_rate_8)" requests/s "Vowpal Wabbit's daemon" \
             "$(value vw_rate)" 0.25

@@ -192,10 +192,18 @@ static const char *next_line(const char *line, size_t *length)
     return line[*length] && line[*length + 1] ? line + *length + 1 : NULL;
 }
 
+/* Scripts of shell and CMake, but for cmake/faiss.sh: another byte in that, and FAISS is built anew everywhere. */
+static bool is_script(const file *f)
+{
+    const char *slash = strrchr(f->path, '/'), *name = slash ? slash + 1 : f->path;
+    return strcmp(name, "run") == 0 || strcmp(name, "CMakeLists.txt") == 0 || ends_with(name, ".awk") ||
+           (ends_with(name, ".sh") && strcmp(f->path, "cmake/faiss.sh") != 0);
+}
+
 /* Whether a line can be broken: of pages, rows of tables cannot; what is quoted, indented or fenced, stays as it is. */
 static bool breaks(const file *f, const char *line, bool *fenced)
 {
-    if (is_code(f))
+    if (is_code(f) || is_script(f))
         return true;
     *fenced ^= starts_with(line, "```");
     return ends_with(f->path, ".md") && !*fenced && *line != '|' && !starts_with(line, "    ");
