@@ -97,17 +97,6 @@ atoll_outcome atoll_handle_expert(atoll_request *request, atoll_worker *worker)
     return status ? atoll_request_problem(request, status, &error, 0) : tell_expert(request, id);
 }
 
-static void restored(void *arg, atoll_status status, const atoll_error *error)
-{
-    atoll_request *request = arg;
-    if (!status) {
-        atoll_request_again(request);
-        return;
-    }
-    atoll_request_problem(request, status, error, 0);
-    atoll_request_finish(request);
-}
-
 /* Comes twice: once to ask the learner for it, once to tell what the expert then is. */
 atoll_outcome atoll_handle_expert_restore(atoll_request *request, atoll_worker *worker)
 {
@@ -120,6 +109,6 @@ atoll_outcome atoll_handle_expert_restore(atoll_request *request, atoll_worker *
     if (!status && request->stage++)
         return tell_expert(request, id);
     if (!status)
-        status = atoll_learner_restore(request->model->learner, id, restored, request, &error);
+        status = atoll_learner_restore(request->model->learner, id, atoll_request_go_on, request, &error);
     return status ? atoll_request_problem(request, status, &error, 0) : ATOLL_LATER;
 }

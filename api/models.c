@@ -96,17 +96,6 @@ atoll_outcome atoll_handle_model_get(atoll_request *request, atoll_worker *worke
 
 /* ---- making and changing ---- */
 
-static void configured(void *arg, atoll_status status, const atoll_error *error)
-{
-    atoll_request *request = arg;
-    if (!status) {
-        atoll_request_again(request);
-        return;
-    }
-    atoll_request_problem(request, status, error, 0);
-    atoll_request_finish(request);
-}
-
 static atoll_status merge(atoll_config *config, const atoll_request *request, atoll_error *error)
 {
     bool none = !request->body_bytes;
@@ -124,7 +113,7 @@ static atoll_outcome change(atoll_request *request)
     if (!status)
         status = atoll_config_check_change(&before, &after, &error);
     if (!status)
-        status = atoll_learner_configure(request->model->learner, &after, configured, request, &error);
+        status = atoll_learner_configure(request->model->learner, &after, atoll_request_go_on, request, &error);
     return status ? atoll_request_problem(request, status, &error, 0) : ATOLL_LATER;
 }
 

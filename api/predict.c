@@ -429,17 +429,6 @@ static atoll_outcome reply(asking *a)
     return atoll_request_reply(request, 200, &out, request->ndjson ? "application/x-ndjson" : "application/json");
 }
 
-static void waited(void *arg, atoll_status status, const atoll_error *error)
-{
-    atoll_request *request = arg;
-    if (!status) {
-        atoll_request_again(request);
-        return;
-    }
-    atoll_request_problem(request, status, error, 0);
-    atoll_request_finish(request);
-}
-
 /* Waits for the version asked for, once; *later where the request has been handed to the learner. */
 static atoll_status wait_for_version(const asking *a, bool *later, atoll_error *error)
 {
@@ -452,7 +441,8 @@ static atoll_status wait_for_version(const asking *a, bool *later, atoll_error *
     if (stats.version >= a->question.min_version)
         return ATOLL_OK;
     atoll_status status = atoll_learner_wait(request->model->learner, a->question.min_version,
-                                             (int64_t)a->question.timeout_ms, waited, request, error);
+                                             (int64_t)a->question.timeout_ms, atoll_request_go_on, request,
+                                             error);
     *later = !status;
     return status;
 }
@@ -462,13 +452,9 @@ static atoll_status wait_for_version(const asking *a, bool *later, atoll_error *
 static void embedded(void *arg, atoll_embedded *block, atoll_status status, const atoll_error *error)
 {
     atoll_request *request = arg;
-    if (!status) {
+    if (!status)
         request->state = block;
-        atoll_request_again(request);
-        return;
-    }
-    atoll_request_problem(request, status, error, 0);
-    atoll_request_finish(request);
+    atoll_request_go_on(request, status, error);
 }
 
 /* The texts of all good rows that come without a vector, in the worker's batch; bad ones are told when answering. */

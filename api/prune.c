@@ -131,17 +131,6 @@ atoll_outcome atoll_handle_schedule_get(atoll_request *request, atoll_worker *wo
     return status ? atoll_request_problem(request, status, &error, 0) : tell_schedule(request);
 }
 
-static void configured(void *arg, atoll_status status, const atoll_error *error)
-{
-    atoll_request *request = arg;
-    if (!status) {
-        atoll_request_again(request);
-        return;
-    }
-    atoll_request_problem(request, status, error, 0);
-    atoll_request_finish(request);
-}
-
 /* The body is the configuration's "pruning", whole or in part: one object, as was checked before it is wrapped. */
 static atoll_status merge(atoll_config *config, const atoll_request *request, atoll_error *error)
 {
@@ -173,7 +162,7 @@ atoll_outcome atoll_handle_schedule_put(atoll_request *request, atoll_worker *wo
         atoll_config config = atoll_learner_config(request->model->learner);
         status = merge(&config, request, &error);
         if (!status)
-            status = atoll_learner_configure(request->model->learner, &config, configured, request, &error);
+            status = atoll_learner_configure(request->model->learner, &config, atoll_request_go_on, request, &error);
     }
     return status ? atoll_request_problem(request, status, &error, 0) : ATOLL_LATER;
 }

@@ -86,6 +86,17 @@ atoll_outcome atoll_request_problem(atoll_request *request, atoll_status status,
     return atoll_request_reply(request, http, &body, ATOLL_PROBLEM_TYPE);
 }
 
+void atoll_request_go_on(void *arg, atoll_status status, const atoll_error *error)
+{
+    atoll_request *request = arg;
+    if (!status) {
+        atoll_request_again(request);
+        return;
+    }
+    atoll_request_problem(request, status, error, 0);
+    atoll_request_finish(request);
+}
+
 atoll_status atoll_request_object(atoll_request *request, atoll_worker *worker, atoll_json *root, atoll_error *error)
 {
     static const char empty[2 + ATOLL_JSON_PADDING] = "{}";

@@ -49,6 +49,9 @@ void atoll_request_finish(atoll_request *request);
 /* Queues the request again, to run its handler once more. Any thread. */
 void atoll_request_again(atoll_request *request);
 
+/* What a request (`arg`) has waited for has come: its handler runs once more, or the reply is a problem. Any thread. */
+void atoll_request_go_on(void *arg, atoll_status status, const atoll_error *error);
+
 /* Looks up the model of the path and holds it. ATOLL_UNKNOWN_MODEL, ATOLL_INVALID_NAME. */
 atoll_status atoll_request_find_model(atoll_request *request, atoll_error *error);
 
