@@ -89,19 +89,53 @@ static void damage_is_found(void **state)
         assert_int_equal(atoll_faiss_new(trained, bytes, &faiss, NULL), ATOLL_DAMAGED);
         at[i] ^= 1;
     }
-    /* Of another dimension than what it holds, which FAISS reads all the same: behind the checksum and the kind. */
-    uint32_t dim;
-    memcpy(&dim, at + sizeof(uint64_t) + sizeof(uint32_t), sizeof dim);
-    assert_int_equal(dim, DIM);
-    dim += 8;
-    memcpy(at + sizeof(uint64_t) + sizeof(uint32_t), &dim, sizeof dim);
-    uint64_t hash = atoll_hash64(at + sizeof hash, bytes - sizeof hash, 0);
-    memcpy(at, &hash, sizeof hash);
-    assert_int_equal(atoll_faiss_new(trained, bytes, &faiss, NULL), ATOLL_DAMAGED);
     /* Whole, and not what FAISS wrote. */
     uint64_t text[2] = {0, 17};
     text[0] = atoll_hash64(&text[1], sizeof text[1], 0);
     assert_int_equal(atoll_faiss_new(text, sizeof text, &faiss, NULL), ATOLL_DAMAGED);
+    free(trained);
+}
+
+/* What has `value` at `at` instead, behind a checksum of that, is refused. */
+static void assert_refused(uint8_t *trained, size_t bytes, uint8_t *at, uint64_t value)
+{
+    uint64_t before, hash;
+    atoll_faiss *faiss;
+    memcpy(&before, at, sizeof before);
+    memcpy(at, &value, sizeof value);
+    hash = atoll_hash64(trained + sizeof hash, bytes - sizeof hash, 0);
+    memcpy(trained, &hash, sizeof hash);
+    assert_int_equal(atoll_faiss_new(trained, bytes, &faiss, NULL), ATOLL_DAMAGED);
+    assert_null(faiss);
+    memcpy(at, &before, sizeof before);
+}
+
+/* Sizes that do not fit one another, which FAISS reads all the same. */
+static void sizes_that_do_not_fit_are_found(void **state)
+{
+    (void)state;
+    void *trained;
+    size_t bytes;
+    assert_int_equal(atoll_faiss_train(DIM, LISTS, COUNT, row, &trained, &bytes, NULL), ATOLL_OK);
+    /* Behind checksum and kind: the dimension, in half a word, the vectors that it holds, two words that FAISS leaves
+     * open, whether it is trained, in a byte, the metric, in half a word; then the lists. */
+    uint8_t *data = trained, *dim = data + sizeof(uint64_t) + sizeof(uint32_t);
+    uint8_t *lists = dim + sizeof(uint32_t) + 3 * sizeof(uint64_t) + 1 + sizeof(uint32_t), *codes = NULL;
+    uint64_t word, shape[] = {DIM, DIM / 2, 4};
+    for (size_t at = sizeof word; !codes && at + sizeof shape <= bytes; at++)
+        if (memcmp(data + at, shape, sizeof shape) == 0)
+            codes = data + at;
+    assert_non_null(codes);
+    memcpy(&word, dim, sizeof word);
+    assert_int_equal(word, DIM);
+    assert_refused(data, bytes, dim, DIM + 8);
+    memcpy(&word, lists, sizeof word);
+    assert_in_range(word, LISTS / 2, 2 * LISTS);
+    assert_refused(data, bytes, lists, word - 1);
+    assert_refused(data, bytes, codes, 2 * DIM);
+    assert_refused(data, bytes, codes + sizeof word, DIM);
+    assert_refused(data, bytes, codes + sizeof word, DIM / 4);
+    assert_refused(data, bytes, codes + 2 * sizeof word, 8);
     free(trained);
 }
 
@@ -204,6 +238,7 @@ int main(void)
         cmocka_unit_test(training_is_repeatable),
         cmocka_unit_test(few_or_equal_vectors_are_enough),
         cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(sizes_that_do_not_fit_are_found),
         cmocka_unit_test(nearest_lists_come_first),
         cmocka_unit_test(one_list_holds_all),
         cmocka_unit_test(answers_are_those_of_faiss),
