@@ -155,12 +155,23 @@ static float choose_share(const atoll_ridge *ridge, const float *once, const flo
     return chosen;
 }
 
-/* weights->w = w + s lambda (R'R)^-1 w, w = (R'R)^-1 b; `room` has twice labels + PROBES rows, and PROBES more. */
-static void solve(const atoll_ridge *ridge, float *room, atoll_ridge_weights *weights)
+/* Rows that are solved for: the labels', and the probes' behind them. */
+static uint32_t rows_of(const atoll_ridge *ridge)
 {
-    uint32_t rows = ridge->labels + PROBES;
+    return ridge->labels + PROBES;
+}
+
+static size_t room_floats(const atoll_ridge *ridge)
+{
+    return (size_t)(rows_of(ridge) + PROBES) * M;
+}
+
+/* once = w + s lambda (R'R)^-1 w, w = (R'R)^-1 b, with room for rows_of; `room` for room_floats. */
+static void solve(const atoll_ridge *ridge, float *room, float *once)
+{
+    uint32_t rows = rows_of(ridge);
     size_t solution = (size_t)ridge->labels * M, all = (size_t)rows * M;
-    float *once = room, *again = once + all, *probe = again + all;
+    float *again = room, *probe = again + all;
     draw_probes(probe);
     memcpy(once, ridge->b, solution * sizeof *once);
     memcpy(once + solution, probe, PROBES * M * sizeof *once);
@@ -168,8 +179,7 @@ static void solve(const atoll_ridge *ridge, float *room, atoll_ridge_weights *we
     for (size_t i = 0; i < all; i++)
         again[i] = lambda * once[i];
     atoll_factor_solve(&ridge->factor, rows, again);
-    memcpy(weights->w, once, solution * sizeof *once);
-    atoll_axpy(weights->w, again, choose_share(ridge, once, again, probe), solution);
+    atoll_axpy(once, again, choose_share(ridge, once, again, probe), solution);
 }
 
 atoll_status atoll_ridge_solve(atoll_ridge *ridge, atoll_ridge_weights **out, atoll_error *error)
@@ -177,17 +187,19 @@ atoll_status atoll_ridge_solve(atoll_ridge *ridge, atoll_ridge_weights **out, at
     *out = NULL;
     if (ridge->records == 0)
         return ATOLL_OK;
-    atoll_ridge_weights *weights = malloc(sizeof *weights + (size_t)M * ridge->labels * sizeof(float));
-    float *room = malloc((2 * (size_t)ridge->labels + 3 * PROBES) * M * sizeof *room);
+    atoll_ridge_weights *weights = malloc(sizeof *weights + (size_t)rows_of(ridge) * M * sizeof *weights->w);
+    float *room = malloc(room_floats(ridge) * sizeof *room);
     if (!weights || !room) {
         free(weights);
         free(room);
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the analytic expert's weights");
     }
-    weights->labels = ridge->labels;
     settle(ridge);
-    solve(ridge, room, weights);
+    solve(ridge, room, weights->w);
     free(room);
+    weights->labels = ridge->labels;
+    atoll_ridge_weights *shrunk = realloc(weights, atoll_ridge_weights_bytes(weights));
+    weights = shrunk ? shrunk : weights;
     ridge->solved = ridge->records;
     ridge->due = false;
     *out = weights;
@@ -271,6 +283,13 @@ uint64_t atoll_ridge_bytes(const atoll_ridge *ridge)
         return 0;
     return sizeof *ridge + atoll_factor_bytes(&ridge->factor) +
            (wait_floats() + (uint64_t)ridge->capacity * M) * sizeof(float);
+}
+
+uint64_t atoll_ridge_solve_bytes(const atoll_ridge *ridge)
+{
+    if (!ridge || ridge->records == 0)
+        return 0;
+    return sizeof(atoll_ridge_weights) + ((uint64_t)rows_of(ridge) * M + room_floats(ridge)) * sizeof(float);
 }
 
 uint64_t atoll_ridge_weights_bytes(const atoll_ridge_weights *weights)

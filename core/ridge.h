@@ -60,6 +60,7 @@ void atoll_ridge_save(const atoll_ridge *ridge, void *blob);
 atoll_status atoll_ridge_load(atoll_ridge *ridge, const void *blob, uint64_t bytes, atoll_error *error);
 
 uint64_t atoll_ridge_bytes(const atoll_ridge *ridge);
+uint64_t atoll_ridge_solve_bytes(const atoll_ridge *ridge); /* what atoll_ridge_solve takes, most of it for a while */
 uint64_t atoll_ridge_weights_bytes(const atoll_ridge_weights *weights);
 
 #endif

@@ -15,8 +15,9 @@ typedef struct atoll_footprint {
     uint64_t analytic; /* random features, sums and solution of the analytic half */
     uint64_t memory;   /* exemplars, slots, cells */
     uint64_t index;    /* both instances, codes, vectors */
-    uint64_t tables;   /* names of labels and domains, and what is kept for each */
-    uint64_t learning; /* scratch of the threads that learn, and what arrays have grown by since the last version */
+    uint64_t tables;   /* names of labels and domains, what is kept for each, and what a version is beside its parts */
+    uint64_t learning; /* scratch of the threads that learn, also what the next analytic solution will take, and what */
+                       /* arrays have grown by since the last version */
     uint64_t retired;  /* replaced, but perhaps still read by a request or a checkpoint; spare room for pages */
     uint64_t writing;  /* waits for the disk: submissions, a checkpoint under way, and what is kept for the next */
 } atoll_footprint;

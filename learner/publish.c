@@ -33,10 +33,17 @@ static atoll_footprint measure(const atoll_learner *learner)
                          .tables = atoll_names_bytes(&state->labels) + atoll_names_bytes(&state->domains) +
                                    state->domains.limit * sizeof *state->domain + atoll_drift_bytes(&state->drift) +
                                    learner->admitted_places * sizeof *learner->admitted,
-                         .learning = atoll_trainer_bytes(learner->trainer)};
+                         .learning = atoll_trainer_bytes(learner->trainer) + atoll_ridge_solve_bytes(state->ridge)};
     for (uint32_t e = 0; e < model->experts; e++)
         f.experts += atoll_expert_bytes(&model->expert[e]);
     return f;
+}
+
+static size_t published_bytes(const atoll_published *p)
+{
+    const atoll_model *model = p->model;
+    return sizeof *p + sizeof *model + model->experts * sizeof *model->expert + atoll_standing_bytes(model) +
+           p->domains * sizeof *p->domain;
 }
 
 /* What a record adds to the parts that last; running mean. */
@@ -121,6 +128,7 @@ static atoll_published *published_new(const atoll_learner *learner)
     for (uint32_t e = 0; e < p->model->experts; e++)
         p->model->expert[e].serving = true;
     memcpy(p->domain, state->domain, p->domains * sizeof *p->domain);
+    p->footprint.tables += published_bytes(p);
     p->growth_bytes = growth_a_record(atomic_load(&learner->published), p);
     return p;
 }
@@ -137,7 +145,7 @@ atoll_status atoll_publish(atoll_learner *learner, atoll_error *error)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to publish a version");
     atoll_published *old = atomic_exchange(&learner->published, fresh);
     if (old)
-        atoll_reclaim_retire(state->reclaim, old, 0, 0, atoll_published_free);
+        atoll_reclaim_retire(state->reclaim, old, 0, published_bytes(old), atoll_published_free);
     atoll_reclaim_advance(state->reclaim);
     return ATOLL_OK;
 }

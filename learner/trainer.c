@@ -363,7 +363,8 @@ static atoll_status solve(atoll_state *state, atoll_error *error)
     if (status)
         return status;
     if (state->model.analytic)
-        atoll_reclaim_retire(state->reclaim, (void *)state->model.analytic, 0, 0, free);
+        atoll_reclaim_retire(state->reclaim, (void *)state->model.analytic, 0,
+                             atoll_ridge_weights_bytes(state->model.analytic), free);
     state->model.analytic = solution;
     return ATOLL_OK;
 }

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -345,6 +346,22 @@ static void what_was_saved_goes_on_alike(void **state)
     assert_int_equal(atoll_ridge_bytes(NULL), 0);
 }
 
+/* What a solution takes is told before: it and as much again, for all labels that are there. */
+static void what_a_solution_takes_is_told(void **state)
+{
+    (void)state;
+    atoll_ridge *ridge = new_ridge();
+    assert_int_equal(atoll_ridge_solve_bytes(NULL), 0);
+    assert_int_equal(atoll_ridge_solve_bytes(ridge), 0);
+    add(ridge, 0, 40);
+    atoll_ridge_weights *weights = solve(ridge);
+    uint64_t bytes = atoll_ridge_weights_bytes(weights);
+    assert_in_range(atoll_ridge_solve_bytes(ridge), 2 * bytes, 2 * bytes + 16 * M * sizeof(float));
+    assert_in_range(malloc_usable_size(weights), bytes, bytes + 4096); /* the rest was for a while */
+    free(weights);
+    atoll_ridge_free(ridge);
+}
+
 /* Soon while there is little, later the more there is, and soon again for a label that is new. */
 static void solutions_are_due_when_they_would_differ(void **state)
 {
@@ -418,6 +435,7 @@ int main(void)
         cmocka_unit_test(labels_may_appear_late),
         cmocka_unit_test(degenerate_streams_are_solved),
         cmocka_unit_test(what_was_saved_goes_on_alike),
+        cmocka_unit_test(what_a_solution_takes_is_told),
         cmocka_unit_test(solutions_are_due_when_they_would_differ),
         cmocka_unit_test(what_two_numbers_tell_together_is_learned),
     };

@@ -49,6 +49,23 @@ static void what_is_counted_is_what_is_held(void **state)
     assert_true(held_bytes(r) - held > 4 << 20);
 }
 
+/* What a version is beside its parts counts while it is published, and while it is replaced and perhaps read. */
+static void versions_are_counted(void **state)
+{
+    enum { VERSIONS = 5 };
+    running *r = *state;
+    running_feed(r, 0, 2, BATCH);
+    int ticket;
+    uint64_t part = sizeof(atoll_published) + atoll_learner_enter(r->learner, &ticket)->model->experts *
+                                                  sizeof(atoll_expert);
+    uint64_t retired = running_stats(r).footprint.retired;
+    for (int i = 0; i < VERSIONS; i++)
+        assert_int_equal(running_configure(r, &r->config), ATOLL_OK);
+    assert_true(running_stats(r).footprint.retired >= retired + VERSIONS * part);
+    assert_true(running_stats(r).footprint.tables >= part);
+    atoll_learner_leave(r->learner, ticket);
+}
+
 /* ---- archived experts leave memory ---- */
 
 static atoll_expert_info info_of(running *r, uint32_t id)
@@ -317,6 +334,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_counted_is_what_is_held),
+        TEST(versions_are_counted),
         TEST(an_archived_expert_leaves_memory_and_comes_back_as_it_was),
         TEST(a_first_vector_reaches_an_expert_that_was_away),
         TEST(readers_and_publications_do_not_disturb_each_other),
