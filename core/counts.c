@@ -132,6 +132,7 @@ static atoll_status put_once(atoll_pager *pager, atoll_counts *counts, uint32_t 
     return ATOLL_OK;
 }
 
+/* Where `weight` is below 0 it is taken off what there is. */
 static atoll_status add_weight(atoll_pager *pager, atoll_counts *counts, uint32_t row, uint32_t label, float weight,
                                atoll_error *error)
 {
@@ -146,17 +147,17 @@ static atoll_status add_weight(atoll_pager *pager, atoll_counts *counts, uint32_
             return status;
         value = list.value;
     }
-    value[index] = logf(expf(value[index]) + weight / smoothing);
+    value[index] = logf(fmaxf(expf(value[index]) + weight / smoothing, 1));
     return ATOLL_OK;
 }
 
 /* A feature that has a row, and what was kept of it while it had none. */
 static atoll_status add_row(atoll_pager *pager, atoll_counts *counts, const atoll_counted *record, uint32_t i,
-                            uint32_t label, atoll_error *error)
+                            uint32_t label, float times, atoll_error *error)
 {
     uint32_t row = record->row[i], once = record->bucket ? once_of(counts, record->bucket[i]) : 0;
     atoll_status status = once ? add_weight(pager, counts, row, label_of(once), weight_of(once), error) : ATOLL_OK;
-    if (status || (status = add_weight(pager, counts, row, label, record->weight[i], error)))
+    if (status || (status = add_weight(pager, counts, row, label, times * record->weight[i], error)))
         return status;
     return once ? put_once(pager, counts, record->bucket[i], 0, error) : ATOLL_OK;
 }
@@ -178,20 +179,29 @@ static atoll_status make_room(atoll_pager *pager, atoll_counts *counts, uint32_t
                             : atoll_postings_grow(pager, &counts->many, rows, error);
 }
 
+/* A feature of one text, `times` its weight; what that text taught is forgotten where `times` is below 0. */
+static atoll_status add_once(atoll_pager *pager, atoll_counts *counts, uint32_t bucket, float weight, uint32_t label,
+                             float times, atoll_error *error)
+{
+    uint32_t once = once_of(counts, bucket), units = (uint32_t)(fminf(times * weight, 1) / weight_unit + 0.5f);
+    if (times < 0)
+        return once && label_of(once) == label ? put_once(pager, counts, bucket, 0, error) : ATOLL_OK;
+    return put_once(pager, counts, bucket, (label + 1) << WEIGHT_BITS | units, error);
+}
+
 atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const atoll_counted *record, uint32_t rows,
-                              uint32_t label, atoll_error *error)
+                              uint32_t label, float times, atoll_error *error)
 {
     float sum = 0;
     atoll_status status = make_room(pager, counts, rows, label, error);
     for (uint32_t i = 0; i < record->features && status == ATOLL_OK; i++) {
         if (record->row[i] == ATOLL_ROW_NONE)
             continue;
-        status = add_row(pager, counts, record, i, label, error);
+        status = add_row(pager, counts, record, i, label, times, error);
         sum += record->weight[i];
     }
     for (uint32_t i = record->features; i < record->features + record->rest && status == ATOLL_OK; i++) {
-        uint32_t weight = (uint32_t)(record->weight[i] / weight_unit + 0.5f);
-        status = put_once(pager, counts, record->bucket[i], (label + 1) << WEIGHT_BITS | weight, error);
+        status = add_once(pager, counts, record->bucket[i], record->weight[i], label, times, error);
         sum += record->weight[i];
     }
     if (status)
@@ -199,7 +209,7 @@ atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const at
     float *mass = atoll_array_edit(pager, &counts->mass, label);
     if (!mass)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to count");
-    *mass += sum;
+    *mass = fmaxf(*mass + times * sum, 0);
     return ATOLL_OK;
 }
 

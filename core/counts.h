@@ -45,9 +45,12 @@ typedef struct atoll_counted {
 void atoll_counts_init(atoll_counts *counts);
 void atoll_counts_clear(atoll_pager *pager, atoll_counts *counts);
 
-/* Adds one record; `rows` is how many rows there are. ATOLL_NO_MEMORY may leave a part of it added. */
+/*
+ * Adds `times` one record, which takes that off where it is below 0, as far as there is so much; `rows` is how many
+ * rows there are. ATOLL_NO_MEMORY may leave a part of it added.
+ */
 atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const atoll_counted *record, uint32_t rows,
-                              uint32_t label, atoll_error *error);
+                              uint32_t label, float times, atoll_error *error);
 
 /* probability[labels], 0 for labels that were not counted; `labels` is at least counts->labels, and that at least 1. */
 void atoll_counts_predict(const atoll_counts *counts, const atoll_counted *record, float *probability, uint32_t labels);

@@ -65,6 +65,7 @@ void atoll_drift_free(atoll_drift *drift)
 {
     free(drift->slot);
     free(drift->label);
+    free(drift->move);
     *drift = (atoll_drift){0};
 }
 
@@ -237,10 +238,31 @@ static atoll_status drop(atoll_state *state, uint32_t slot, atoll_error *error)
     return atoll_index_drop(state->index, slot, error);
 }
 
+/* For the counts: `sign` times what the exemplar in a slot stands for. */
+static atoll_status note_move(atoll_state *state, uint32_t slot, float sign, atoll_error *error)
+{
+    atoll_drift *drift = &state->drift;
+    atoll_memory_view view = atoll_memory_freeze(state->memory);
+    if (drift->moves == drift->room) {
+        uint32_t room = 2 * drift->room + 64;
+        atoll_drift_move *move = realloc(drift->move, room * sizeof *move);
+        if (!move)
+            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to watch for drift");
+        drift->move = move;
+        drift->room = room;
+    }
+    drift->move[drift->moves++] = (atoll_drift_move){atoll_memory_at(&view, slot)->exemplar,
+                                                     sign * atoll_memory_stands_for(state->memory, slot)};
+    return ATOLL_OK;
+}
+
 static atoll_status put_to_sleep(atoll_state *state, uint32_t slot, atoll_error *error)
 {
     atoll_drift *drift = &state->drift;
     atoll_memory_view view = atoll_memory_freeze(state->memory);
+    atoll_status status = note_move(state, slot, -1, error);
+    if (status)
+        return status;
     uint32_t owner = ATOLL_OWNER_DORMANT | drift->now.current << EXPERT_BITS | atoll_memory_at(&view, slot)->owner;
     drift->slot[slot].dormant = 1;
     drift->slot[slot].refuted = 0;
@@ -478,8 +500,9 @@ static atoll_status wake(atoll_state *state, uint32_t concept, atoll_error *erro
         uint32_t owner = atoll_memory_at(&view, s)->owner;
         if (concept_of(owner) != concept)
             continue;
-        atoll_status status = atoll_memory_reassign(state->memory, s, home(&state->model, expert_of(owner)), error);
-        if (status)
+        atoll_status status = note_move(state, s, 1, error);
+        if (status ||
+            (status = atoll_memory_reassign(state->memory, s, home(&state->model, expert_of(owner)), error)))
             return status;
         drift->slot[s] = (atoll_drift_slot){.since = drift->now.last + 1};
         woken++;

@@ -37,6 +37,7 @@
 
 #include "core/context.h"
 #include "core/status.h"
+#include "retrieval/memory.h"
 
 struct atoll_state;
 
@@ -72,8 +73,16 @@ typedef struct atoll_drift_state {
     uint64_t replaced, returned;    /* concepts */
 } atoll_drift_state;
 
+/* An exemplar that went to sleep, or woke. */
+typedef struct atoll_drift_move {
+    const atoll_exemplar *exemplar;
+    float records; /* that it stands for; below 0 where it went to sleep */
+} atoll_drift_move;
+
 typedef struct atoll_drift {
     atoll_drift_state now;
+    atoll_drift_move *move; /* of the step under way (learner/recount.h) */
+    uint32_t moves, room;
     uint32_t slots;
     uint32_t labels;          /* touched: the first so many */
     atoll_drift_slot *slot;   /* by slot of the memory */

@@ -6,6 +6,7 @@
 #include "core/limits.h"
 #include "learner/growth.h"
 #include "learner/lean.h"
+#include "learner/recount.h"
 #include "learner/renewal.h"
 #include "learner/splitting.h"
 #include "learner/tally.h"
@@ -95,7 +96,7 @@ static atoll_status count_fresh(atoll_portion *w)
             continue;
         atoll_rows_find(&net->sparse, encoded->bucket, counted.features, row);
         atoll_status status = atoll_counts_add(&w->state->pager, &w->state->model.counts, &counted,
-                                               net->sparse.rows.count, sample->label, &w->error);
+                                               net->sparse.rows.count, sample->label, 1, &w->error);
         if (status)
             return status;
     }
@@ -341,7 +342,8 @@ static atoll_status step(atoll_plan *plan, atoll_error *error)
             status = atoll_state_set_vector(state, trainer->items[i].record->vector_dim, error);
     trainer->scales = state->model.encoder.scales;
     uint64_t returned = state->drift.now.returned;
-    if (status || (status = work(plan, error)) || (status = watch(plan, returned, error)))
+    if (status || (status = work(plan, error)) || (status = watch(plan, returned, error)) ||
+        (status = atoll_recount(state, error)))
         return status;
     state->model.records += plan->count;
     atoll_tally_collapse(state);

@@ -45,7 +45,7 @@ static void trial_close(trial *t)
 static void add(trial *t, const uint32_t *row, const float *weight, uint32_t features, uint32_t rows, uint32_t label)
 {
     atoll_counted record = {.row = row, .weight = weight, .features = features};
-    assert_int_equal(atoll_counts_add(&t->pager, &t->counts, &record, rows, label, NULL), ATOLL_OK);
+    assert_int_equal(atoll_counts_add(&t->pager, &t->counts, &record, rows, label, 1, NULL), ATOLL_OK);
     for (uint32_t i = 0; i < features; i++)
         if (row[i] != ATOLL_ROW_NONE) {
             t->mass[row[i]][label] += weight[i];
@@ -200,14 +200,14 @@ static void what_was_learned_once_is_kept(void **state)
         trial_open(&t[i]);
         add(&t[i], rows + 2, weight, 1, 3, 0);
     }
-    assert_int_equal(atoll_counts_add(&t[0].pager, &t[0].counts, &without, 3, 1, NULL), ATOLL_OK);
-    assert_int_equal(atoll_counts_add(&t[1].pager, &t[1].counts, &with, 3, 1, NULL), ATOLL_OK);
+    assert_int_equal(atoll_counts_add(&t[0].pager, &t[0].counts, &without, 3, 1, 1, NULL), ATOLL_OK);
+    assert_int_equal(atoll_counts_add(&t[1].pager, &t[1].counts, &with, 3, 1, 1, NULL), ATOLL_OK);
     atoll_counts_predict(&t[0].counts, &without, p, 2);
     assert_true(p[1] > 0.75f);
 
     /* the second record gives them rows */
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(atoll_counts_add(&t[i].pager, &t[i].counts, &with, 3, 0, NULL), ATOLL_OK);
+        assert_int_equal(atoll_counts_add(&t[i].pager, &t[i].counts, &with, 3, 0, 1, NULL), ATOLL_OK);
         atoll_counts_predict(&t[i].counts, &with, i ? q : p, 2);
     }
     assert_float_equal(p[1], q[1], 1e-5);
@@ -215,6 +215,48 @@ static void what_was_learned_once_is_kept(void **state)
     assert_true(p[1] < 0.75f); /* nothing is left behind */
     trial_close(&t[0]);
     trial_close(&t[1]);
+}
+
+/* In rows, in lists and of features of one text. */
+static void what_is_taken_out_was_never_there(void **state)
+{
+    (void)state;
+    static trial t[2];
+    for (uint32_t labels = LABELS; labels <= MANY; labels += MANY - LABELS) {
+        uint32_t row[FEATURES], bucket[FEATURES];
+        float weight[FEATURES], p[2][MANY];
+        atoll_rng rng;
+        trial_open(&t[0]);
+        trial_open(&t[1]);
+        atoll_rng_seed(&rng, 3, 0);
+        for (uint32_t i = 0; i < 2 * labels; i++) {
+            draw(&rng, i % labels, row, weight);
+            for (uint32_t f = 0; f < FEATURES; f++)
+                bucket[f] = i * FEATURES + f;
+            atoll_counted record = {row, weight, FEATURES - 2, bucket, 2};
+            bool goes = i >= labels && i % 3 == 0;
+            for (int k = 0; k < 2; k++)
+                if (!k || !goes)
+                    assert_int_equal(atoll_counts_add(&t[k].pager, &t[k].counts, &record, ROWS, i % labels, 1, NULL),
+                                     ATOLL_OK);
+            if (goes)
+                assert_int_equal(atoll_counts_add(&t[0].pager, &t[0].counts, &record, ROWS, i % labels, -1, NULL),
+                                 ATOLL_OK);
+        }
+        atoll_counted asked = {row, weight, FEATURES - 2, bucket, 2};
+        for (int k = 0; k < 2; k++)
+            atoll_counts_predict(&t[k].counts, &asked, p[k], labels);
+        for (uint32_t y = 0; y < labels; y++)
+            assert_float_equal(p[0][y], p[1][y], 1e-4);
+        /* More than there is leaves nothing. */
+        for (uint32_t y = 0; y < labels; y++)
+            assert_int_equal(atoll_counts_add(&t[0].pager, &t[0].counts, &asked, ROWS, y, -1000, NULL), ATOLL_OK);
+        atoll_counts_predict(&t[0].counts, &asked, p[0], labels);
+        for (uint32_t y = 1; y < labels; y++)
+            assert_float_equal(p[0][y], p[0][0], 1e-6);
+        trial_close(&t[0]);
+        trial_close(&t[1]);
+    }
 }
 
 /* A frozen copy keeps saying what it said. */
@@ -249,6 +291,7 @@ int main(void)
         cmocka_unit_test(the_order_of_records_makes_no_difference),
         cmocka_unit_test(one_record_of_a_label_is_enough_to_name_it),
         cmocka_unit_test(what_was_learned_once_is_kept),
+        cmocka_unit_test(what_is_taken_out_was_never_there),
         cmocka_unit_test(a_copy_stays_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
