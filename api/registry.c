@@ -155,10 +155,13 @@ atoll_status atoll_registry_remove(atoll_registry *registry, const char *name, a
         found->state = ENTRY_LEAVING;
         found->done = done;
         found->arg = arg;
-        drop(registry, found);
     }
     pthread_mutex_unlock(&registry->lock);
-    return open ? ATOLL_OK : atoll_fail(error, ATOLL_UNKNOWN_MODEL, "no model is named \"%.64s\"", name);
+    if (!open)
+        return atoll_fail(error, ATOLL_UNKNOWN_MODEL, "no model is named \"%.64s\"", name);
+    atoll_learner_abandon(found->model.learner); /* so that who waits lets go */
+    atoll_registry_release(registry, &found->model);
+    return ATOLL_OK;
 }
 
 /* ---- opening ---- */

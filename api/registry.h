@@ -2,9 +2,10 @@
  * The models of a server by name, each in DIR/models/NAME. Opened at start, made and removed while the server runs.
  *
  * A model is reference counted: who looked it up may use its learner until he releases it, also after it was removed.
- * The removal itself is done by a thread of the registry once the last reference is gone: it closes the learner, moves
- * the folder out of the way in one rename (so that a crash leaves a whole model or none), and deletes it. A release may
- * therefore happen on any thread, also on one of the learner's own.
+ * Learning ends at once, and who waits for it is told. The removal itself is done by a thread of the registry once the
+ * last reference is gone: it closes the learner, moves the folder out of the way in one rename (so that a crash leaves
+ * a whole model or none), and deletes it. A release may therefore happen on any thread, also on one of the learner's
+ * own.
  */
 #ifndef ATOLL_API_REGISTRY_H
 #define ATOLL_API_REGISTRY_H

@@ -77,7 +77,7 @@ struct atoll_learner {
     atoll_embedder *embedder; /* NULL for a model that makes its own embeddings */
     uint64_t loaded_epoch; /* of the checkpoint that was loaded, 0 without one */
     _Atomic(atoll_published *) published;
-    atomic_bool stopping, failed;
+    atomic_bool stopping, removed, failed; /* removed: stopping, and not to be opened again */
     pthread_t thread, writer;
     bool writer_runs;
 
@@ -111,6 +111,9 @@ struct atoll_learner {
 
 /* What is held now, by a published state that was entered. */
 atoll_footprint atoll_learner_footprint(const atoll_learner *learner, const atoll_published *published);
+
+/* Why nothing more will be learned: ATOLL_INTERNAL, ATOLL_UNKNOWN_MODEL or ATOLL_SHUTTING_DOWN; else ATOLL_OK. */
+atoll_status atoll_learner_over(const atoll_learner *learner, atoll_error *error);
 
 /* The published state, entered; leave with the ticket. */
 const atoll_published *atoll_learner_enter(atoll_learner *learner, int *ticket);

@@ -386,7 +386,8 @@ static void *learn(void *arg)
             rest(learner, &p);
     }
     end_checkpoint(learner, &p, true);
-    if (!atomic_load(&learner->failed) && learner->state.model.version > atomic_load(&learner->checkpoint_commit)) {
+    if (!atomic_load(&learner->failed) && !atomic_load(&learner->removed) &&
+        learner->state.model.version > atomic_load(&learner->checkpoint_commit)) {
         take_checkpoint(learner, &p);
         end_checkpoint(learner, &p, true);
     }
@@ -587,6 +588,13 @@ atoll_status atoll_learner_open(const char *path, const atoll_config *config, si
     }
     *out = learner;
     return ATOLL_OK;
+}
+
+void atoll_learner_abandon(atoll_learner *learner)
+{
+    atomic_store(&learner->removed, true);
+    atomic_store(&learner->stopping, true);
+    atoll_journal_wake(learner->journal);
 }
 
 void atoll_learner_close(atoll_learner *learner)

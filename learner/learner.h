@@ -39,6 +39,10 @@ atoll_status atoll_learner_open(const char *path, const atoll_config *config, si
  * No other call may be under way or follow. */
 void atoll_learner_close(atoll_learner *learner);
 
+/* The model is to be removed: learning stops after the commit under way, without a checkpoint. Waiting callbacks, and
+ * calls that would learn, get ATOLL_UNKNOWN_MODEL; answering goes on until it is closed. Any thread. */
+void atoll_learner_abandon(atoll_learner *learner);
+
 /* ---- writing ---- */
 
 typedef struct atoll_ingested {

@@ -53,6 +53,25 @@ int64_t atoll_learner_stalled_ns(atoll_learner *learner, char why[ATOLL_ERROR_DE
     return learner->embedder ? atoll_embedder_down_ns(learner->embedder, why) : 0;
 }
 
+atoll_status atoll_learner_over(const atoll_learner *learner, atoll_error *error)
+{
+    if (atomic_load(&learner->removed))
+        return atoll_fail(error, ATOLL_UNKNOWN_MODEL, "the model is being removed");
+    if (atomic_load(&learner->failed))
+        return atoll_fail(error, ATOLL_INTERNAL, "learning has stopped; see the model's stats");
+    if (atomic_load(&learner->stopping))
+        return atoll_fail(error, ATOLL_SHUTTING_DOWN, "the model is being closed");
+    return ATOLL_OK;
+}
+
+/* Whom the end of the model has reached before its version. */
+static void tell_over(atoll_learner *learner, const atoll_waiter *w)
+{
+    atoll_error why;
+    atoll_status status = atoll_learner_over(learner, &why);
+    tell(learner, w, status, why.detail);
+}
+
 /* Whom neither its version nor the end of the model has reached. */
 static void tell_late(atoll_learner *learner, const atoll_waiter *w, bool stalled, const char *why)
 {
@@ -94,10 +113,8 @@ void atoll_waiters_serve(atoll_learner *learner, uint64_t version, bool all)
         ready = w->next;
         if (w->version <= version)
             tell(learner, w, ATOLL_OK, "");
-        else if (all && atomic_load(&learner->failed))
-            tell(learner, w, ATOLL_INTERNAL, "learning has stopped; see the model's stats");
         else if (all)
-            tell(learner, w, ATOLL_SHUTTING_DOWN, "the model is being closed");
+            tell_over(learner, w);
         else
             tell_late(learner, w, w->deadline_ns > now, why);
         free(w);
@@ -113,8 +130,7 @@ atoll_status atoll_learner_enlist(atoll_learner *learner, const atoll_waiter *wa
     w->since_ns = atoll_clock_monotonic_ns();
     pthread_mutex_lock(&learner->mutex);
     bool late = atoll_learner_version(learner) >= w->version;
-    bool closed = atomic_load(&learner->stopping) || atomic_load(&learner->failed);
-    if (!late && !closed) {
+    if (!late && !atoll_learner_over(learner, NULL)) {
         w->next = learner->waiters;
         learner->waiters = w;
         w = NULL;
@@ -126,10 +142,8 @@ atoll_status atoll_learner_enlist(atoll_learner *learner, const atoll_waiter *wa
     }
     if (late)
         tell(learner, w, ATOLL_OK, "");
-    else if (atomic_load(&learner->failed))
-        tell(learner, w, ATOLL_INTERNAL, "learning has stopped; see the model's stats");
     else
-        tell(learner, w, ATOLL_SHUTTING_DOWN, "the model is being closed");
+        tell_over(learner, w);
     free(w);
     return ATOLL_OK;
 }

@@ -188,10 +188,9 @@ static atoll_status check_room(atoll_learner *learner, uint32_t count, atoll_err
 {
     int ticket;
     char why[ATOLL_ERROR_DETAIL_BYTES];
-    if (atomic_load(&learner->stopping))
-        return atoll_fail(error, ATOLL_SHUTTING_DOWN, "the model is being closed");
-    if (atomic_load(&learner->failed))
-        return atoll_fail(error, ATOLL_INTERNAL, "learning has stopped; see the model's stats");
+    atoll_status over = atoll_learner_over(learner, error);
+    if (over)
+        return over;
     const atoll_published *p = atoll_learner_enter(learner, &ticket);
     uint64_t behind = atoll_journal_last(learner->journal) - p->model->version;
     atoll_footprint held = atoll_learner_footprint(learner, p);
@@ -291,10 +290,9 @@ static void ordered(void *arg, atoll_status status, const atoll_receipt *receipt
 static atoll_status give_order(atoll_learner *learner, atoll_entry_kind kind, const void *payload, size_t bytes,
                                const order *like, atoll_error *error)
 {
-    if (atomic_load(&learner->stopping))
-        return atoll_fail(error, ATOLL_SHUTTING_DOWN, "the model is being closed");
-    if (atomic_load(&learner->failed))
-        return atoll_fail(error, ATOLL_INTERNAL, "learning has stopped; see the model's stats");
+    atoll_status over = atoll_learner_over(learner, error);
+    if (over)
+        return over;
     order *o = malloc(sizeof *o);
     if (!o)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to govern");

@@ -171,6 +171,27 @@ static void a_removal_waits_for_who_holds_the_model(void **state)
     make("m");
 }
 
+static void let_go(void *arg, atoll_status status, const atoll_error *error)
+{
+    (void)error;
+    assert_int_equal(status, ATOLL_UNKNOWN_MODEL);
+    atoll_registry_release(registry, arg);
+}
+
+/* Who waits for what is yet to be learned does not keep it. */
+static void a_removal_ends_waiting(void **state)
+{
+    outcome o = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, ATOLL_OK};
+    atoll_model *held;
+    (void)state;
+    make("m");
+    assert_int_equal(atoll_registry_find(registry, "m", &held, NULL), ATOLL_OK);
+    assert_int_equal(atoll_learner_wait(held->learner, 1000, INT32_MAX, let_go, held, NULL), ATOLL_OK);
+    assert_int_equal(atoll_registry_remove(registry, "m", tell, &o, NULL), ATOLL_OK);
+    await(&o);
+    assert_false(has_folder("m"));
+}
+
 static void closing_finishes_a_removal(void **state)
 {
     outcome o = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, ATOLL_OK};
@@ -247,6 +268,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(models_are_made_once_and_found, setup, teardown),
         cmocka_unit_test_setup_teardown(all_models_come_by_name_and_survive_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(a_removal_waits_for_who_holds_the_model, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_removal_ends_waiting, setup, teardown),
         cmocka_unit_test_setup_teardown(closing_finishes_a_removal, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_serves_one_registry, setup, teardown),
         cmocka_unit_test_setup_teardown(leftovers_do_not_hinder_the_start, setup, teardown),

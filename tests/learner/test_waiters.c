@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/embedding_server.h"
@@ -39,6 +40,32 @@ static void who_waits_when_the_model_is_closed_is_told(void **state)
     running_close(r);
     assert_int_equal(running_end(&call), ATOLL_SHUTTING_DOWN);
     running_open(r);
+}
+
+static void who_waits_when_the_model_is_removed_is_told_and_nothing_more_is_taken(void **state)
+{
+    running *r = *state;
+    running_call call;
+    learning_record record;
+    atoll_config config = r->config;
+    running_feed(r, 0, 2, 50);
+    uint64_t checkpoint = running_stats(r).checkpoint;
+    running_begin(&call);
+    assert_int_equal(atoll_learner_wait(r->learner, 1000, INT32_MAX, running_waited, &call, NULL), ATOLL_OK);
+    atoll_learner_abandon(r->learner);
+    assert_int_equal(running_end(&call), ATOLL_UNKNOWN_MODEL);
+    assert_string_equal(call.detail, "the model is being removed");
+    running_begin(&call);
+    assert_int_equal(atoll_learner_wait(r->learner, 1000, INT32_MAX, running_waited, &call, NULL), ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_UNKNOWN_MODEL);
+    learning_draw_text(&record, &r->rng, 0, 0);
+    assert_int_equal(running_ingest(r, &record, 1, true, NULL), ATOLL_UNKNOWN_MODEL);
+    assert_int_equal(running_configure(r, &config), ATOLL_UNKNOWN_MODEL);
+    free(running_answers(r));
+    running_close(r);
+    running_open(r);
+    assert_int_equal(running_stats(r).checkpoint, checkpoint); /* it is not worth another */
+    running_catch_up(r);
 }
 
 /* Another model in place of the one that was set up: its embeddings come from a server. */
@@ -111,6 +138,8 @@ int main(void)
                                         running_tear_down),
         cmocka_unit_test_setup_teardown(who_waits_when_the_model_is_closed_is_told, running_set_up,
                                         running_tear_down),
+        cmocka_unit_test_setup_teardown(who_waits_when_the_model_is_removed_is_told_and_nothing_more_is_taken,
+                                        running_set_up, running_tear_down),
         cmocka_unit_test_setup_teardown(who_waits_for_an_embedding_server_that_is_down_is_told_so, running_set_up,
                                         running_tear_down),
         cmocka_unit_test_setup_teardown(a_wrong_address_can_be_corrected, running_set_up, running_tear_down),
