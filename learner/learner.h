@@ -60,7 +60,8 @@ atoll_status atoll_learner_check(atoll_learner *learner, const atoll_record *rec
 
 /* Takes `count` checked records (copied before it returns). `done` comes once they are on disk, or with `trained` once
  * they are learned and published. ATOLL_OK means that `done` will come. ATOLL_BUSY, ATOLL_NO_MEMORY,
- * ATOLL_SHUTTING_DOWN. Disk full arrives in `done` as ATOLL_NO_SPACE. */
+ * ATOLL_SHUTTING_DOWN; ATOLL_TOO_MANY_LABELS where their labels are too many together, each of which would find room.
+ * Disk full arrives in `done` as ATOLL_NO_SPACE. */
 atoll_status atoll_learner_ingest(atoll_learner *learner, const atoll_record *records, uint32_t count, bool trained,
                                   atoll_ingest_done done, void *arg, atoll_error *error);
 

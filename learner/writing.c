@@ -40,23 +40,77 @@ static bool grow_admitted(atoll_learner *learner)
     return true;
 }
 
+static uint64_t hash_of(atoll_slice label)
+{
+    return atoll_hash64(label.data, label.bytes, 0) | 1;
+}
+
+/* Under the mutex, and so are the next. */
+static bool is_admitted(const atoll_learner *learner, uint64_t hash)
+{
+    return learner->admitted[admitted_place(learner->admitted, learner->admitted_places, hash)];
+}
+
+static atoll_status admit(atoll_learner *learner, uint64_t hash, bool add, atoll_error *error)
+{
+    if (is_admitted(learner, hash))
+        return ATOLL_OK;
+    if (learner->admitted_count == ATOLL_LABELS_MAX)
+        return atoll_fail(error, ATOLL_TOO_MANY_LABELS, "at most %d labels", ATOLL_LABELS_MAX);
+    if (!add)
+        return ATOLL_OK;
+    if (2 * (learner->admitted_count + 1) > learner->admitted_places && !grow_admitted(learner))
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for labels");
+    learner->admitted[admitted_place(learner->admitted, learner->admitted_places, hash)] = hash;
+    learner->admitted_count++;
+    return ATOLL_OK;
+}
+
 atoll_status atoll_learner_admit(atoll_learner *learner, atoll_slice label, bool add, atoll_error *error)
 {
-    uint64_t hash = atoll_hash64(label.data, label.bytes, 0) | 1;
+    pthread_mutex_lock(&learner->mutex);
+    atoll_status status = admit(learner, hash_of(label), add, error);
+    pthread_mutex_unlock(&learner->mutex);
+    return status;
+}
+
+static int compare_hashes(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The hashes of labels that are new, each once, in `hash`, which has room for `count`; how many. */
+static uint32_t find_new(const atoll_learner *learner, const atoll_record *records, uint32_t count, uint64_t *hash)
+{
+    uint32_t found = 0, distinct = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        hash[found] = hash_of(records[i].label);
+        found += !is_admitted(learner, hash[found]);
+    }
+    qsort(hash, found, sizeof *hash, compare_hashes);
+    for (uint32_t i = 0; i < found; i++)
+        if (!distinct || hash[i] != hash[distinct - 1])
+            hash[distinct++] = hash[i];
+    return distinct;
+}
+
+/* Lets in the labels of all records, or of none: those of a request that is refused would keep others out for ever. */
+static atoll_status admit_all(atoll_learner *learner, const atoll_record *records, uint32_t count, atoll_error *error)
+{
+    uint64_t *hash = malloc((count + 1) * sizeof *hash);
+    if (!hash)
+        return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for labels");
     atoll_status status = ATOLL_OK;
     pthread_mutex_lock(&learner->mutex);
-    bool known = learner->admitted[admitted_place(learner->admitted, learner->admitted_places, hash)];
-    if (!known && learner->admitted_count == ATOLL_LABELS_MAX) {
-        status = atoll_fail(error, ATOLL_TOO_MANY_LABELS, "at most %d labels", ATOLL_LABELS_MAX);
-    } else if (!known && add) {
-        if (2 * (learner->admitted_count + 1) > learner->admitted_places && !grow_admitted(learner)) {
-            status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for labels");
-        } else {
-            learner->admitted[admitted_place(learner->admitted, learner->admitted_places, hash)] = hash;
-            learner->admitted_count++;
-        }
-    }
+    uint32_t fresh = find_new(learner, records, count, hash), room = ATOLL_LABELS_MAX - learner->admitted_count;
+    if (fresh > room)
+        status = atoll_fail(error, ATOLL_TOO_MANY_LABELS, "at most %d labels; %u are new, and there is room for %u",
+                            ATOLL_LABELS_MAX, fresh, room);
+    for (uint32_t i = 0; i < fresh && status == ATOLL_OK; i++)
+        status = admit(learner, hash[i], true, error);
     pthread_mutex_unlock(&learner->mutex);
+    free(hash);
     return status;
 }
 
@@ -228,11 +282,9 @@ atoll_status atoll_learner_ingest(atoll_learner *learner, const atoll_record *re
     }
     *s = (submission){learner, count, trained, done, arg};
     offsets[0] = 0;
-    for (uint32_t i = 0; i < count && status == ATOLL_OK; i++) {
+    for (uint32_t i = 0; i < count; i++)
         offsets[i + 1] = offsets[i] + atoll_record_encode(&records[i], payload + offsets[i]);
-        status = atoll_learner_admit(learner, records[i].label, true, error);
-    }
-    if (status)
+    if ((status = admit_all(learner, records, count, error)))
         goto fail;
     atomic_fetch_add(&learner->taken, count);
     status = atoll_journal_submit(learner->journal, ATOLL_ENTRY_RECORDS, payload, bytes, offsets, count, written, s,

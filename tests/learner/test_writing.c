@@ -51,6 +51,37 @@ static void labels_are_let_in_up_to_the_limit(void **state)
     assert_int_equal(running_ingest(r, &record, 1, true, NULL), ATOLL_OK);
 }
 
+/* What would not all find room takes none. */
+static void labels_of_a_refused_request_are_not_let_in(void **state)
+{
+    enum { LEFT = 5, NAME_BYTES = 16 };
+    running *r = *state;
+    learning_record record;
+    atoll_record together[2 * (LEFT + 1)];
+    char name[ATOLL_LABELS_MAX + 1][NAME_BYTES];
+    for (int i = 0; i <= ATOLL_LABELS_MAX; i++) {
+        atoll_slice label = {name[i], (size_t)snprintf(name[i], NAME_BYTES, "label %d", i)};
+        if (i < ATOLL_LABELS_MAX - LEFT)
+            assert_int_equal(atoll_learner_admit(r->learner, label, true, NULL), ATOLL_OK);
+    }
+    learning_draw_text(&record, &r->rng, 0, 0);
+    for (uint32_t i = 0; i < 2 * (LEFT + 1); i++) { /* each label twice */
+        together[i] = record.record;
+        const char *label = name[ATOLL_LABELS_MAX - LEFT + i / 2];
+        together[i].label = (atoll_slice){label, strlen(label)};
+        assert_int_equal(atoll_learner_check(r->learner, &together[i], true, NULL), ATOLL_OK);
+    }
+    running_call call;
+    assert_int_equal(atoll_learner_ingest(r->learner, together, 2 * (LEFT + 1), true, running_ingested, &call, NULL),
+                     ATOLL_TOO_MANY_LABELS);
+    assert_int_equal(r->learner->admitted_count, ATOLL_LABELS_MAX - LEFT);
+    running_begin(&call);
+    assert_int_equal(atoll_learner_ingest(r->learner, together, 2 * LEFT, true, running_ingested, &call, NULL),
+                     ATOLL_OK);
+    assert_int_equal(running_end(&call), ATOLL_OK);
+    assert_int_equal(r->learner->admitted_count, ATOLL_LABELS_MAX);
+}
+
 static void the_first_vector_settles_the_dimension(void **state)
 {
     running *r = *state;
@@ -385,6 +416,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_cannot_be_learned_is_refused_by_name),
         TEST(labels_are_let_in_up_to_the_limit),
+        TEST(labels_of_a_refused_request_are_not_let_in),
         TEST(the_first_vector_settles_the_dimension),
         TEST(a_restart_forgets_neither_dimension_nor_labels),
         TEST(acknowledged_records_are_numbered_without_gaps),
