@@ -38,6 +38,10 @@ static void flags_come_in_two_forms(void **state)
     assert_string_equal(options.data_dir, "/d");
     assert_int_equal(read_args(&options, NULL, "--map-bytes", "2G"), ATOLL_OK);
     assert_true(options.map_bytes == 2ull << 30);
+    assert_int_equal(read_args(&options, NULL, "--connections-max", "987650"), ATOLL_OK);
+    assert_int_equal(options.connections_max, 987650);
+    assert_int_equal(read_args(&options, NULL, "--queue-max", "1234"), ATOLL_OK);
+    assert_int_equal(options.queue_max, 1234);
 }
 
 static void a_flag_wins_over_the_environment(void **state)

@@ -370,6 +370,10 @@ static void overflow_goes_where_it_is_told(void **state)
     assert_int_equal(r.load[3 * ATOLL_LOAD_DROPPED], 2);
     route(&r, p, 4, 3, 1, 2, ATOLL_OVERFLOW_DROP); /* ceil(2 * 4 / 3) = 3 */
     expect_counts(&r, 3, 1, 1);
+    static const float other[3 * 3] = {0.1f, 0.7f, 0.2f, /**/ 0.1f, 0.6f, 0.3f, /**/ 0.2f, 0.5f, 0.3f};
+    route(&r, other, 3, 3, 1, 1, ATOLL_OVERFLOW_DROP);
+    assert_int_equal(r.load[3 * ATOLL_LOAD_DROPPED], 0);
+    assert_int_equal(r.load[3 * ATOLL_LOAD_DROPPED + 1], 2);
 }
 
 /* With k = 2 and capacity ceil(1 * 2 * 3 / 3) = 2, the third record finds experts 0 and 1 full. */

@@ -176,6 +176,17 @@ static void damage_is_found(void **state)
     assert_int_equal(atoll_postings_verify(&t->postings, NULL), ATOLL_DAMAGED);
     list.label[3] = 3;
     check(&t->postings);
+    /* Two rows of one list; a place is two words. */
+    uint32_t *rows[2], words[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        rows[i] = atoll_array_edit(&t->pager, &t->postings.rows, 2 + i);
+        assert_non_null(rows[i]);
+    }
+    memcpy(words, rows[1], sizeof words);
+    memcpy(rows[1], rows[0], sizeof words);
+    assert_int_equal(atoll_postings_verify(&t->postings, NULL), ATOLL_DAMAGED);
+    memcpy(rows[1], words, sizeof words);
+    check(&t->postings);
     t->postings.entries++;
     assert_int_equal(atoll_postings_verify(&t->postings, NULL), ATOLL_DAMAGED);
     t->postings.entries--;

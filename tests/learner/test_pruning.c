@@ -141,6 +141,26 @@ static void archiving_empties_its_memory_and_restoring_brings_it_back(void **sta
     learning_close(&t.l);
 }
 
+static void archiving_leaves_what_others_own(void **state)
+{
+    enum { HANDED_OVER = 5 };
+    trial t;
+    (void)state;
+    trial_open(&t);
+    atoll_state *s = &t.l.state;
+    uint32_t other;
+    assert_int_equal(atoll_state_add_expert(s, &other, NULL), ATOLL_OK);
+    for (uint32_t slot = 0; slot < HANDED_OVER; slot++)
+        assert_int_equal(atoll_memory_reassign(s->memory, slot, other, NULL), ATOLL_OK);
+    assert_true(atoll_memory_owned(s->memory, t.expert) > 0);
+    assert_int_equal(atoll_pruning_archive(s, t.expert, 50, NULL), ATOLL_OK);
+    assert_int_equal(atoll_memory_owned(s->memory, t.expert), 0);
+    assert_int_equal(atoll_memory_owned(s->memory, other), HANDED_OVER);
+    assert_int_equal(atoll_memory_count(s->memory), HANDED_OVER);
+    assert_int_equal(atoll_index_count(s->index), HANDED_OVER);
+    learning_close(&t.l);
+}
+
 static void only_archived_experts_are_restored(void **state)
 {
     trial t;
@@ -166,6 +186,7 @@ int main(void)
         cmocka_unit_test(one_with_too_small_a_share_is_idle_once_there_was_time_to_earn_it),
         cmocka_unit_test(only_active_experts_are_pruned),
         cmocka_unit_test(archiving_empties_its_memory_and_restoring_brings_it_back),
+        cmocka_unit_test(archiving_leaves_what_others_own),
         cmocka_unit_test(only_archived_experts_are_restored),
     };
     return cmocka_run_group_tests(tests, learning_quiet, NULL);

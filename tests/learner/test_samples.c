@@ -94,6 +94,7 @@ static void what_is_rehearsed_was_never_learned(void **state)
         both += rehearsed[slot] && replayed[slot];
     }
     assert_in_range(held_out, 5, 40); /* of 720, of which the first of each label are learned */
+    assert_in_range((uint32_t)l.trainer->held_out, held_out / 2, 2 * held_out);
     assert_true(any > 3 && any <= held_out);
     assert_int_equal(both, 0);
     free(replayed);

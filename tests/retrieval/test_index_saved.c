@@ -178,6 +178,36 @@ static void the_verifier_sees_a_difference(void **state)
     assert_int_equal(atoll_index_verify(f.index, index_fixture_held_vector, &f, 5, &recall, NULL), ATOLL_DAMAGED);
     f.held[30] = f.held[160] = true;
     assert_int_equal(atoll_index_verify(f.index, index_fixture_held_vector, &f, 5, &recall, NULL), ATOLL_DAMAGED);
+    f.held[160] = false;
+    index_fixture_close(&f);
+}
+
+/* Whatever of a number is damaged, and mended again. */
+static void expect_damage(index_fixture *f, uint32_t *number)
+{
+    double recall;
+    (*number)++;
+    assert_int_equal(atoll_index_verify(f->index, index_fixture_held_vector, f, 5, &recall, NULL), ATOLL_DAMAGED);
+    (*number)--;
+    assert_int_equal(atoll_index_verify(f->index, index_fixture_held_vector, f, 5, &recall, NULL), ATOLL_OK);
+}
+
+static void the_verifier_sees_damage_inside(void **state)
+{
+    (void)state;
+    index_fixture f;
+    index_fixture_open(&f, 200);
+    for (uint32_t slot = 0; slot < 150; slot++)
+        index_fixture_put(&f, slot);
+    index_fixture_publish(&f);
+    atoll_index_view *live = &f.index->side[f.index->live];
+    expect_damage(&f, &f.index->position_of[7]);
+    expect_damage(&f, &f.index->slot_of[7]);
+    expect_damage(&f, &live->slot_of[7]);
+    expect_damage(&f, &f.index->count);
+    live->generation++;
+    assert_int_equal(atoll_index_verify(f.index, index_fixture_held_vector, &f, 5, &(double){0}, NULL), ATOLL_DAMAGED);
+    live->generation--;
     index_fixture_close(&f);
 }
 
@@ -187,6 +217,7 @@ int main(void)
         cmocka_unit_test(a_restored_index_goes_on_identically),
         cmocka_unit_test(damaged_blobs_are_refused),
         cmocka_unit_test(the_verifier_sees_a_difference),
+        cmocka_unit_test(the_verifier_sees_damage_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
