@@ -14,7 +14,7 @@ typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
 typedef float sixteen __attribute__((vector_size(64), aligned(4), may_alias));
 
 /*
- * A tile of the result, `batch` rows by two vectors, held in registers while the rows of b pass. Both numbers are
+ * A tile of the result, `batch` rows by some vectors, held in registers while the rows of b pass. Both numbers are
  * constants where it is used, so that the loops over them vanish.
  */
 #define TILE(name, vector)                                                                                           \
@@ -22,17 +22,15 @@ typedef float sixteen __attribute__((vector_size(64), aligned(4), may_alias));
         const int batch, const int vectors, size_t rows, const float *const *row, const float *const *next,          \
         size_t at, const float *a, size_t lda, float *c, size_t ldc)                                                 \
     {                                                                                                                \
-        enum { LANES = sizeof(vector) / sizeof(float), BATCH_MOST = 8, VECTORS_MOST = 2 };                           \
-        vector sum[BATCH_MOST][VECTORS_MOST];                                                                        \
+        enum { LANES = sizeof(vector) / sizeof(float), LINE = 16 / LANES };                                          \
+        vector sum[8][8]; /* of which `batch` by `vectors` are used */                                               \
         for (int i = 0; i < batch; i++)                                                                              \
             for (int j = 0; j < vectors; j++)                                                                        \
                 sum[i][j] = *(const vector *)(c + (size_t)i * ldc + at + j * LANES);                                 \
         for (size_t r = 0; r < rows; r++) {                                                                          \
             const float *b = row[r] + at;                                                                            \
-            if (next)                                                                                                \
-                __builtin_prefetch(next[r] + at);                                                                    \
-            if (next && vectors * sizeof(vector) > 64)                                                               \
-                __builtin_prefetch(next[r] + at + 16);                                                               \
+            for (int j = 0; next && j < vectors; j += LINE)                                                          \
+                __builtin_prefetch(next[r] + at + j * LANES);                                                        \
             for (int i = 0; i < batch; i++)                                                                          \
                 for (int j = 0; j < vectors; j++)                                                                    \
                     sum[i][j] += a[(size_t)i * lda + r] * *(const vector *)(b + j * LANES);                          \
@@ -56,8 +54,33 @@ typedef float sixteen __attribute__((vector_size(64), aligned(4), may_alias));
             tile_eight(batch, 1, rows, row, next, at, a, lda, c, ldc);                                               \
     }
 
+/* The same for one row of a: each of its sums waits for itself, so up to eight vectors of them pass at once. */
+#define LONE(name, tile, vector)                                                                                     \
+    __attribute__((always_inline)) static inline void name(size_t n, size_t rows, const float *const *row,           \
+                                                           const float *const *next, const float *a, float *c)       \
+    {                                                                                                                \
+        enum { LANES = sizeof(vector) / sizeof(float) };                                                             \
+        size_t at = 0;                                                                                               \
+        for (; at + 8 * LANES <= n; at += 8 * LANES)                                                                 \
+            tile(1, 8, rows, row, next, at, a, 0, c, 0);                                                             \
+        if (n - at >= 4 * LANES) {                                                                                   \
+            tile(1, 4, rows, row, next, at, a, 0, c, 0);                                                             \
+            at += 4 * LANES;                                                                                         \
+        }                                                                                                            \
+        if (n - at >= 2 * LANES) {                                                                                   \
+            tile(1, 2, rows, row, next, at, a, 0, c, 0);                                                             \
+            at += 2 * LANES;                                                                                         \
+        }                                                                                                            \
+        if (n - at >= LANES) {                                                                                       \
+            tile(1, 1, rows, row, next, at, a, 0, c, 0);                                                             \
+            at += LANES;                                                                                             \
+        }                                                                                                            \
+        if (n > at)                                                                                                  \
+            tile_eight(1, 1, rows, row, next, at, a, 0, c, 0);                                                       \
+    }
+
 /* `most` rows of a at a time, 4 or 8, then what is left. Only the first ask for what comes next. */
-#define PRODUCT(name, stripe, most, arch)                                                                            \
+#define PRODUCT(name, stripe, lone, most, arch)                                                                      \
     TARGET(arch)                                                                                                     \
     static void name(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,         \
                      const float *a, size_t lda, float *c, size_t ldc)                                               \
@@ -84,7 +107,7 @@ typedef float sixteen __attribute__((vector_size(64), aligned(4), may_alias));
             stripe(2, n, rows, row, next, a, lda, c, ldc);                                                           \
             break;                                                                                                   \
         case 1:                                                                                                      \
-            stripe(1, n, rows, row, next, a, lda, c, ldc);                                                           \
+            lone(n, rows, row, next, a, c);                                                                          \
             break;                                                                                                   \
         default:                                                                                                     \
             break;                                                                                                   \
@@ -95,12 +118,14 @@ TILE(tile_eight, eight)
 TILE(tile_sixteen, sixteen)
 STRIPE(stripe_eight, tile_eight, eight)
 STRIPE(stripe_sixteen, tile_sixteen, sixteen)
+LONE(lone_eight, tile_eight, eight)
+LONE(lone_sixteen, tile_sixteen, sixteen)
 
 #ifdef X86
-PRODUCT(product_v4, stripe_sixteen, 8, "arch=x86-64-v4")
-PRODUCT(product_v3, stripe_eight, 4, "arch=x86-64-v3")
+PRODUCT(product_v4, stripe_sixteen, lone_sixteen, 8, "arch=x86-64-v4")
+PRODUCT(product_v3, stripe_eight, lone_eight, 4, "arch=x86-64-v3")
 #endif
-PRODUCT(product_plain, stripe_eight, 4, "sse2")
+PRODUCT(product_plain, stripe_eight, lone_eight, 4, "sse2")
 
 void atoll_product_rows(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,
                         const float *a, size_t lda, float *c, size_t ldc)

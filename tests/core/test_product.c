@@ -38,11 +38,11 @@ static void draw(atoll_rng *rng)
 static void products_are_added_and_nothing_else_is_touched(void **state)
 {
     (void)state;
-    static const size_t columns[] = {8, 16, 24, 40, 64, 72, COLUMNS_MOST}, rows[] = {1, 2, 5, 31, ROWS};
+    static const size_t columns[] = {8, 16, 24, 40, 64, 72, 112, COLUMNS_MOST}, rows[] = {1, 2, 5, 31, ROWS};
     atoll_rng rng;
     atoll_rng_seed(&rng, 1, 0);
     for (size_t batch = 1; batch <= BATCH_MOST; batch++)
-        for (int n = 0; n < 7; n++)
+        for (int n = 0; n < 8; n++)
             for (int r = 0; r < 5; r++) {
                 size_t lda = ROWS + 3, ldc = columns[n] + 5;
                 draw(&rng);
