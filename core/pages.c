@@ -70,6 +70,20 @@ uint32_t atoll_array_page_count(const atoll_array *array)
     return (uint32_t)(((uint64_t)array->count + (1u << array->shift) - 1) >> array->shift);
 }
 
+static bool is_fresh(const atoll_page_directory *directory, uint32_t page)
+{
+    page %= ATOLL_PAGES_FANOUT;
+    return directory->fresh[page / 64] >> page % 64 & 1;
+}
+
+/* Puts a page of the directory's own epoch into it. */
+static void put_fresh(atoll_page_directory *directory, uint32_t page, atoll_page *fresh)
+{
+    page %= ATOLL_PAGES_FANOUT;
+    directory->fresh[page / 64] |= UINT64_C(1) << page % 64;
+    directory->page[page] = fresh;
+}
+
 /* The directory that holds `page`, owned by the current epoch; NULL where memory is short. */
 static atoll_page_directory *directory_edit(atoll_pager *pager, atoll_array *array, uint32_t page)
 {
@@ -82,9 +96,10 @@ static atoll_page_directory *directory_edit(atoll_pager *pager, atoll_array *arr
     }
     atoll_page_directory **directory = &array->root->directory[page / ATOLL_PAGES_FANOUT];
     if ((*directory)->born != epoch) {
-        void *copy = block_copy(pager, *directory, sizeof **directory);
+        atoll_page_directory *copy = block_copy(pager, *directory, sizeof **directory);
         if (!copy)
             return NULL;
+        memset(copy->fresh, 0, sizeof copy->fresh);
         *directory = copy;
     }
     return *directory;
@@ -92,16 +107,15 @@ static atoll_page_directory *directory_edit(atoll_pager *pager, atoll_array *arr
 
 static atoll_page *page_edit(atoll_pager *pager, atoll_array *array, uint32_t page)
 {
-    atoll_page **place = &array->root->directory[page / ATOLL_PAGES_FANOUT]->page[page % ATOLL_PAGES_FANOUT];
-    if ((*place)->born == atoll_reclaim_epoch(pager->reclaim))
-        return *place;
-    atoll_page_directory *directory = directory_edit(pager, array, page);
+    atoll_page_directory *directory = array->root->directory[page / ATOLL_PAGES_FANOUT];
+    if (directory->born == atoll_reclaim_epoch(pager->reclaim) && is_fresh(directory, page))
+        return directory->page[page % ATOLL_PAGES_FANOUT];
+    directory = directory_edit(pager, array, page);
     if (!directory)
         return NULL;
-    place = &directory->page[page % ATOLL_PAGES_FANOUT];
-    atoll_page *copy = block_copy(pager, *place, block_bytes(array));
+    atoll_page *copy = block_copy(pager, directory->page[page % ATOLL_PAGES_FANOUT], block_bytes(array));
     if (copy)
-        *place = copy;
+        put_fresh(directory, page, copy);
     return copy;
 }
 
@@ -163,7 +177,7 @@ atoll_status atoll_array_grow(atoll_pager *pager, atoll_array *array, uint32_t c
             return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for an array of %u elements", count);
         fresh->born = atoll_reclaim_epoch(pager->reclaim);
         memset(fresh->bytes, 0, atoll_array_page_bytes(array));
-        directory->page[page % ATOLL_PAGES_FANOUT] = fresh;
+        put_fresh(directory, page, fresh);
     }
     array->count = count;
     return ATOLL_OK;

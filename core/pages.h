@@ -31,6 +31,8 @@ typedef struct atoll_page {
 
 typedef struct atoll_page_directory {
     uint64_t born;
+    uint64_t fresh[ATOLL_PAGES_FANOUT / 64]; /* which pages were born when it was, a bit each; they tell it too, but lie
+                                              * apart, and a writer would wait for each of them */
     atoll_page *page[ATOLL_PAGES_FANOUT];
 } atoll_page_directory;
 
