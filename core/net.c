@@ -35,7 +35,6 @@ void atoll_net_scratch_free(atoll_net_scratch *scratch)
 {
     free(scratch->at);
     free(scratch->sum);
-    free(scratch->dlow);
     free(scratch->hidden);
     free(scratch->gradient);
     free(scratch->served);
@@ -60,19 +59,14 @@ static bool scratch_fit(atoll_net_scratch *scratch, const atoll_net *net, uint32
         scratch->row = (uint32_t *)(void *)(scratch->weight + features);
         scratch->features = features;
     }
-    if (net->rank > scratch->rank) {
-        float *dlow = realloc(scratch->dlow, net->rank * sizeof *dlow);
-        if (!dlow)
-            return false;
-        scratch->dlow = dlow;
-        scratch->rank = net->rank;
-    }
     uint32_t sums = sum_width(net);
     if (sums > scratch->sums) {
-        float *sum = realloc(scratch->sum, sums * sizeof *sum);
+        float *sum = realloc(scratch->sum, 3 * sums * sizeof *sum);
         if (!sum)
             return false;
         scratch->sum = sum;
+        scratch->slope = sum + sums;
+        scratch->dlow = sum + 2 * sums;
         scratch->sums = sums;
     }
     return true;
@@ -582,6 +576,29 @@ static atoll_status backward_list(atoll_pager *pager, atoll_net *net, uint32_t r
     return status;
 }
 
+/* Slopes of whole vectors of columns: those left over would be done one by one. A slope of 0 changes nothing. */
+static uint32_t widen_slope(const atoll_net *net, atoll_net_scratch *scratch, const float *delta)
+{
+    uint32_t whole = (net->outputs + 15) / 16 * 16, width = whole < net->capacity ? whole : net->capacity;
+    memcpy(scratch->slope, delta, net->outputs * sizeof *delta);
+    memset(scratch->slope + net->outputs, 0, (width - net->outputs) * sizeof *delta);
+    return width;
+}
+
+static atoll_status backward_linear(atoll_pager *pager, atoll_net *net, const float *linear, const float *slope,
+                                    uint32_t width, atoll_error *error)
+{
+    uint32_t page = 1u << net->linear.shift;
+    for (uint32_t from = 0; from < net->linear_dim; from += page) {
+        float *row = atoll_array_edit(pager, &net->linear, from);
+        if (!row)
+            return no_memory(error);
+        for (uint32_t i = from; i < net->linear_dim && i < from + page; i++, row += 2 * net->capacity)
+            atoll_adagrad(row, row + net->capacity, slope, linear[i], net->rate_linear, width);
+    }
+    return ATOLL_OK;
+}
+
 atoll_status atoll_net_backward(atoll_pager *pager, atoll_net *net, atoll_net_scratch *scratch,
                                 const atoll_input *input, const float *h, const float *delta, float *dh,
                                 atoll_error *error)
@@ -591,6 +608,7 @@ atoll_status atoll_net_backward(atoll_pager *pager, atoll_net *net, atoll_net_sc
     if (status)
         return status;
     uint32_t taught = net->capacity ? 0 : taught_by(delta, net->outputs);
+    uint32_t width = net->capacity ? widen_slope(net, scratch, delta) : 0;
     float mean_square = net->rank ? atoll_dot(scratch->dlow, scratch->dlow, net->rank) / (float)net->rank : 0;
     for (uint32_t i = 0; i < input->features; i++) {
         if (i + AHEAD < input->features && scratch->row[i + AHEAD] != ATOLL_ROW_NONE)
@@ -601,7 +619,7 @@ atoll_status atoll_net_backward(atoll_pager *pager, atoll_net *net, atoll_net_sc
         if (!row)
             return no_memory(error);
         if (net->capacity)
-            atoll_adagrad_short(row, squares_of(net, row), delta, x, net->rate_wide, net->outputs);
+            atoll_adagrad_short(row, squares_of(net, row), scratch->slope, x, net->rate_wide, width);
         else if ((status = backward_list(pager, net, scratch->row[i], taught, x, delta, error)))
             return status;
         if (net->rank) {
@@ -610,12 +628,9 @@ atoll_status atoll_net_backward(atoll_pager *pager, atoll_net *net, atoll_net_sc
             atoll_axpy(low, scratch->dlow, -net->rate_low * x / sqrtf(low[net->rank] + floor_of_squares), net->rank);
         }
     }
-    for (uint32_t i = 0; input->linear && i < net->linear_dim; i++) {
-        float *row = atoll_array_edit(pager, &net->linear, i);
-        if (!row)
-            return no_memory(error);
-        atoll_adagrad(row, row + net->capacity, delta, input->linear[i], net->rate_linear, net->outputs);
-    }
+    if (input->linear && net->linear_dim &&
+        (status = backward_linear(pager, net, input->linear, scratch->slope, width, error)))
+        return status;
     for (uint32_t o = 0; input->z && net->random_open && o < net->outputs; o++) {
         float *row = atoll_array_edit(pager, &net->random, o);
         if (!row)

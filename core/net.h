@@ -80,8 +80,7 @@ typedef struct atoll_net_scratch {
     uint32_t features;   /* capacity of these */
     float *sum;          /* capacity + rank: V x, and W1 x behind it */
     uint32_t sums;
-    float *dlow;         /* rank */
-    uint32_t rank;
+    float *slope, *dlow; /* capacity: dL/dlogits, and zeros; rank. One piece with `sum` */
     float *hidden;       /* core/group.h */
     size_t hidden_floats;
     float *gradient;     /* a page of D1's gradient */
