@@ -20,7 +20,7 @@
 enum {
     PUBLISH_EVERY_MS = 50,
     WAIT_MS = 50,                  /* how late a waiter's deadline may be noticed */
-    CHECKPOINT_RECORDS = 15000,    /* learned since the last checkpoint: about three seconds of replay */
+    CHECKPOINT_RECORDS = 30000,    /* learned since the last checkpoint: about three seconds of replay */
     PENDING_BYTES = 64 << 20,      /* submissions that wait for the disk */
     TRIM_PUBLICATIONS = 16,        /* after which pages that were spare all the while go back to the system */
     TRIM_RECORDS = 1000,           /* learned since the heap was last walked for what can be given back */
