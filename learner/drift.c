@@ -23,6 +23,9 @@ static const float returned_right = 0.8f, most_returned_p = 0.95f;
 
 static const float mark = 11.5129f; /* -ln ATOLL_DRIFT_FALSE_ALARM */
 
+/* The same, -ln ATOLL_DRIFT_FOLLOWING, once a concept was replaced: what else the stream contradicts then is of it. */
+static const float mark_following = 4.6052f;
+
 /* An exemplar goes only on own evidence of at least this, whatever speaks against others of its label. */
 static const float own_least = 0.5f;
 
@@ -98,14 +101,22 @@ static float gain(bool right_label, float right, float p)
     return right_label ? logf(right / p) : logf((1 - right) / (1 - p));
 }
 
-/* Whether all that speaks against an exemplar is enough. */
-static bool refuted(const atoll_drift *drift, uint32_t slot, uint32_t label)
+/* Whether the concept that went last takes in what is refuted now. */
+static bool follows(const atoll_state *state)
 {
-    const atoll_drift_slot *own = &drift->slot[slot];
-    const atoll_drift_label *sum = &drift->label[label];
+    const atoll_drift_state *now = &state->drift.now;
+    return now->current && state->model.records - now->concept[now->current].records <= CONCEPT_RECORDS;
+}
+
+/* Whether all that speaks against an exemplar is enough. */
+static bool refuted(const atoll_state *state, uint32_t slot, uint32_t label)
+{
+    const atoll_drift_slot *own = &state->drift.slot[slot];
+    const atoll_drift_label *sum = &state->drift.label[label];
     if (own->evidence < own_least || own->dormant)
         return false;
-    return own->evidence + (own->since <= sum->start ? sum->evidence : 0) >= mark;
+    float enough = follows(state) ? mark_following : mark;
+    return own->evidence + (own->since <= sum->start ? sum->evidence : 0) >= enough;
 }
 
 /* The evidence against a label as a whole: of its old exemplars among the neighbours, by their votes. */
@@ -135,8 +146,9 @@ static bool witnessed(const atoll_drift *drift, const atoll_drift_seen *seen, ui
     return false;
 }
 
-static void weigh_exemplars(atoll_drift *drift, const atoll_drift_seen *seen)
+static void weigh_exemplars(atoll_state *state, const atoll_drift_seen *seen)
 {
+    atoll_drift *drift = &state->drift;
     const atoll_context *context = seen->context;
     bool counts[ATOLL_NEIGHBOURS];
     for (uint32_t i = 0; i < context->count; i++) {
@@ -158,7 +170,7 @@ static void weigh_exemplars(atoll_drift *drift, const atoll_drift_seen *seen)
         slot->evidence = fmaxf(0, slot->evidence + nearness * gain(voter->label == seen->label, stale_right, p));
         if (first)
             weigh_label(drift, seen, voter->label);
-        bool against = refuted(drift, voter->slot, voter->label);
+        bool against = refuted(state, voter->slot, voter->label);
         drift->now.due |= against && !slot->refuted;
         slot->refuted = against ? slot->refuted : 0;
     }
@@ -221,7 +233,7 @@ void atoll_drift_observe(atoll_state *state, const atoll_drift_seen *seen)
     tally(&state->model, seen);
     /* Classes of vectors lie so close that new ones look like contradiction: Fashion-MNIST would lose .007. */
     if (seen->context->count && !state->model.encoder.vector_dim)
-        weigh_exemplars(&state->drift, seen);
+        weigh_exemplars(state, seen);
     if (seen->context->sleepers)
         weigh_concepts(&state->drift, seen);
 }
@@ -296,6 +308,7 @@ static void open_concept(atoll_state *state)
     atoll_drift_state *now = &state->drift.now;
     now->current = now->current % (ATOLL_DRIFT_CONCEPTS - 1) + 1;
     now->concept[now->current] = (atoll_drift_concept){.opened = now->last, .records = state->model.records};
+    now->due = 1; /* for less is enough from now on */
 }
 
 /* A refuted exemplar, by its cell. */
@@ -339,7 +352,7 @@ static atoll_status find_suspects(atoll_state *state, suspect **list, uint32_t *
         if (drift->slot[s].evidence < own_least)
             continue;
         const atoll_slot *held = atoll_memory_at(&view, s);
-        if (!held->exemplar || !refuted(drift, s, held->exemplar->label))
+        if (!held->exemplar || !refuted(state, s, held->exemplar->label))
             continue;
         drift->now.refuted += !drift->slot[s].refuted;
         if (!drift->slot[s].refuted)
@@ -376,7 +389,7 @@ static atoll_status retire(atoll_state *state, atoll_error *error)
     atoll_drift_state *now = &state->drift.now;
     suspect *list;
     uint32_t count;
-    bool young = now->current && state->model.records - now->concept[now->current].records <= CONCEPT_RECORDS;
+    bool young = follows(state);
     if (!now->due)
         return ATOLL_OK;
     now->due = 0;

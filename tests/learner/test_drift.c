@@ -118,6 +118,30 @@ static void contradicted_exemplars_sleep_where_several_labels_have_them(void **s
     atoll_state_free(&t.state);
 }
 
+/* For a while after a concept was replaced, less evidence is enough. */
+static void what_follows_a_replaced_concept_goes_sooner(void **state)
+{
+    trial t;
+    (void)state;
+    for (int after = 0; after < 3; after++) {
+        trial_open_full(&t);
+        if (after) {
+            observe_many(&t, 9, 0, 1, 0);
+            place(&t, 3);
+            observe_many(&t, 9, 2, 3, 0);
+            settle(&t);
+            assert_int_equal(t.state.drift.now.dormant, 8);
+        } else {
+            place(&t, 3);
+        }
+        t.state.model.records += after == 2 ? 5000 : 0;
+        observe_many(&t, 4, 1, 3, 0); /* label 1 has one exemplar, older than that of label 3 */
+        settle(&t);
+        assert_int_equal(t.state.drift.now.dormant, after == 1 ? 9 : after ? 8 : 0);
+        atoll_state_free(&t.state);
+    }
+}
+
 /* Where labels come no more, their borders give way, one after another. */
 static void labels_that_are_refuted_long_apart_were_not_replaced(void **state)
 {
@@ -276,6 +300,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(contradicted_exemplars_sleep_where_several_labels_have_them),
+        cmocka_unit_test(what_follows_a_replaced_concept_goes_sooner),
         cmocka_unit_test(labels_that_are_refuted_long_apart_were_not_replaced),
         cmocka_unit_test(without_a_younger_witness_nothing_is_contradicted),
         cmocka_unit_test(what_is_novel_or_was_not_believed_is_no_contradiction),
