@@ -13,7 +13,7 @@ typedef struct meta {
     atoll_model model;
     atoll_growth growth;
     atoll_tally tally;
-    uint32_t analytic_labels, slots;
+    uint32_t analytic_labels, slots, pairs, zero;
 } meta;
 
 struct atoll_checkpoint {
@@ -23,9 +23,9 @@ struct atoll_checkpoint {
     atoll_model *model; /* frozen */
     atoll_memory_view memory;
     void *cells, *index, *names, *domain_names, *domains, *drift, *ridge, *analytic,
-        *change; /* blobs */
+        *change, *pairs; /* blobs */
     size_t cells_bytes, index_bytes, names_bytes, domain_names_bytes, domains_bytes, drift_bytes, ridge_bytes,
-        analytic_bytes, change_bytes;
+        analytic_bytes, change_bytes, pairs_bytes;
 };
 
 /* ---- blobs ---- */
@@ -92,6 +92,7 @@ atoll_status atoll_checkpoint_take(atoll_state *state, uint64_t since, atoll_che
     if (!c)
         return no_memory(error);
     const atoll_ridge_weights *analytic = state->model.analytic;
+    const atoll_projection *chosen = state->projection;
     c->reclaim = state->reclaim;
     atoll_reclaim_pin(state->reclaim);
     c->since = since;
@@ -102,14 +103,16 @@ atoll_status atoll_checkpoint_take(atoll_state *state, uint64_t since, atoll_che
                      .growth = state->growth,
                      .tally = state->tally,
                      .analytic_labels = analytic ? analytic->labels : 0,
-                     .slots = c->memory.slots.count};
+                     .slots = c->memory.slots.count,
+                     .pairs = chosen ? chosen->pairs : 0};
     if (!c->model || !names_blob(&state->labels, &c->names, &c->names_bytes) ||
         !names_blob(&state->domains, &c->domain_names, &c->domain_names_bytes) ||
         !copy_blob(state->domain, state->domains.count * sizeof *state->domain, &c->domains, &c->domains_bytes) ||
         (state->ridge && !ridge_blob(state->ridge, &c->ridge, &c->ridge_bytes)) ||
         (state->change && !change_blob(state->change, &c->change, &c->change_bytes)) ||
         (analytic && !copy_blob(analytic->w, (size_t)ATOLL_RIDGE_FEATURES * analytic->labels * sizeof(float),
-                                &c->analytic, &c->analytic_bytes)))
+                                &c->analytic, &c->analytic_bytes)) ||
+        (chosen && !copy_blob(chosen->pair, chosen->pairs * sizeof *chosen->pair, &c->pairs, &c->pairs_bytes)))
         status = no_memory(error);
     if (status || (status = atoll_drift_save(&state->drift, c->meta.slots, state->labels.count, &c->drift,
                                              &c->drift_bytes, error)) ||
@@ -132,7 +135,7 @@ uint64_t atoll_checkpoint_epoch(const atoll_checkpoint *checkpoint)
 uint64_t atoll_checkpoint_bytes(const atoll_checkpoint *c)
 {
     return c->cells_bytes + c->index_bytes + c->names_bytes + c->domain_names_bytes + c->domains_bytes +
-           c->drift_bytes + c->ridge_bytes + c->analytic_bytes + c->change_bytes;
+           c->drift_bytes + c->ridge_bytes + c->analytic_bytes + c->change_bytes + c->pairs_bytes;
 }
 
 uint64_t atoll_checkpoint_commit(const atoll_checkpoint *checkpoint)
@@ -153,6 +156,7 @@ void atoll_checkpoint_end(atoll_checkpoint *checkpoint)
     free(checkpoint->ridge);
     free(checkpoint->change);
     free(checkpoint->analytic);
+    free(checkpoint->pairs);
     free(checkpoint);
 }
 
@@ -284,7 +288,8 @@ static atoll_status write_all(const atoll_checkpoint *c, atoll_store_write *writ
                  {"drift", c->drift, c->drift_bytes},
                  {"ridge", c->ridge, c->ridge_bytes},
                  {"analytic", c->analytic, c->analytic_bytes},
-                 {"change", c->change, c->change_bytes}};
+                 {"change", c->change, c->change_bytes},
+                 {"pairs", c->pairs, c->pairs_bytes}};
     atoll_status status = ATOLL_OK;
     for (size_t i = 0; i < sizeof blobs / sizeof *blobs && status == ATOLL_OK; i++)
         status = blobs[i].data ? atoll_store_put(write, blobs[i].key, blobs[i].data, blobs[i].bytes, error)
@@ -506,6 +511,21 @@ static atoll_status load_change(atoll_store *store, atoll_state *state, atoll_er
     return status;
 }
 
+static atoll_status load_projection(atoll_store *store, atoll_state *state, uint32_t pairs, atoll_error *error)
+{
+    uint32_t dim = state->model.encoder.vector_dim;
+    atoll_pair pair[ATOLL_PAIRS_MOST];
+    if (pairs > ATOLL_PAIRS_MOST)
+        return atoll_fail(error, ATOLL_DAMAGED, "the checkpoint has %u pairs", pairs);
+    atoll_status status = load_exact(store, "pairs", pair, pairs * sizeof *pair, error);
+    for (uint32_t i = 0; i < pairs && status == ATOLL_OK; i++)
+        if (pair[i].a >= dim || pair[i].b >= dim || !(pair[i].weight > 0))
+            status = atoll_fail(error, ATOLL_DAMAGED, "the checkpoint has a pair of %u and %u", pair[i].a, pair[i].b);
+    if (status)
+        return status;
+    return atoll_projection_new(dim, state->model.config.seed, pair, pairs, &state->projection, error);
+}
+
 static atoll_status load_analytic(atoll_store *store, atoll_state *state, const meta *m, atoll_error *error)
 {
     uint32_t dim = state->model.encoder.vector_dim;
@@ -515,7 +535,7 @@ static atoll_status load_analytic(atoll_store *store, atoll_state *state, const 
         return ATOLL_OK;
     atoll_status status = load_change(store, state, error);
     if (status || (status = atoll_ridge_new(&state->ridge, error)) ||
-        (status = atoll_projection_new(dim, state->model.config.seed, &state->projection, error)) ||
+        (status = load_projection(store, state, m->pairs, error)) ||
         (status = atoll_store_get(store, "ridge", &blob, &bytes, error)))
         return status;
     state->model.projection = state->projection;

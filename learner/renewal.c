@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/log.h"
 #include "learner/dense.h"
@@ -31,26 +32,112 @@ static atoll_status open_reader(const atoll_state *state, reader *r, atoll_error
     return ATOLL_OK;
 }
 
-/* r->z: the random features of what is in `held`; false where it has no vector or is dormant. */
-static bool read_exemplar(const atoll_state *state, const atoll_slot *held, reader *r)
+/* r->v: what is in `held`, scaled; how many vectors, 0 where it has none or is dormant. */
+static uint32_t read_vectors(const atoll_state *state, const atoll_slot *held, reader *r)
 {
     const atoll_encoder *encoder = &state->model.encoder;
     const atoll_exemplar *exemplar = held->exemplar;
     float embedding[ATOLL_EMBEDDING_MAX_DIM]; /* not wanted here */
     atoll_encoded encoded = {.dense = r->v, .embedding = embedding};
     if (!exemplar || !(exemplar->vector || exemplar->code) || atoll_owner_dormant(held->owner))
-        return false;
+        return 0;
     if (exemplar->code)
         atoll_encoder_decode(encoder, exemplar->code, exemplar->vector_dim, &encoded);
     else
         atoll_encoder_scale_all(encoder, exemplar->vector, exemplar->vector_dim / encoder->vector_dim, &encoded);
-    atoll_dense_mean(state->model.projection, r->v, encoded.vectors, r->z, r->scratch);
-    return true;
+    return encoded.vectors;
+}
+
+/* r->z: their random features; false where there are none. */
+static bool read_exemplar(const atoll_state *state, const atoll_slot *held, reader *r)
+{
+    uint32_t vectors = read_vectors(state, held, r);
+    if (vectors)
+        atoll_dense_mean(state->model.projection, r->v, vectors, r->z, r->scratch);
+    return vectors;
+}
+
+/* What is learned of, for atoll_pairs_find: one vector an exemplar, the first. Returns how many. */
+static uint32_t gather(const atoll_state *state, reader *r, float *vector, uint32_t *label)
+{
+    uint32_t dim = state->model.encoder.vector_dim, count = 0;
+    atoll_memory_view view = atoll_memory_freeze(state->memory);
+    for (uint32_t slot = 0; slot < view.slots.count; slot++) {
+        const atoll_slot *held = atoll_memory_at(&view, slot);
+        if (!held->exemplar || held->exemplar->lot || !read_vectors(state, held, r))
+            continue;
+        memcpy(vector + (size_t)count * dim, r->v, dim * sizeof *vector);
+        label[count++] = held->exemplar->label;
+    }
+    return count;
+}
+
+static void release_projection(void *projection)
+{
+    atoll_projection_free(projection);
+}
+
+/*
+ * Weights of features that are others from now on. Their accumulators stay, for slopes are what they were; with none,
+ * first steps would be too long.
+ */
+static atoll_status forget(atoll_state *state, atoll_net *net, atoll_error *error)
+{
+    for (uint32_t o = 0; o < net->random.count; o++) {
+        float *row = atoll_array_edit(&state->pager, &net->random, o);
+        if (!row)
+            return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn vectors anew");
+        for (uint32_t j = 0; j < net->random_dim; j++)
+            if (!atoll_projection_keeps(j))
+                row[j] = 0;
+    }
+    return ATOLL_OK;
+}
+
+static atoll_status draw_anew(atoll_state *state, const atoll_pair *pair, uint32_t pairs, atoll_error *error)
+{
+    atoll_model *model = &state->model;
+    atoll_projection *drawn;
+    atoll_status status =
+        atoll_projection_new(model->encoder.vector_dim, model->config.seed, pair, pairs, &drawn, error);
+    if (status)
+        return status;
+    atoll_reclaim_retire(state->reclaim, state->projection, 0, atoll_projection_bytes(state->projection),
+                         release_projection);
+    model->projection = state->projection = drawn;
+    for (uint32_t e = 0; e < model->experts && status == ATOLL_OK; e++)
+        status = forget(state, &model->expert[e].net, error);
+    return status;
+}
+
+atoll_status atoll_renewal_choose(atoll_state *state, atoll_error *error)
+{
+    atoll_pair pair[ATOLL_PAIRS_MOST];
+    uint32_t dim = state->model.encoder.vector_dim, held = atoll_memory_count(state->memory), pairs = 0;
+    if (dim > ATOLL_PAIRS_DIM || state->model.config.freeze == ATOLL_FREEZE_EXPERTS ||
+        atoll_model_count(&state->model, ATOLL_EXPERT_ARCHIVED))
+        return ATOLL_OK;
+    reader r = {0};
+    atoll_status status = open_reader(state, &r, error);
+    if (status)
+        return status;
+    float *vector = malloc(((size_t)held * dim + 1) * sizeof *vector);
+    uint32_t *label = malloc(((size_t)held + 1) * sizeof *label);
+    if (!vector || !label) {
+        status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory to choose random features");
+    } else {
+        uint32_t count = gather(state, &r, vector, label);
+        status = atoll_pairs_find(vector, label, count, dim, pair, &pairs, error);
+    }
+    free(label);
+    free(vector);
+    free(r.v);
+    return status || !pairs ? status : draw_anew(state, pair, pairs, error);
 }
 
 atoll_status atoll_renewal_relearn(atoll_state *state, atoll_error *error)
 {
-    reader r;
+    reader r = {0};
     atoll_status status = open_reader(state, &r, error);
     if (status)
         return status;
@@ -70,7 +157,7 @@ atoll_status atoll_renewal_relearn(atoll_state *state, atoll_error *error)
 static atoll_status judge(atoll_state *state, atoll_error *error)
 {
     const atoll_change *change = state->change;
-    reader r;
+    reader r = {0};
     atoll_status status = open_reader(state, &r, error);
     if (status)
         return status;

@@ -98,7 +98,7 @@ atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, ato
     if (status == ATOLL_OK && !state->change)
         status = atoll_change_new(&state->change, error);
     if (status == ATOLL_OK && !model->projection)
-        status = atoll_projection_new(vector_dim, model->config.seed, &state->projection, error);
+        status = atoll_projection_new(vector_dim, model->config.seed, NULL, 0, &state->projection, error);
     model->projection = state->projection;
     for (uint32_t e = 0; e < model->experts && status == ATOLL_OK; e++)
         if (model->expert[e].state != ATOLL_EXPERT_GONE && model->expert[e].state != ATOLL_EXPERT_ARCHIVED)
@@ -106,6 +106,19 @@ atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, ato
     if (status == ATOLL_OK)
         status = atoll_encoder_set_vector(&state->pager, &model->encoder, vector_dim, error);
     return status;
+}
+
+atoll_status atoll_state_solve(atoll_state *state, atoll_error *error)
+{
+    atoll_ridge_weights *solution;
+    atoll_status status = atoll_ridge_solve(state->ridge, &solution, error);
+    if (status)
+        return status;
+    if (state->model.analytic)
+        atoll_reclaim_retire(state->reclaim, (void *)state->model.analytic, 0,
+                             atoll_ridge_weights_bytes(state->model.analytic), free);
+    state->model.analytic = solution;
+    return ATOLL_OK;
 }
 
 typedef struct coding {
@@ -125,8 +138,12 @@ atoll_status atoll_state_rescale(atoll_state *state, atoll_error *error)
     const atoll_model *model = &state->model;
     bool tokens = model->config.granularity == ATOLL_GRANULARITY_TOKEN;
     uint32_t most = tokens ? ATOLL_NUMBERS_MAX : model->encoder.vector_dim;
-    atoll_status status = atoll_renewal_relearn(state, error);
-    if (status || !atoll_encoder_settled(&model->encoder))
+    const atoll_projection *before = state->projection;
+    bool settled = atoll_encoder_settled(&model->encoder);
+    atoll_status status = settled ? atoll_renewal_choose(state, error) : ATOLL_OK;
+    if (status || (status = atoll_renewal_relearn(state, error)) || !settled)
+        return status;
+    if (state->projection != before && (status = atoll_state_solve(state, error)))
         return status;
     float *v = malloc(most * sizeof *v), embedding[ATOLL_EMBEDDING_MAX_DIM]; /* the latter is not wanted here */
     if (!v)

@@ -68,9 +68,13 @@ void atoll_state_free(atoll_state *state);
 /* The first vector's dimension: scale, analytic expert, dense paths of all experts but archived ones. */
 atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, atoll_error *error);
 
+/* A fresh solution of the analytic half takes the place of the last. ATOLL_NO_MEMORY. */
+atoll_status atoll_state_solve(atoll_state *state, atoll_error *error);
+
 /*
  * After a new scale of vectors: the analytic half learns what is remembered as if for the first time; and once the
- * scale stays, exemplars keep their vectors scaled, at eight bits a number.
+ * scale stays, random features may be drawn anew (learner/renewal.h), and exemplars keep their vectors scaled, at eight
+ * bits a number.
  */
 atoll_status atoll_state_rescale(atoll_state *state, atoll_error *error);
 

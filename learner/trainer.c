@@ -318,18 +318,18 @@ static atoll_status work(atoll_plan *plan, atoll_error *error)
     return atoll_plan_run(plan, error);
 }
 
-/* Shows the records that have vectors to the watch over them. */
+/* Shows the records that have vectors to the watch over them, by the features that there are by now. */
 static atoll_status watch(const atoll_plan *plan, uint64_t returned, atoll_error *error)
 {
-    const atoll_step_item *items = plan->trainer->items;
+    const atoll_trainer *trainer = plan->trainer;
     const float *z[ATOLL_STEP_RECORDS];
     uint32_t label[ATOLL_STEP_RECORDS], seen = 0;
     for (uint32_t i = 0; i < plan->count; i++)
-        if (items[i].encoded.z && !plan->state->model.config.freeze) {
-            z[seen] = items[i].encoded.z;
-            label[seen++] = items[i].label;
+        if (trainer->fresh[i]->encoded.z && !plan->state->model.config.freeze) {
+            z[seen] = trainer->fresh[i]->encoded.z;
+            label[seen++] = trainer->fresh[i]->label;
         }
-    return atoll_renewal_observe(plan->state, z, label, seen, items[0].seq, returned, error);
+    return atoll_renewal_observe(plan->state, z, label, seen, trainer->items[0].seq, returned, error);
 }
 
 static atoll_status step(atoll_plan *plan, atoll_error *error)
@@ -352,22 +352,6 @@ static atoll_status step(atoll_plan *plan, atoll_error *error)
         return status;
     for (uint32_t e = 1; e < state->model.experts; e++)
         state->model.expert[e].exemplars = atoll_memory_owned(state->memory, e);
-    return ATOLL_OK;
-}
-
-/* A new analytic solution, once one is due. */
-static atoll_status solve(atoll_state *state, atoll_error *error)
-{
-    atoll_ridge_weights *solution;
-    if (!state->ridge || !atoll_ridge_is_due(state->ridge))
-        return ATOLL_OK;
-    atoll_status status = atoll_ridge_solve(state->ridge, &solution, error);
-    if (status)
-        return status;
-    if (state->model.analytic)
-        atoll_reclaim_retire(state->reclaim, (void *)state->model.analytic, 0,
-                             atoll_ridge_weights_bytes(state->model.analytic), free);
-    state->model.analytic = solution;
     return ATOLL_OK;
 }
 
@@ -399,5 +383,7 @@ atoll_status atoll_trainer_learn(atoll_trainer *trainer, atoll_state *state, con
                                      .rng = &rng};
         status = step(&trainer->plan, error);
     }
-    return status ? status : solve(state, error);
+    if (status || !state->ridge || !atoll_ridge_is_due(state->ridge))
+        return status;
+    return atoll_state_solve(state, error);
 }

@@ -26,7 +26,7 @@ static int open_trial(void **state)
 {
     trial *t = calloc(1, sizeof *t);
     if (!t || atoll_kernels_init(NULL) || atoll_change_new(&t->change, NULL) ||
-        atoll_projection_new(DIM, 1, &t->projection, NULL))
+        atoll_projection_new(DIM, 1, NULL, 0, &t->projection, NULL))
         return -1;
     atoll_rng_seed(&t->rng, 7, 1);
     for (uint32_t c = 0; c < 2 * LABELS; c++)

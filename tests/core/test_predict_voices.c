@@ -100,7 +100,7 @@ static void the_analytic_voice_is_sure_of_what_it_learned(void **state)
     uint32_t label[RECORDS];
     trial_open(&t);
     fill_normal(&t.rng, v, RECORDS * VECTOR);
-    assert_int_equal(atoll_projection_new(VECTOR, 1, &projection, NULL), ATOLL_OK);
+    assert_int_equal(atoll_projection_new(VECTOR, 1, NULL, 0, &projection, NULL), ATOLL_OK);
     assert_int_equal(atoll_ridge_new(&ridge, NULL), ATOLL_OK);
     for (uint32_t i = 0; i < RECORDS; i++) {
         const float *from = v + i * VECTOR;

@@ -17,7 +17,7 @@ enum { M = ATOLL_PROJECTION_FEATURES, MOST = 40 };
 static atoll_projection *project(uint32_t dim, uint64_t seed)
 {
     atoll_projection *projection;
-    assert_int_equal(atoll_projection_new(dim, seed, &projection, NULL), ATOLL_OK);
+    assert_int_equal(atoll_projection_new(dim, seed, NULL, 0, &projection, NULL), ATOLL_OK);
     assert_int_equal(projection->dim, dim);
     return projection;
 }
@@ -102,12 +102,46 @@ static void the_seed_gives_all(void **state)
     atoll_projection_free(c);
 }
 
+/* Of each four features one is as without pairs, the others read one pair, two or four. */
+static void pairs_say_what_is_read(void **state)
+{
+    static const atoll_pair pair[] = {{2, 7, 3}, {5, 5, 1}, {8, 9, 1e-6f}};
+    static const uint32_t dims[] = {10, 40, 256};
+    (void)state;
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
+        atoll_projection *plain = project(dims[d], 3), *p;
+        uint32_t both = 0, alone = 0;
+        assert_int_equal(atoll_projection_new(dims[d], 3, pair, 3, &p, NULL), ATOLL_OK);
+        for (uint32_t j = 0; j < M; j++) {
+            const uint16_t *input = p->input + j * p->inputs;
+            size_t at = (size_t)j * p->inputs, bytes = p->inputs * sizeof(float);
+            if (atoll_projection_keeps(j)) {
+                assert_memory_equal(p->weight + at, plain->weight + at, bytes);
+                assert_memory_equal(input, plain->input + at, p->inputs * sizeof *input);
+                continue;
+            }
+            assert_memory_not_equal(p->weight + at, plain->weight + at, bytes);
+            for (uint32_t i = 0; i < reads_of(p, j); i++)
+                assert_true(input[i] == 2 || input[i] == 7 || input[i] == 5 || input[i] >= 8);
+            both += j % 4 == 1 && input[0] == 2 && input[1] == 7 && reads_of(p, j) == 2;
+            alone += j % 4 == 1 && input[0] == 5 && reads_of(p, j) == 1;
+        }
+        assert_in_range(both, M / 4 * 7 / 10, M / 4 * 8 / 10);
+        assert_int_equal(both + alone, M / 4);
+        assert_int_equal(p->pairs, 3);
+        assert_true(atoll_projection_bytes(p) > atoll_projection_bytes(plain));
+        atoll_projection_free(plain);
+        atoll_projection_free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(features_read_distinct_numbers),
         cmocka_unit_test(batches_equal_the_formula),
         cmocka_unit_test(the_seed_gives_all),
+        cmocka_unit_test(pairs_say_what_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,7 +49,7 @@ static void project(const float *v, float *to)
 {
     static float scratch[DIM * ATOLL_PROJECTION_BLOCK];
     atoll_projection *projection;
-    assert_int_equal(atoll_projection_new(DIM, 6, &projection, NULL), ATOLL_OK);
+    assert_int_equal(atoll_projection_new(DIM, 6, NULL, 0, &projection, NULL), ATOLL_OK);
     atoll_projection_run(projection, &v, 1, &to, scratch);
     atoll_projection_free(projection);
 }
@@ -399,7 +399,7 @@ static void what_two_numbers_tell_together_is_learned(void **state)
     uint32_t right = 0;
     (void)state;
     atoll_projection *projection;
-    assert_int_equal(atoll_projection_new(NUMBERS, 9, &projection, NULL), ATOLL_OK);
+    assert_int_equal(atoll_projection_new(NUMBERS, 9, NULL, 0, &projection, NULL), ATOLL_OK);
     atoll_ridge *ridge = new_ridge();
     atoll_ridge_weights *weights = NULL;
     atoll_rng rng;

@@ -205,7 +205,7 @@ static void an_expert_reads_its_tokens(void **state)
     atoll_input out;
     (void)state;
     trial_open(&t);
-    assert_int_equal(atoll_projection_new(INPUTS, 1, &projection, NULL), ATOLL_OK);
+    assert_int_equal(atoll_projection_new(INPUTS, 1, NULL, 0, &projection, NULL), ATOLL_OK);
     float *scratch = malloc(atoll_projection_scratch(INPUTS) * sizeof *scratch);
     const float *v[2] = {t.dense, t.dense + INPUTS};
     float *to[2] = {z[0], z[1]};

@@ -136,6 +136,26 @@ static void what_is_loaded_is_what_was_saved_and_goes_on_as_it(void **state)
     learning_close(&copy);
 }
 
+/* Random features that were drawn anew are drawn so again. */
+static void features_come_back_as_they_were_chosen(void **state)
+{
+    trial *t = *state;
+    learning copy;
+    for (int i = 0; i < 100 && !(t->l.state.projection && t->l.state.projection->pairs); i++)
+        learn_some(t, 1, 0);
+    assert_true(t->l.state.projection->pairs);
+    write_and_end(t, take(t));
+    load(t, &copy);
+    const atoll_projection *p = t->l.state.projection, *loaded = copy.state.projection;
+    assert_int_equal(loaded->pairs, p->pairs);
+    assert_memory_equal(loaded->weight, p->weight, (size_t)ATOLL_PROJECTION_FEATURES * p->inputs * sizeof *p->weight);
+    draw(t, 0);
+    learning_commit(&t->l, t->records, BATCH);
+    learning_commit(&copy, t->records, BATCH);
+    assert_int_equal(learning_digest(&copy.state), learning_digest(&t->l.state));
+    learning_close(&copy);
+}
+
 /* One record for each of the labels from `first` on. */
 static void draw_labels(trial *t, uint32_t first)
 {
@@ -433,6 +453,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(many_labels_come_back_and_go_on),
         TEST(what_is_loaded_is_what_was_saved_and_goes_on_as_it),
+        TEST(features_come_back_as_they_were_chosen),
         TEST(a_concept_that_sleeps_is_loaded_asleep_and_wakes_all_the_same),
         TEST(a_model_that_has_learned_nothing_is_saved_too),
         TEST(each_checkpoint_adds_what_changed),

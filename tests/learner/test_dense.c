@@ -32,7 +32,7 @@ static void those_with_a_vector_get_features_and_scores(void **state)
     weights->labels = LABELS;
     for (int i = 0; i < LABELS * M; i++)
         weights->w[i] = (float)(i % 7) - 3;
-    assert_int_equal(atoll_projection_new(DIM, 1, &projection, NULL), ATOLL_OK);
+    assert_int_equal(atoll_projection_new(DIM, 1, NULL, 0, &projection, NULL), ATOLL_OK);
     atoll_arena_init(&arena);
     for (int round = 0; round < 3; round++) {
         atoll_model model = {.projection = round ? projection : NULL, .analytic = round == 2 ? weights : NULL};
@@ -78,7 +78,7 @@ static void those_with_several_get_the_mean(void **state)
     atoll_projection *projection;
     atoll_arena arena;
     (void)state;
-    assert_int_equal(atoll_projection_new(DIM, 1, &projection, NULL), ATOLL_OK);
+    assert_int_equal(atoll_projection_new(DIM, 1, NULL, 0, &projection, NULL), ATOLL_OK);
     atoll_arena_init(&arena);
     for (int i = 0; i < 20; i++) {
         const float *from = dense[i];

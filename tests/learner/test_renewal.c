@@ -82,12 +82,61 @@ static void frozen_experts_watch_nothing(void **state)
     learning_close(&l);
 }
 
+/* Of twelve numbers two signs together make the label. Returns how many of the last 400 records were right. */
+static uint32_t learn_table(learning *l, uint32_t count)
+{
+    learning_record records[BATCH];
+    uint64_t before = 0;
+    for (uint32_t at = 0; at < count; at += BATCH) {
+        before = at == count - 400 ? l->state.tally.right : before;
+        for (uint32_t i = 0; i < BATCH; i++) {
+            learning_draw_text(&records[i], &l->rng, 0, 0);
+            learning_add_vector(&records[i], &l->rng, 0);
+            for (uint32_t k = 0; k < LEARNING_VECTOR_DIM; k++)
+                records[i].vector[k] = atoll_rng_normal(&l->rng);
+            records[i].record.text = (atoll_slice){0};
+            records[i].record.label =
+                records[i].vector[4] * records[i].vector[9] > 0 ? (atoll_slice){"same", 4} : (atoll_slice){"other", 5};
+        }
+        learning_commit(l, records, BATCH);
+        atoll_reclaim_advance(l->state.reclaim);
+    }
+    return (uint32_t)(l->state.tally.right - before);
+}
+
+static void features_read_the_columns_that_tell(void **state)
+{
+    learning l;
+    atoll_config config;
+    (void)state;
+    learning_config(&config);
+    config.memory_exemplars = 2000;
+    learning_open(&l, &config, 1);
+    uint32_t right = learn_table(&l, 1000);
+    const atoll_projection *before = l.state.projection;
+    assert_int_equal(before->pairs, 0);
+    assert_in_range(learn_table(&l, 1000), right + 40, 400);
+    const atoll_projection *p = l.state.projection;
+    assert_ptr_not_equal(p, before);
+    assert_ptr_equal(p, l.state.model.projection);
+    assert_true(p->pairs && p->pair[0].a == 4 && p->pair[0].b == 9);
+    learning_close(&l);
+
+    /* Experts that may not learn could not learn new features. */
+    config.freeze = ATOLL_FREEZE_EXPERTS;
+    learning_open(&l, &config, 1);
+    learn_table(&l, 1200);
+    assert_int_equal(l.state.projection->pairs, 0);
+    learning_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_replaced_concept_goes_and_a_returning_one_is_known),
         cmocka_unit_test(classes_one_after_another_lose_nothing),
         cmocka_unit_test(frozen_experts_watch_nothing),
+        cmocka_unit_test(features_read_the_columns_that_tell),
     };
     return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }

@@ -341,6 +341,8 @@ uint64_t learning_digest(const atoll_state *state)
         add_ridge(&hash, state->ridge);
     if (state->change)
         add_change(&hash, state->change);
+    if (state->projection)
+        add(&hash, state->projection->pair, state->projection->pairs * sizeof *state->projection->pair);
     add_memory(&hash, state);
     add_counts(&hash, state);
     return hash;
