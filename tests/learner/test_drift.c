@@ -12,14 +12,14 @@
 #include "retrieval/context.h"
 #include "tests/support/learning.h"
 
-enum { VISIT = 500, BATCH = 25, LABELS = LEARNING_LABELS_A_DOMAIN };
+enum { VISIT = 500, BATCH = 25, LABELS = LEARNING_LABELS_A_DOMAIN, KNOWN = 6 /* labels of the trials by hand */ };
 
 /* ---- by hand: a memory of known exemplars, and records that are near them ---- */
 
 typedef struct trial {
     atoll_state state;
     atoll_context context;
-    float p[LABELS];
+    float p[KNOWN];
     uint64_t seq;
 } trial;
 
@@ -50,13 +50,13 @@ static void observe(trial *t, uint32_t said, uint32_t label, float novelty)
 {
     atoll_neighbours found = {0};
     atoll_memory_view view = atoll_memory_freeze(t->state.memory);
-    for (uint32_t s = 0; s < view.slots.count && found.count < ATOLL_NEIGHBOURS; s++)
+    for (uint32_t s = view.slots.count; s-- > 0 && found.count < ATOLL_NEIGHBOURS;) /* the youngest first */
         if (atoll_memory_at(&view, s)->exemplar)
             found.at[found.count++] = (atoll_neighbour){s, 1};
     atoll_context_fill(&view, &found, ATOLL_SLOT_NONE, &t->context);
-    for (uint32_t y = 0; y < LABELS; y++)
-        t->p[y] = y == said ? 0.9f : 0.1f / (LABELS - 1);
-    atoll_drift_observe(&t->state, &(atoll_drift_seen){&t->context, t->p, LABELS, label, novelty, ++t->seq});
+    for (uint32_t y = 0; y < KNOWN; y++)
+        t->p[y] = y == said ? 0.9f : 0.1f / (KNOWN - 1);
+    atoll_drift_observe(&t->state, &(atoll_drift_seen){&t->context, t->p, KNOWN, label, novelty, ++t->seq});
     t->state.model.records++;
 }
 
@@ -140,6 +140,36 @@ static void what_follows_a_replaced_concept_goes_sooner(void **state)
         assert_int_equal(t.state.drift.now.dormant, after == 1 ? 9 : after ? 8 : 0);
         atoll_state_free(&t.state);
     }
+}
+
+/* What sleeps holds no more than its part: the oldest concept goes, the last one stays whatever it holds. */
+static void the_oldest_concepts_make_room(void **state)
+{
+    trial t;
+    atoll_config config;
+    (void)state;
+    learning_config(&config);
+    config.memory_exemplars = 24;
+    memset(&t, 0, sizeof t);
+    assert_int_equal(atoll_state_init(&t.state, &config, NULL), ATOLL_OK);
+    for (uint32_t first = 0; first < 4; first += 2) {
+        place_many(&t, first);
+        place_many(&t, first + 1);
+        for (uint32_t i = 0; i < 2; i++) {
+            place(&t, first + 2 + i);
+            observe_many(&t, 9, first + i, first + 2 + i, 0);
+            settle(&t);
+        }
+        t.state.model.records += 5000;
+    }
+    assert_int_equal(t.state.drift.now.replaced, 2);
+    assert_int_equal(t.state.drift.now.dormant, 10);
+    assert_int_equal(t.state.drift.now.slept, 18);
+    assert_int_equal(atoll_memory_count(t.state.memory), 12);
+    atoll_memory_view view = atoll_memory_freeze(t.state.memory);
+    for (uint32_t slot = 0; slot < 8; slot++)
+        assert_null(atoll_memory_at(&view, slot)->exemplar);
+    atoll_state_free(&t.state);
 }
 
 /* Where labels come no more, their borders give way, one after another. */
@@ -301,6 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(contradicted_exemplars_sleep_where_several_labels_have_them),
         cmocka_unit_test(what_follows_a_replaced_concept_goes_sooner),
+        cmocka_unit_test(the_oldest_concepts_make_room),
         cmocka_unit_test(labels_that_are_refuted_long_apart_were_not_replaced),
         cmocka_unit_test(without_a_younger_witness_nothing_is_contradicted),
         cmocka_unit_test(what_is_novel_or_was_not_believed_is_no_contradiction),

@@ -24,6 +24,13 @@ static void fetches_what_the_journal_holds_each_text_once(void **state)
     assert_false(embedding_of(f, "15 word", a));
     assert_int_equal(embedding_stats(f).cached, 15);
     assert_int_equal(embedding_stats(f).pending, 0);
+    /* What is gathered for one call has a text once, too. */
+    embedding_server_stop(&f->server);
+    embedding_commit(f, 20, 10);
+    last = embedding_commit(f, 25, 10);
+    embedding_server_again(&f->server);
+    assert_true(embedding_await(f, last));
+    assert_int_equal(f->server.texts, 30);
 }
 
 static void cuts_calls_to_the_batch(void **state)

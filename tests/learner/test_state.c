@@ -29,8 +29,23 @@ static void a_new_model_has_the_shared_expert_alone(void **unused)
     assert_int_equal(atoll_index_count(state.index), 0);
     assert_null(state.ridge);
     assert_int_equal(state.tally.last_label, UINT32_MAX);
+    assert_true(state.model.sureness.bound > 1 && state.model.alone.bound > 1); /* sure of nothing */
+    assert_false(state.model.encoder.outside);
+    assert_ptr_equal(state.model.names, &state.labels);
     atoll_state_free(&state);
     atoll_state_free(&state); /* what is freed is empty, and may be freed */
+}
+
+static void embeddings_come_from_where_the_configuration_says(void **unused)
+{
+    atoll_state state;
+    atoll_config config;
+    (void)unused;
+    learning_config(&config);
+    config.embedding_source = ATOLL_EMBEDDING_HTTP;
+    assert_int_equal(atoll_state_init(&state, &config, NULL), ATOLL_OK);
+    assert_true(state.model.encoder.outside);
+    atoll_state_free(&state);
 }
 
 static void experts_take_the_places_up_to_the_limit(void **unused)
@@ -115,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_model_has_the_shared_expert_alone),
+        cmocka_unit_test(embeddings_come_from_where_the_configuration_says),
         cmocka_unit_test(experts_take_the_places_up_to_the_limit),
         cmocka_unit_test(the_first_vector_gives_every_expert_a_dense_path),
         cmocka_unit_test(experts_start_from_weights_of_their_own),

@@ -172,6 +172,30 @@ static void owners_are_those_of_the_view(void **state)
     trial_close(&t);
 }
 
+/* Dormant exemplars have no votes among the others; theirs are told beside, in the same measure, nearest last. */
+static void who_sleeps_votes_apart(void **state)
+{
+    (void)state;
+    static const atoll_neighbours near = {4, {{6, 0.9f}, {4, 0.8f}, {7, 0.7f}, {5, 0.6f}}};
+    trial t;
+    trial_open(&t);
+    for (uint32_t slot = 6; slot <= 7; slot++)
+        assert_int_equal(atoll_memory_reassign(t.memory, slot, ATOLL_OWNER_DORMANT | 1, NULL), ATOLL_OK);
+    t.view = atoll_memory_freeze(t.memory);
+    fill(&t, &near, ATOLL_SLOT_NONE);
+    double sum = exp(-3) + exp(-6);
+    assert_int_equal(t.context.count, 2);
+    assert_int_equal(t.context.voter[0].slot, 4);
+    expect_near(t.context.voter[0].vote, exp(-3) / sum, 1e-5);
+    assert_int_equal(t.context.sleepers, 2);
+    const atoll_voter *last = &t.context.voter[ATOLL_NEIGHBOURS - 1];
+    assert_int_equal(last[0].slot, 6);
+    assert_int_equal(last[-1].slot, 7);
+    expect_near(last[0].vote, exp(-1.5) / sum, 1e-4);
+    expect_near(last[-1].vote, exp(-4.5) / sum, 1e-5);
+    trial_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +205,7 @@ int main(void)
         cmocka_unit_test(nothing_near_is_all_zeros),
         cmocka_unit_test(familiarity_is_of_the_nearest),
         cmocka_unit_test(owners_are_those_of_the_view),
+        cmocka_unit_test(who_sleeps_votes_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
