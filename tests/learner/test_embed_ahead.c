@@ -31,6 +31,11 @@ static void fetches_what_the_journal_holds_each_text_once(void **state)
     embedding_server_again(&f->server);
     assert_true(embedding_await(f, last));
     assert_int_equal(f->server.texts, 30);
+    /* What is there already stands among what is asked for, and what comes is put by its own text. */
+    assert_true(embedding_await(f, embedding_commit(f, 15, 10)));
+    assert_int_equal(f->server.texts, 35);
+    assert_true(embedding_of(f, "15 word", a) && embedding_of(f, "20 word", b));
+    assert_memory_not_equal(a, b, sizeof a);
 }
 
 static void cuts_calls_to_the_batch(void **state)
