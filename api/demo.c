@@ -334,7 +334,7 @@ static atoll_status show_accuracy(demo *show, atoll_error *error)
 
 static atoll_status show_counts(demo *show, atoll_error *error)
 {
-    atoll_json stats, model;
+    atoll_json stats;
     char size[ATOLL_CLIENT_SIZE_BYTES];
     atoll_status status = atoll_client_session_model(show->session, "GET", "/stats", NULL, &stats, error);
     if (status)
@@ -342,11 +342,13 @@ static atoll_status show_counts(demo *show, atoll_error *error)
     fprintf(show->out, "\nExperts: %" PRId64 " born, %" PRId64 " pruned, %" PRId64 " alive",
             atoll_client_integer(stats, "born", 0), atoll_client_integer(stats, "pruned", 0),
             atoll_client_integer(stats, "experts_active", 0));
-    int64_t bytes = atoll_client_integer(stats, "parameter_bytes", 0) +
-                    atoll_client_integer(stats, "memory_bytes", 0) + atoll_client_integer(stats, "index_bytes", 0);
-    if (atoll_client_session_model(show->session, "GET", "", NULL, &model, NULL) == ATOLL_OK)
-        bytes = atoll_client_integer(model, "bytes", bytes);
-    fprintf(show->out, ". The model takes %s at this moment.\n", atoll_client_size_text((double)bytes, size));
+    /* What is replaced or under way is much right after learning, and soon gone. */
+    int64_t counted = atoll_client_integer(stats, "counted_bytes", 0);
+    int64_t passing = atoll_client_integer(stats, "retired_bytes", 0) + atoll_client_integer(stats, "writing_bytes", 0);
+    fprintf(show->out, ". The model takes %s", atoll_client_size_text((double)(counted - passing), size));
+    if (passing > 0)
+        fprintf(show->out, "; %s more wait for readers or for the disk", atoll_client_size_text((double)passing, size));
+    fputs(".\n", show->out);
     return ATOLL_OK;
 }
 

@@ -163,7 +163,8 @@ static inline bool fake_atoll_answer(void *arg, const fake_request *request, int
             return fake_problem(fd, 404, "unknown_model", "no model has this name");
         snprintf(body, sizeof body,
                  "{\"version\":%llu,\"records\":%llu,\"prequential\":0.75,\"no_change\":0.5,\"experts_active\":2,"
-                 "\"born\":3,\"pruned\":1,\"nested\":{\"flag\":true,\"list\":[1,2],\"none\":null}}",
+                 "\"born\":3,\"pruned\":1,\"counted_bytes\":3145728,\"retired_bytes\":524288,"
+                 "\"writing_bytes\":1048576,\"nested\":{\"flag\":true,\"list\":[1,2],\"none\":null}}",
                  (unsigned long long)atoll->batches, (unsigned long long)atoll->records);
         return fake_reply(fd, 200, "application/json", body);
     }
@@ -180,7 +181,7 @@ static inline bool fake_atoll_answer(void *arg, const fake_request *request, int
     if (strcmp(target, "/v1/models") == 0)
         return fake_reply(fd, 200, "application/json",
                           "{\"models\":[{\"name\":\"default\",\"version\":3,\"bytes\":2097152}]}");
-    return fake_reply(fd, 200, "application/json", "{\"bytes\":3145728}");
+    return fake_reply(fd, 200, "application/json", "{}");
 }
 
 static inline void fake_atoll_start(fake_atoll *atoll)

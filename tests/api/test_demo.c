@@ -93,7 +93,8 @@ static void a_stream_is_taught_and_examined(void **state)
     assert_non_null(strstr(f->out, "  first                         1500        75          100.0 %   100.0 %\n"));
     assert_non_null(strstr(f->out, "  second                         700        35           51.4 %    51.4 %\n"));
     assert_non_null(strstr(f->out, "over all: 93 of 110 right, 84.5 %"));
-    assert_non_null(strstr(f->out, "Experts: 3 born, 1 pruned, 2 alive. The model takes 3.0 MiB at this moment.\n"));
+    assert_non_null(strstr(f->out, "Experts: 3 born, 1 pruned, 2 alive. The model takes 1.5 MiB; "
+                                   "1.5 MiB more wait for readers or for the disk.\n"));
     assert_non_null(strstr(f->out, "/v1/models/m/predict"));
     assert_non_null(strstr(f->out, "\"text\":\"red thing number 10\""));
     assert_null(strchr(f->out, '\033'));
