@@ -56,7 +56,7 @@ static float normalise(const bool *open, uint32_t experts, float *score)
         any |= open[e];
     }
     if (any)
-        return atoll_softmax(score, experts);
+        return experts > ATOLL_GATE_FLOATS_MAX ? atoll_softmax_long(score, experts) : atoll_softmax(score, experts);
     memset(score, 0, experts * sizeof *score);
     return 0;
 }

@@ -49,8 +49,9 @@ void atoll_gate_clear(atoll_pager *pager, atoll_gate *gate);
 void atoll_gate_votes(const atoll_context *context, uint32_t experts, float *vote);
 
 /*
- * With more experts than this, answers read the network's rows rounded to 4 bits, its linear path to 8 (core/served.h):
- * hundreds of rows of as many weights as there are experts are most of what routing fetches from memory.
+ * With more experts than this, answers read the network's weights rounded to 4 bits (core/served.h): hundreds of rows
+ * of as many weights as there are experts are most of what routing fetches from memory. Cues and probabilities of so
+ * many are worked out several at a time (atoll_softmax_long), to 1e-6.
  */
 enum { ATOLL_GATE_FLOATS_MAX = 64 };
 

@@ -80,6 +80,58 @@ float atoll_softmax(float *x, size_t n)
     return most + logf(sum);
 }
 
+typedef union bits {
+    float value;
+    int32_t word; /* sign, 8 bits of exponent + BIAS, MANTISSA bits */
+} bits;
+
+enum { BIAS = 127, MANTISSA = 23 };
+
+/* x = e^(x - most): 2^k e^r with |r| <= ln(2) / 2, of which Taylor's series; returns the sum. */
+CLONES static float exponentials(float *x, float most, size_t n)
+{
+    const float log2_e = 1.44269504f, least = -88; /* of which k is -BIAS, and the power 0 */
+    const float ln2 = 0.693359375f, too_much = 2.12194440e-4f; /* so that k ln2 is exact */
+    float sum = 0;
+    for (size_t i = 0; i < n; i++)
+        x[i] = x[i] - most > least ? x[i] - most : least;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++) {
+        int32_t k = (int32_t)(x[i] * log2_e - 0.5f); /* x <= 0 */
+        float r = x[i] - (float)k * ln2 + (float)k * too_much;
+        float e = 1 + r * (1 + r * (1.0f / 2 + r * (1.0f / 6 + r * (1.0f / 24 + r * (1.0f / 120 + r * (1.0f / 720))))));
+        bits power = {.word = (k + BIAS) << MANTISSA};
+        x[i] = e * power.value;
+        sum += x[i];
+    }
+    return sum;
+}
+
+float atoll_softmax_long(float *x, size_t n)
+{
+    float most = x[0];
+    for (size_t i = 1; i < n; i++)
+        most = x[i] > most ? x[i] : most;
+    float sum = exponentials(x, most, n);
+    atoll_scale(x, 1 / sum, n);
+    return most + logf(sum);
+}
+
+/* x + floor = 2^k (1 + s) / (1 - s) with 2/3 <= (1 + s) / (1 - s) < 4/3, and ln of that is 2 (s + s^3 / 3 + ...). */
+CLONES void atoll_log_long(float *x, float floor, size_t n)
+{
+    const float ln2 = 0.693147181f;
+    const int32_t two_thirds = 0x3f2aaaab;
+    for (size_t i = 0; i < n; i++) {
+        bits at = {.value = x[i] + floor};
+        int32_t k = (at.word - two_thirds) >> MANTISSA;
+        at.word -= k * (1 << MANTISSA);
+        float s = (at.value - 1) / (at.value + 1), square = s * s;
+        float series = 1 + square * (1.0f / 3 + square * (1.0f / 5 + square * (1.0f / 7 + square / 9)));
+        x[i] = (float)k * ln2 + 2 * s * series;
+    }
+}
+
 CLONES void atoll_adagrad(float *restrict w, float *restrict s, const float *restrict g, float a, float rate, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

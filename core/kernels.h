@@ -31,6 +31,13 @@ bool atoll_normalise(float *x, size_t n);
 float atoll_softmax(float *x, size_t n);
 
 /*
+ * The same for long x, each number to 2e-6 of itself but 0 below e^-87 of the largest; and x = ln(x + floor) for
+ * x >= 0, to 2e-6. By series, which take a vector of numbers at once.
+ */
+float atoll_softmax_long(float *x, size_t n);
+void atoll_log_long(float *x, float floor, size_t n);
+
+/*
  * One AdaGrad step [Duchi, Hazan, Singer 2011, diagonal] on n weights with gradient a g:
  * s += (a g)^2; w -= rate (a g) / sqrt(s + 1e-8).
  */

@@ -160,9 +160,13 @@ static atoll_status standing_of(const atoll_model *model, atoll_workspace *works
     return ATOLL_OK;
 }
 
-/* ln(x + floor), of numbers of which most are 0. */
+/* ln(x + floor) of cues that are 0 or more, for all experts. */
 static void log_above(float floor, float *x, uint32_t count)
 {
+    if (count > ATOLL_GATE_FLOATS_MAX) {
+        atoll_log_long(x, floor, count);
+        return;
+    }
     float none = logf(floor);
     for (uint32_t i = 0; i < count; i++)
         x[i] = x[i] > 0 ? logf(x[i] + floor) : none;
@@ -172,11 +176,17 @@ static void log_above(float floor, float *x, uint32_t count)
  * The share of the votes for each expert if all had as many exemplars: the density of its exemplars about the record.
  * So a new domain is found by few exemplars among many of others.
  */
-static void weigh_votes(const atoll_model *model, const float *vote, uint32_t experts, float *share)
+static void weigh_votes(const atoll_model *model, const atoll_standing *standing, const float *vote, float *share)
 {
+    uint32_t experts = model->experts;
     float sum = 0;
-    for (uint32_t e = 0; e < experts; e++)
-        sum += share[e] = vote[e] > 0 ? vote[e] / ((float)model->expert[e].exemplars + few_exemplars) : 0;
+    for (uint32_t e = 0; e < experts; e++) {
+        share[e] = 0;
+        if (vote[e] > 0) {
+            float exemplars = standing ? standing->exemplars[e] : (float)model->expert[e].exemplars;
+            sum += share[e] = vote[e] / (exemplars + few_exemplars);
+        }
+    }
     for (uint32_t e = 0; e < experts && sum > 0; e++)
         share[e] /= sum;
 }
@@ -188,11 +198,13 @@ static void gather_cues(const atoll_model *model, const atoll_standing *standing
     uint32_t experts = standing->experts;
     memset(cue[ATOLL_CUE_NETWORK], 0, experts * sizeof **cue);
     memset(cue[ATOLL_CUE_LABELS], 0, experts * sizeof **cue);
-    weigh_votes(model, workspace->vote, experts, cue[ATOLL_CUE_VOTES]);
+    weigh_votes(model, standing, workspace->vote, cue[ATOLL_CUE_VOTES]);
     memcpy(cue[ATOLL_CUE_YOUTH], standing->youth, experts * sizeof **cue);
-    for (uint32_t i = 0; p && i < standing->ownerships; i++) {
-        const atoll_ownership *own = &standing->ownership[i];
-        cue[ATOLL_CUE_LABELS][own->expert] += p[own->label] * own->share;
+    for (uint32_t e = 0, i = 0; p && e < experts; e++) {
+        float sum = 0;
+        for (; i < standing->owned[e]; i++)
+            sum += p[standing->ownership[i].label] * standing->ownership[i].share;
+        cue[ATOLL_CUE_LABELS][e] = sum;
     }
     log_above(ATOLL_GATE_VOTE_FLOOR, cue[ATOLL_CUE_VOTES], experts);
     log_above(ATOLL_GATE_LABEL_FLOOR, cue[ATOLL_CUE_LABELS], experts);
@@ -487,7 +499,7 @@ void atoll_predict_hear(const atoll_model *model, atoll_workspace *workspace, co
     atoll_predict_votes(context, voices->labels, workspace->voice[ATOLL_VOICE_VOTES]);
     voices->says[ATOLL_VOICE_VOTES] = context->count ? workspace->voice[ATOLL_VOICE_VOTES] : NULL;
     atoll_gate_votes(context, model->experts, workspace->vote);
-    weigh_votes(model, workspace->vote, model->experts, cue);
+    weigh_votes(model, workspace->standing, workspace->vote, cue);
     log_above(ATOLL_GATE_VOTE_FLOOR, cue, model->experts);
     atoll_gate_hear(&model->gate, ATOLL_CUE_VOTES, cue, model->experts, gate);
 }

@@ -17,6 +17,8 @@
 
 enum { BLOCK8 = ATOLL_QUANT_BLOCK8, BLOCK4 = ATOLL_QUANT_BLOCK4, STEP = ATOLL_QUANT_STEP, INPUTS = ATOLL_QUANT_INPUTS };
 
+enum { LANES = 8 }; /* blocks whose factors are worked out at once */
+
 enum { FACTOR_MOST = 127, INPUT_MOST = 127 };
 
 static const float least = 1e-30f; /* a block of nothing larger is stored as zeros: its scale has no inverse */
@@ -120,25 +122,25 @@ float atoll_quant_value(const atoll_quant_shape *shape, const void *row, uint32_
 
 /* ---- portable kernels ---- */
 
-static void gather(atoll_precision precision, const uint8_t *const *row, size_t at, const uint8_t *k, uint32_t rows,
+static void gather(atoll_precision precision, const uint8_t *const *row, size_t at, const atoll_quant_factors *by,
                    float scale, float *out)
 {
     int32_t sum[STEP] = {0};
-    for (uint32_t r = 0; r < rows; r++)
+    for (uint32_t r = 0; r < by->rows; r++)
         for (uint32_t j = 0; j < STEP; j++)
-            sum[j] += k[r] * code_at(precision, row[r] + at, j);
+            sum[j] += (int)(by->k[r / 4 * by->lanes] >> 8 * (r % 4) & 255) * code_at(precision, row[r] + at, j);
     for (uint32_t j = 0; j < STEP; j++)
         out[j] = (float)sum[j] * scale;
 }
 
-static void gather8(const uint8_t *const *row, size_t at, const uint8_t *k, uint32_t rows, float scale, float *out)
+static void gather8(const uint8_t *const *row, size_t at, const atoll_quant_factors *by, float scale, float *out)
 {
-    gather(ATOLL_PRECISION_Q8, row, at, k, rows, scale, out);
+    gather(ATOLL_PRECISION_Q8, row, at, by, scale, out);
 }
 
-static void gather4(const uint8_t *const *row, size_t at, const uint8_t *k, uint32_t rows, float scale, float *out)
+static void gather4(const uint8_t *const *row, size_t at, const atoll_quant_factors *by, float scale, float *out)
 {
-    gather(ATOLL_PRECISION_Q4, row, at, k, rows, scale, out);
+    gather(ATOLL_PRECISION_Q4, row, at, by, scale, out);
 }
 
 /*
@@ -190,6 +192,20 @@ static void dots4(const uint8_t *codes, const uint8_t *scales, const int8_t *x, 
         out[i] = dot4(codes, scales, x + i * stride, steps);
 }
 
+int atoll_quant_eight_code(const uint8_t *eight, uint32_t i, uint32_t output)
+{
+    return (eight[4 * output + i % 4] >> (i < 4 ? 0 : 4) & 15) - 8;
+}
+
+static void eights(const uint8_t *const *eight, size_t at, const int8_t *x, uint32_t eights, int32_t *out)
+{
+    memset(out, 0, STEP * sizeof *out);
+    for (uint32_t e = 0; e < eights; e++)
+        for (uint32_t j = 0; j < STEP; j++)
+            for (uint32_t i = 0; i < 8; i++)
+                out[j] += x[8 * e + i] * atoll_quant_eight_code(eight[e] + at, i, j);
+}
+
 /* ---- vector kernels ---- */
 
 #ifdef X86
@@ -231,13 +247,6 @@ AVX2 __m256i codes4(const uint8_t *at)
     return _mm256_sub_epi8(codes, _mm256_set1_epi8(8));
 }
 
-AVX2 uint32_t four_factors(const uint8_t *k)
-{
-    uint32_t word;
-    memcpy(&word, k, sizeof word);
-    return word;
-}
-
 /* sum[m] holds columns 4 m .. 4 m + 3 in its lower half and 16 + 4 m .. in its upper. */
 AVX2 void put_columns(const __m256i *sum, float scale, float *out)
 {
@@ -249,14 +258,14 @@ AVX2 void put_columns(const __m256i *sum, float scale, float *out)
 }
 
 #define GATHER_AVX2(name, codes)                                                                                     \
-    ON_AVX2 void name(const uint8_t *const *row, size_t at, const uint8_t *k, uint32_t rows, float scale,            \
+    ON_AVX2 void name(const uint8_t *const *row, size_t at, const atoll_quant_factors *by, float scale,              \
                       float *out)                                                                                    \
     {                                                                                                                \
         __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),                    \
                           _mm256_setzero_si256()};                                                                   \
-        for (uint32_t r = 0; r < rows; r += 4) {                                                                     \
+        for (uint32_t r = 0; r < by->rows; r += 4) {                                                                 \
             __m256i a = codes(row[r] + at), b = codes(row[r + 1] + at), c = codes(row[r + 2] + at),                  \
-                    d = codes(row[r + 3] + at), four = _mm256_set1_epi32((int)four_factors(k + r));                  \
+                    d = codes(row[r + 3] + at), four = _mm256_set1_epi32((int)by->k[r / 4 * by->lanes]);             \
             __m256i ab0 = _mm256_unpacklo_epi8(a, b), ab1 = _mm256_unpackhi_epi8(a, b);                              \
             __m256i cd0 = _mm256_unpacklo_epi8(c, d), cd1 = _mm256_unpackhi_epi8(c, d);                              \
             sum[0] = sum_fours_avx2(sum[0], four, _mm256_unpacklo_epi16(ab0, cd0));                                  \
@@ -300,14 +309,14 @@ VNNI quad quad4(const uint8_t *const *row, size_t at)
                       (int)of((from) + 12), (int)of((from) + 13), (int)of((from) + 14), (int)of((from) + 15))
 
 #define GATHER_VNNI(name, quad_of, places)                                                                           \
-    ON_VNNI void name(const uint8_t *const *row, size_t at, const uint8_t *k, uint32_t rows, float scale,            \
+    ON_VNNI void name(const uint8_t *const *row, size_t at, const atoll_quant_factors *by, float scale,              \
                       float *out)                                                                                    \
     {                                                                                                                \
         const __m512i low = PLACES16(places, 0), high = PLACES16(places, 16);                                        \
         __m512i sum0 = _mm512_setzero_si512(), sum1 = sum0;                                                          \
-        for (uint32_t r = 0; r < rows; r += 4) {                                                                     \
+        for (uint32_t r = 0; r < by->rows; r += 4) {                                                                 \
             quad q = quad_of(row + r, at);                                                                           \
-            __m512i four = _mm512_set1_epi32((int)four_factors(k + r));                                              \
+            __m512i four = _mm512_set1_epi32((int)by->k[r / 4 * by->lanes]);                                         \
             sum0 = _mm512_dpbusd_epi32(sum0, four, _mm512_permutex2var_epi8(q.first, low, q.second));                \
             sum1 = _mm512_dpbusd_epi32(sum1, four, _mm512_permutex2var_epi8(q.first, high, q.second));               \
         }                                                                                                            \
@@ -369,6 +378,69 @@ AVX2 float sum_lanes(__m256 lanes)
             out[i] = sum_lanes(total[i]);                                                                            \
     }
 
+/* The four inputs from i on, for every output. */
+AVX2 int four_inputs(const int8_t *x, uint32_t i)
+{
+    int four;
+    memcpy(&four, x + i, sizeof four);
+    return four;
+}
+
+/* Codes are stored with 8 added to them, which is taken off again: 8 for each input. */
+static int32_t added(const int8_t *x, uint32_t inputs)
+{
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < inputs; i++)
+        sum += x[i];
+    return 8 * sum;
+}
+
+ON_AVX2 void eights_avx2(const uint8_t *const *eight, size_t at, const int8_t *x, uint32_t eights, int32_t *out)
+{
+    enum { VECTORS = STEP / 8 };
+    const __m256i mask = _mm256_set1_epi8(15);
+    __m256i sum[VECTORS];
+    for (int v = 0; v < VECTORS; v++)
+        sum[v] = _mm256_set1_epi32(-added(x, 8 * eights));
+    for (uint32_t e = 0; e < eights; e++) {
+        __m256i low = _mm256_set1_epi32(four_inputs(x, 8 * e)), high = _mm256_set1_epi32(four_inputs(x, 8 * e + 4));
+        for (int v = 0; v < VECTORS; v++) {
+            __m256i packed = codes8(eight[e] + at + 32 * v);
+            sum[v] = sum_fours_avx2(sum[v], _mm256_and_si256(packed, mask), low);
+            sum[v] = sum_fours_avx2(sum[v], _mm256_and_si256(_mm256_srli_epi16(packed, 4), mask), high);
+        }
+    }
+    for (int v = 0; v < VECTORS; v++)
+        _mm256_storeu_si256((__m256i *)(void *)(out + 8 * v), sum[v]);
+}
+
+/* Eight sums at once, for each of them waits for the one before. */
+ON_VNNI void eights_vnni(const uint8_t *const *eight, size_t at, const int8_t *x, uint32_t eights, int32_t *out)
+{
+    enum { VECTORS = STEP / 16 };
+    const __m512i mask = _mm512_set1_epi8(15);
+    __m512i sum[2][2][VECTORS];
+    for (int v = 0; v < VECTORS; v++) {
+        sum[0][0][v] = _mm512_set1_epi32(-added(x, 8 * eights));
+        sum[0][1][v] = sum[1][0][v] = sum[1][1][v] = _mm512_setzero_si512();
+    }
+    for (uint32_t e = 0; e < eights; e += 2)
+        for (int k = 0; k < 2; k++) {
+            __m512i low = _mm512_set1_epi32(four_inputs(x, 8 * (e + k)));
+            __m512i high = _mm512_set1_epi32(four_inputs(x, 8 * (e + k) + 4));
+            for (int v = 0; v < VECTORS; v++) {
+                __m512i packed = _mm512_loadu_si512(eight[e + k] + at + 64 * v);
+                sum[k][0][v] = _mm512_dpbusd_epi32(sum[k][0][v], _mm512_and_si512(packed, mask), low);
+                packed = _mm512_and_si512(_mm512_srli_epi16(packed, 4), mask);
+                sum[k][1][v] = _mm512_dpbusd_epi32(sum[k][1][v], packed, high);
+            }
+        }
+    for (int v = 0; v < VECTORS; v++) {
+        __m512i even = _mm512_add_epi32(sum[0][0][v], sum[0][1][v]), odd = _mm512_add_epi32(sum[1][0][v], sum[1][1][v]);
+        _mm512_storeu_si512(out + 16 * v, _mm512_add_epi32(even, odd));
+    }
+}
+
 GATHER_AVX2(gather8_avx2, codes8)
 GATHER_AVX2(gather4_avx2, codes4)
 GATHER_VNNI(gather8_vnni, quad8, PLACES8)
@@ -406,10 +478,11 @@ static const struct {
     atoll_quant_kernels kernels;
 } sets[] = {
 #ifdef X86
-    {has_vnni, {"avx512-vnni", gather8_vnni, gather4_vnni, dot8_vnni, dot4_vnni, dots8_vnni, dots4_vnni}},
-    {has_avx2, {"avx2", gather8_avx2, gather4_avx2, dot8_avx2, dot4_avx2, dots8_avx2, dots4_avx2}},
+    {has_vnni, {"avx512-vnni", gather8_vnni, gather4_vnni, dot8_vnni, dot4_vnni, dots8_vnni, dots4_vnni,
+                eights_vnni}},
+    {has_avx2, {"avx2", gather8_avx2, gather4_avx2, dot8_avx2, dot4_avx2, dots8_avx2, dots4_avx2, eights_avx2}},
 #endif
-    {always, {"portable", gather8, gather4, dot8, dot4, dots8, dots4}},
+    {always, {"portable", gather8, gather4, dot8, dot4, dots8, dots4, eights}},
 };
 
 enum { SETS = sizeof sets / sizeof *sets };
@@ -434,10 +507,10 @@ static uint32_t whole_fours(uint32_t rows)
     return (rows + 3) / 4 * 4;
 }
 
-/* By row: a_r s_r, and the same in 7 bits. */
+/* By row: a_r s_r, and the same in 7 bits, those of four rows in one word; for one block, or side by side for LANES. */
 size_t atoll_quant_room(uint32_t rows)
 {
-    return whole_fours(rows) * (sizeof(float) + sizeof(uint8_t));
+    return whole_fours(rows) * LANES * (sizeof(float) + sizeof(uint8_t));
 }
 
 /* product[r] = a_r times the scale that row r has at `at`; returns the largest. */
@@ -460,21 +533,77 @@ CLONES static void round_factors(const float *restrict product, float inverse, u
         k[r] = (uint8_t)(int)(product[r] * inverse + 0.5f);
 }
 
+/* The same for `blocks` of LANES scales side by side, the others 0: rows are read once for all of them. */
+CLONES static void scale_products_wide(const uint8_t *const *restrict row, size_t at, uint32_t blocks,
+                                       const float *restrict a, uint32_t rows, float *restrict product,
+                                       float *restrict most)
+{
+    uint32_t held[LANES], most_word[LANES] = {0};
+    for (uint32_t b = 0; b < LANES; b++)
+        held[b] = b < blocks ? UINT32_MAX : 0;
+    for (uint32_t r = 0; r < rows; r++, product += LANES) {
+        uint16_t scale[LANES];
+        memcpy(scale, row[r] + at, sizeof scale);
+        for (uint32_t b = 0; b < LANES; b++) {
+            bits one = {.word = (uint32_t)scale[b] << 16 & held[b]};
+            one.value *= a[r];
+            product[b] = one.value;
+            most_word[b] = one.word > most_word[b] ? one.word : most_word[b];
+        }
+    }
+    for (uint32_t b = 0; b < LANES; b++)
+        most[b] = (bits){.word = most_word[b]}.value;
+}
+
+CLONES static void round_factors_wide(const float *restrict product, const float *restrict most, uint32_t rows,
+                                      uint32_t *restrict k)
+{
+    float inverse[LANES];
+    for (uint32_t b = 0; b < LANES; b++)
+        inverse[b] = most[b] > 0 ? FACTOR_MOST / most[b] : 0;
+    for (uint32_t r = 0; r < rows; r += 4, k += LANES, product += 4 * LANES)
+        for (uint32_t b = 0; b < LANES; b++)
+            k[b] = (uint32_t)(int)(product[b] * inverse[b] + 0.5f) |
+                   (uint32_t)(int)(product[b + LANES] * inverse[b] + 0.5f) << 8 |
+                   (uint32_t)(int)(product[b + 2 * LANES] * inverse[b] + 0.5f) << 16 |
+                   (uint32_t)(int)(product[b + 3 * LANES] * inverse[b] + 0.5f) << 24;
+}
+
+/* What the rows are summed by in block b, or in LANES blocks from there on; most[] receives the largest of each. */
+static atoll_quant_factors find_factors(const atoll_quant_shape *shape, const uint8_t *const *row, const float *a,
+                                        uint32_t rows, uint32_t b, void *room, float *most)
+{
+    enum { FEW = 2 }; /* blocks, each of which by itself takes less time */
+    atoll_quant_factors by = {room, shape->blocks > FEW ? LANES : 1, whole_fours(rows)};
+    size_t at = shape->scales_at + 2 * b;
+    float *product = (float *)room + by.rows / 4 * by.lanes;
+    if (by.lanes == 1) {
+        *most = scale_products(row, at, a, rows, product);
+        memset((uint8_t *)room + rows, 0, by.rows - rows);
+        round_factors(product, *most > 0 ? FACTOR_MOST / *most : 0, rows, room);
+        return by;
+    }
+    memset(product + (size_t)rows * LANES, 0, (size_t)(by.rows - rows) * LANES * sizeof *product);
+    scale_products_wide(row, at, shape->blocks - b, a, rows, product, most);
+    round_factors_wide(product, most, by.rows, room);
+    return by;
+}
+
 void atoll_quant_gather(const atoll_quant_kernels *kernels, const atoll_quant_shape *shape, const uint8_t *const *row,
                         const float *a, uint32_t rows, void *room, float *sum)
 {
     bool eight = shape->precision == ATOLL_PRECISION_Q8;
-    uint32_t whole = whole_fours(rows);
-    float *product = room;
-    uint8_t *k = (uint8_t *)(product + whole);
-    memset(k + rows, 0, whole - rows);
+    atoll_quant_factors by = {.lanes = 1};
+    float most[LANES];
     for (uint32_t b = 0; b < shape->blocks; b++) {
         uint32_t from = b * shape->block, end = from + shape->block < shape->count ? from + shape->block : shape->count;
-        float most = scale_products(row, shape->scales_at + 2 * b, a, rows, product);
-        round_factors(product, most > 0 ? FACTOR_MOST / most : 0, rows, k);
+        uint32_t lane = b % by.lanes;
+        if (lane == 0)
+            by = find_factors(shape, row, a, rows, b, room, most);
+        atoll_quant_factors own = {by.k + lane, by.lanes, by.rows};
         for (uint32_t at = from; at < end; at += STEP)
-            (eight ? kernels->gather8 : kernels->gather4)(row, code_bytes(shape->precision, at), k, whole,
-                                                          most / FACTOR_MOST, sum + at);
+            (eight ? kernels->gather8 : kernels->gather4)(row, code_bytes(shape->precision, at), &own,
+                                                          most[lane] / FACTOR_MOST, sum + at);
     }
 }
 
@@ -508,4 +637,36 @@ void atoll_quant_dots(const atoll_quant_kernels *kernels, const atoll_quant_shap
                                                   out + at);
     for (; at < inputs; at++)
         out[at] = atoll_quant_dot(kernels, shape, row, x + at * whole);
+}
+
+/* ---- a matrix read whole ---- */
+
+void atoll_quant_scales(const float *most, uint32_t outputs, float *scale)
+{
+    for (uint32_t o = 0; o < outputs; o++)
+        scale[o] = most[o] > least ? most[o] / (float)most_of(ATOLL_PRECISION_Q4) : 0;
+}
+
+CLONES void atoll_quant_round_eight(const float *const *restrict w, const float *restrict scale, uint32_t outputs,
+                                    uint8_t *restrict out)
+{
+    for (uint32_t i = 0; i < ATOLL_QUANT_EIGHT_BYTES; i++) {
+        const float *restrict low = w[i], *restrict high = w[i + ATOLL_QUANT_EIGHT_BYTES];
+        for (uint32_t o = 0; o < outputs; o++) {
+            float inverse = scale[o] > 0 ? 1 / scale[o] : 0;
+            int first = (int)(low[o] * inverse + 8.5f), second = (int)(high[o] * inverse + 8.5f); /* above 0 */
+            out[ATOLL_QUANT_EIGHT_BYTES * o + i] = (uint8_t)(first | second << 4);
+        }
+    }
+}
+
+void atoll_quant_multiply(const atoll_quant_kernels *kernels, const uint8_t *const *eight, const float *scale,
+                          uint32_t outputs, const int8_t *x, float x_scale, uint32_t eights, float *sum)
+{
+    for (uint32_t at = 0; at < outputs; at += STEP) {
+        int32_t products[STEP];
+        kernels->eights(eight, (size_t)at * ATOLL_QUANT_EIGHT_BYTES, x, eights, products);
+        for (uint32_t j = 0; j < STEP; j++)
+            sum[at + j] += x_scale * scale[at + j] * (float)products[j];
+    }
 }

@@ -43,15 +43,21 @@ void atoll_quant_round(const atoll_quant_shape *shape, void *row, const float *w
 /* The readable reference: weight i. */
 float atoll_quant_value(const atoll_quant_shape *shape, const void *row, uint32_t i);
 
+/* What rows are summed by: k_r, 0..127, is byte r % 4, from the lowest, of k[r / 4 * lanes]. */
+typedef struct atoll_quant_factors {
+    const uint32_t *k;
+    uint32_t lanes, rows; /* rows: a multiple of 4 */
+} atoll_quant_factors;
+
 /* Kernels of one instruction set. Codes are at any address; ATOLL_QUANT_SLACK bytes behind them are readable. */
 typedef struct atoll_quant_kernels {
     const char *name;
     /*
      * out[j] = scale sum over rows of k_r q_rj for the ATOLL_QUANT_STEP columns of a step; row r's codes begin at
-     * row[r] + at, k_r is 0..127. `rows` is a multiple of 4.
+     * row[r] + at.
      */
-    void (*gather8)(const uint8_t *const *row, size_t at, const uint8_t *k, uint32_t rows, float scale, float *out);
-    void (*gather4)(const uint8_t *const *row, size_t at, const uint8_t *k, uint32_t rows, float scale, float *out);
+    void (*gather8)(const uint8_t *const *row, size_t at, const atoll_quant_factors *by, float scale, float *out);
+    void (*gather4)(const uint8_t *const *row, size_t at, const atoll_quant_factors *by, float scale, float *out);
     /* sum over the blocks of `steps` steps of scale_b sum_j x_j q_bj, x in -127..127; scales are bfloat16. */
     float (*dot8)(const uint8_t *codes, const uint8_t *scales, const int8_t *x, uint32_t steps);
     float (*dot4)(const uint8_t *codes, const uint8_t *scales, const int8_t *x, uint32_t steps);
@@ -60,6 +66,8 @@ typedef struct atoll_quant_kernels {
                   float *out);
     void (*dots4)(const uint8_t *codes, const uint8_t *scales, const int8_t *x, size_t stride, uint32_t steps,
                   float *out);
+    /* out[j] = sum of x_i q_ij over the inputs of `eights` eights, an even number, for the outputs of a step. */
+    void (*eights)(const uint8_t *const *eight, size_t at, const int8_t *x, uint32_t eights, int32_t *out);
 } atoll_quant_kernels;
 
 /* The best that this processor has; and all that it has, best first, for tests and benchmarks: NULL past the last. */
@@ -94,5 +102,31 @@ float atoll_quant_dot(const atoll_quant_kernels *kernels, const atoll_quant_shap
 /* out[i], to the same bits, for `inputs` of them, atoll_quant_whole bytes each. */
 void atoll_quant_dots(const atoll_quant_kernels *kernels, const atoll_quant_shape *shape, const void *row,
                       const int8_t *x, uint32_t inputs, float *out);
+
+/*
+ * A matrix that inputs of either sign read whole: 4 bits a weight, and one scale for all weights of an output, as a
+ * block's. Inputs lie in eights, and of each eight the codes of an output are side by side: byte i holds input i, and
+ * above it input i + 4.
+ */
+enum { ATOLL_QUANT_EIGHT = 8, ATOLL_QUANT_EIGHT_BYTES = 4 }; /* inputs, and their codes of one output */
+
+/* Eights that cover `inputs`, as many as there are in what atoll_quant_input made of them. */
+static inline uint32_t atoll_quant_eights(uint32_t inputs)
+{
+    return (uint32_t)(atoll_quant_whole(inputs) / ATOLL_QUANT_EIGHT);
+}
+
+/* scale[o] for `outputs` outputs with a largest weight of most[o]. */
+void atoll_quant_scales(const float *most, uint32_t outputs, float *scale);
+
+/* Rounds an eight: w[i] has the weights of input i by output. */
+void atoll_quant_round_eight(const float *const *w, const float *scale, uint32_t outputs, uint8_t *out);
+
+/* The readable reference: the weight of input i of the eight, without its scale. */
+int atoll_quant_eight_code(const uint8_t *eight, uint32_t i, uint32_t output);
+
+/* sum[o] += the product with what atoll_quant_input made, of scale x_scale, for `outputs` outputs, whole steps. */
+void atoll_quant_multiply(const atoll_quant_kernels *kernels, const uint8_t *const *eight, const float *scale,
+                          uint32_t outputs, const int8_t *x, float x_scale, uint32_t eights, float *sum);
 
 #endif

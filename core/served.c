@@ -43,7 +43,7 @@ uint64_t atoll_served_active(const atoll_served *served, const atoll_net *net, d
     return (uint64_t)(fmin(features, served->rows.count) * served->row.bytes) + floats * sizeof(float) +
            (uint64_t)served->head.count * served->output.bytes +
            (uint64_t)served->first.count * served->first.element_bytes +
-           (uint64_t)served->linear.count * served->input.bytes;
+           (uint64_t)served->linear.count * served->linear.element_bytes;
 }
 
 /* ---- rounding ---- */
@@ -58,25 +58,31 @@ static uint32_t whole_eights(uint32_t n)
     return (n + 7) / 8 * 8;
 }
 
+/* Where nothing stands behind V in a row, no more of it is kept than is in use. */
+static uint32_t columns_of(const atoll_net *net)
+{
+    uint32_t used = (uint32_t)atoll_quant_whole(net->outputs);
+    return net->rank || used > net->capacity ? net->capacity : used;
+}
+
 /* Empties it where the network has another layout or another precision is wanted. */
 static void fit_layout(atoll_pager *pager, atoll_served *served, const atoll_net *net, atoll_precision precision)
 {
     atoll_served fresh;
     atoll_served_init(&fresh);
     fresh.precision = precision;
-    fresh.capacity = net->capacity;
-    fresh.row = atoll_quant_shape_of(precision, net->capacity + net->rank);
+    fresh.columns = columns_of(net);
+    fresh.row = atoll_quant_shape_of(precision, fresh.columns + net->rank);
     fresh.output = atoll_quant_shape_of(precision, net->hidden);
     fresh.unit = atoll_quant_shape_of(precision, whole_eights(net->dense_dim));
-    fresh.input = atoll_quant_shape_of(ATOLL_PRECISION_Q8, net->capacity);
-    if (served->precision == precision && served->capacity == net->capacity && served->unit.bytes == fresh.unit.bytes)
+    if (served->precision == precision && served->columns == fresh.columns && served->unit.bytes == fresh.unit.bytes)
         return;
     atoll_served_clear(pager, served);
     atoll_array_init(&fresh.rows, fresh.row.bytes);
-    atoll_array_init(&fresh.low, fresh.capacity * (uint32_t)sizeof(float));
+    atoll_array_init(&fresh.low, fresh.columns * (uint32_t)sizeof(float));
     atoll_array_init(&fresh.head, net->hidden ? fresh.output.bytes : 1);
     atoll_array_init(&fresh.first, BIAS_BYTES + fresh.unit.bytes);
-    atoll_array_init(&fresh.linear, fresh.input.bytes);
+    atoll_array_init(&fresh.linear, (uint32_t)atoll_quant_whole(fresh.columns) * ATOLL_QUANT_EIGHT_BYTES);
     *served = fresh;
 }
 
@@ -144,11 +150,11 @@ static atoll_status refresh_head(atoll_pager *pager, atoll_served *served, const
     return status;
 }
 
-/* Whether a page of D1 has changed: a step changes them all. */
-static bool first_changed(const atoll_served *served, const atoll_net *net)
+/* Whether a page of D1, or U, has changed: a step changes them all. */
+static bool changed(const atoll_served *served, const atoll_array *from)
 {
-    for (uint32_t page = 0; page < atoll_array_page_count(&net->first); page++)
-        if (atoll_array_page_since(&net->first, page, served->epoch))
+    for (uint32_t page = 0; page < atoll_array_page_count(from); page++)
+        if (atoll_array_page_since(from, page, served->epoch))
             return true;
     return false;
 }
@@ -158,7 +164,7 @@ static atoll_status refresh_first(atoll_pager *pager, atoll_served *served, cons
 {
     enum { UNITS = 16 }; /* turned at once, so that each of their cache lines is read once */
     uint32_t dim = net->dense_dim, padded = served->unit.count;
-    if (!dim || !first_changed(served, net))
+    if (!dim || !changed(served, &net->first))
         return ATOLL_OK;
     atoll_status status = atoll_array_grow(pager, &served->first, net->hidden, error);
     float *column = calloc((size_t)padded * UNITS, sizeof *column);
@@ -185,6 +191,47 @@ static atoll_status refresh_first(atoll_pager *pager, atoll_served *served, cons
     return status;
 }
 
+/* The largest |w| of each output. */
+static void find_most(const atoll_array *linear, uint32_t columns, float *most)
+{
+    for (uint32_t i = 0; i < linear->count; i++) {
+        const float *w = atoll_array_at(linear, i);
+        for (uint32_t o = 0; o < columns; o++)
+            most[o] = fabsf(w[o]) > most[o] ? fabsf(w[o]) : most[o];
+    }
+}
+
+static atoll_status refresh_linear(atoll_pager *pager, atoll_served *served, const atoll_net *net, atoll_error *error)
+{
+    uint32_t columns = served->columns, inputs = net->linear.count, eights = atoll_quant_eights(inputs);
+    if (!inputs || !changed(served, &net->linear))
+        return ATOLL_OK;
+    atoll_status status = atoll_array_grow(pager, &served->linear, eights + 1, error);
+    if (status)
+        return status;
+    float *scale = atoll_array_edit(pager, &served->linear, eights), *most = calloc(2 * columns, sizeof *most);
+    const float *none = most + columns;
+    status = scale && most ? ATOLL_OK : no_memory(error);
+    if (status == ATOLL_OK) {
+        find_most(&net->linear, columns, most);
+        atoll_quant_scales(most, columns, scale);
+    }
+    for (uint32_t e = 0; e < eights && status == ATOLL_OK; e++) {
+        const float *w[ATOLL_QUANT_EIGHT];
+        for (uint32_t i = 0; i < ATOLL_QUANT_EIGHT; i++) {
+            uint32_t input = e * ATOLL_QUANT_EIGHT + i;
+            w[i] = input < inputs ? atoll_array_at(&net->linear, input) : none;
+        }
+        uint8_t *row = atoll_array_edit(pager, &served->linear, e);
+        if (row)
+            atoll_quant_round_eight(w, scale, columns, row);
+        else
+            status = no_memory(error);
+    }
+    free(most);
+    return status;
+}
+
 atoll_status atoll_served_refresh(atoll_pager *pager, atoll_served *served, const atoll_net *net,
                                   atoll_precision precision, atoll_error *error)
 {
@@ -195,7 +242,7 @@ atoll_status atoll_served_refresh(atoll_pager *pager, atoll_served *served, cons
     }
     fit_layout(pager, served, net, precision);
     atoll_status status = refresh_rows(pager, served, &net->sparse.rows, &served->row, &served->rows, error);
-    if (status || (status = refresh_rows(pager, served, &net->linear, &served->input, &served->linear, error)) ||
+    if (status || (status = refresh_linear(pager, served, net, error)) ||
         (status = refresh_head(pager, served, net, error)) ||
         (status = refresh_first(pager, served, net, error))) {
         atoll_served_clear(pager, served);
@@ -210,9 +257,9 @@ atoll_status atoll_served_refresh(atoll_pager *pager, atoll_served *served, cons
 /* What one forward pass needs, cut from the scratch's buffer. */
 typedef struct space {
     const uint8_t **row;
-    float *weight, *sum, *less;
+    float *weight, *sum;
     void *factors;
-    int8_t *hidden, *dense; /* dense: a whole of codes for each vector */
+    int8_t *hidden, *dense, *linear; /* dense: a whole of codes for each vector */
     float *scale, *read;    /* of each vector, */
     float *said;            /* and what one unit says of it */
 } space;
@@ -220,10 +267,11 @@ typedef struct space {
 static bool space_take(atoll_net_scratch *scratch, const atoll_net *net, const atoll_served *served, uint32_t features,
                        uint32_t vectors, space *s)
 {
-    uint32_t rows = features > net->linear_dim ? features : net->linear_dim, fours = (rows + 3) / 4 * 4;
+    uint32_t eights = atoll_quant_eights(net->linear_dim), fours = (features + 3) / 4 * 4;
+    uint32_t rows = fours > eights ? fours : eights;
     size_t sums = atoll_quant_whole(served->row.count + 1);
-    size_t part[] = {fours * sizeof *s->row,         fours * sizeof *s->weight,    sums * sizeof *s->sum,
-                     sums * sizeof *s->less,         atoll_quant_room(fours),      atoll_quant_whole(net->hidden),
+    size_t part[] = {rows * sizeof *s->row,          fours * sizeof *s->weight,    sums * sizeof *s->sum,
+                     atoll_quant_whole(net->linear_dim), atoll_quant_room(fours),  atoll_quant_whole(net->hidden),
                      vectors * atoll_quant_whole(net->dense_dim), vectors * sizeof *s->scale,
                      vectors * sizeof *s->read,                   vectors * sizeof *s->said};
     enum { PARTS = sizeof part / sizeof *part, ALIGN = 64 };
@@ -244,7 +292,7 @@ static bool space_take(atoll_net_scratch *scratch, const atoll_net *net, const a
     *s = (space){.row = (const uint8_t **)(void *)(base + at[0]),
                  .weight = (float *)(void *)(base + at[1]),
                  .sum = (float *)(void *)(base + at[2]),
-                 .less = (float *)(void *)(base + at[3]),
+                 .linear = (int8_t *)(base + at[3]),
                  .factors = base + at[4],
                  .hidden = (int8_t *)(base + at[5]),
                  .dense = (int8_t *)(base + at[6]),
@@ -318,24 +366,19 @@ static uint32_t find_rows(const atoll_served *served, const uint32_t *found, con
     return count;
 }
 
-/* sum[capacity] += U u: rows of inputs above 0, less those of inputs below: what rows are weighed with has no sign. */
-static void add_linear(const atoll_served *served, const atoll_quant_kernels *kernels, const float *u, space *s,
-                       float *sum)
+/* sum[columns] += U u. */
+static void add_linear(const atoll_served *served, const atoll_net *net, const atoll_quant_kernels *kernels,
+                       const float *u, const space *s, float *sum)
 {
-    for (int below = 0; below < 2; below++) {
-        uint32_t rows = 0;
-        for (uint32_t i = 0; i < served->linear.count; i++) {
-            s->row[rows] = atoll_array_at(&served->linear, i);
-            s->weight[rows] = fabsf(u[i]);
-            rows += below ? u[i] < 0 : u[i] > 0;
-        }
-        fill_four(s->row, rows);
-        atoll_quant_gather(kernels, &served->input, s->row, s->weight, rows, s->factors, s->less);
-        atoll_axpy(sum, s->less, below ? -1 : 1, served->capacity);
-    }
+    uint32_t eights = atoll_quant_eights(net->linear_dim);
+    for (uint32_t e = 0; e < eights; e++)
+        s->row[e] = atoll_array_at(&served->linear, e);
+    float scale = atoll_quant_input(u, net->linear_dim, s->linear);
+    atoll_quant_multiply(kernels, s->row, atoll_array_at(&served->linear, eights), served->columns, s->linear, scale,
+                         eights, sum);
 }
 
-/* sum[capacity] += W2 W1 x + b; W1 x stands behind V x. */
+/* sum[columns] += W2 W1 x + b; W1 x stands behind V x. */
 static void add_low(const atoll_served *served, float *sum)
 {
     const float *row[ATOLL_PRODUCT_ROWS];
@@ -344,7 +387,7 @@ static void add_low(const atoll_served *served, float *sum)
         uint32_t left = served->low.count - at, rows = left < ATOLL_PRODUCT_ROWS ? left : ATOLL_PRODUCT_ROWS;
         for (uint32_t i = 0; i < rows; i++)
             row[i] = atoll_array_at(&served->low, at + i);
-        atoll_product_sum(row, sum + served->capacity + at, rows, sum, served->capacity);
+        atoll_product_sum(row, sum + served->columns + at, rows, sum, served->columns);
     }
 }
 
@@ -361,8 +404,8 @@ atoll_status atoll_served_forward(const atoll_net *net, const atoll_served *serv
     uint32_t rows = find_rows(served, scratch->row, input, &s);
     atoll_quant_gather(kernels, &served->row, s.row, s.weight, rows, s.factors, s.sum);
     add_low(served, s.sum);
-    if (input->linear)
-        add_linear(served, kernels, input->linear, &s, s.sum);
+    if (input->linear && served->linear.count)
+        add_linear(served, net, kernels, input->linear, &s, s.sum);
     memcpy(logits, s.sum, net->outputs * sizeof *logits);
     float hidden_scale = h ? atoll_quant_input(h, net->hidden, s.hidden) : 0;
     for (uint32_t o = 0; h && o < net->outputs; o++)

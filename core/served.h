@@ -17,13 +17,12 @@ typedef struct atoll_served {
     atoll_quant_shape row;     /* V, W1 */
     atoll_quant_shape output;  /* D2 of one output */
     atoll_quant_shape unit;    /* D1 of one hidden unit */
-    atoll_quant_shape input;   /* U of one linear input, at 8 bits: there is one row for each, whatever the record */
-    uint32_t capacity;         /* columns of `low` */
+    uint32_t columns;          /* outputs that there is room for: of V, `low` and `linear` */
     atoll_array rows;          /* by sparse row */
-    atoll_array low;           /* W2 turned, as floats: by rank [capacity], and b behind it */
+    atoll_array low;           /* W2 turned, as floats: by rank [columns], and b behind it */
     atoll_array head;          /* by output, where the network has a hidden layer: D2 */
     atoll_array first;         /* by hidden unit: c as a float, then D1 */
-    atoll_array linear;        /* by linear input: U */
+    atoll_array linear;        /* U at 4 bits, by eight of linear inputs, and the scales of its outputs behind it */
 } atoll_served;
 
 void atoll_served_init(atoll_served *served);

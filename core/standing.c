@@ -21,20 +21,22 @@ static uint32_t ownerships_of(const atoll_model *model)
 
 size_t atoll_standing_bytes(const atoll_model *model)
 {
-    return ownerships_of(model) * sizeof(atoll_ownership) + (model->experts + model->labels) * sizeof(float) +
-           model->experts * sizeof(bool);
+    size_t numbers = 3 * (size_t)model->experts + model->labels; /* of four bytes each */
+    return ownerships_of(model) * sizeof(atoll_ownership) + numbers * sizeof(float) + model->experts * sizeof(bool);
 }
 
 /* By the records of each label that each open expert has learned. */
 static void fill_ownerships(const atoll_model *model, atoll_standing *out)
 {
     memset(out->total, 0, model->labels * sizeof *out->total);
-    for (uint32_t e = 1; e < model->experts; e++)
+    for (uint32_t e = 0; e < model->experts; e++) {
         for (uint32_t o = 0; out->open[e] && o < model->expert[e].labels.count; o++) {
             const atoll_expert_label *known = atoll_expert_label_at(&model->expert[e], o);
-            out->ownership[out->ownerships++] = (atoll_ownership){e, known->label, (float)known->records};
+            out->ownership[out->ownerships++] = (atoll_ownership){known->label, (float)known->records};
             out->total[known->label] += (float)known->records;
         }
+        out->owned[e] = out->ownerships;
+    }
     for (uint32_t i = 0; i < out->ownerships; i++)
         if (out->ownership[i].share > 0)
             out->ownership[i].share /= out->total[out->ownership[i].label];
@@ -44,10 +46,13 @@ void atoll_standing_fill(const atoll_model *model, void *room, atoll_standing *o
 {
     *out = (atoll_standing){.experts = model->experts, .ownership = room};
     out->youth = (float *)(void *)(out->ownership + ownerships_of(model));
-    out->total = out->youth + model->experts;
-    out->open = (bool *)(out->total + model->labels);
+    out->exemplars = out->youth + model->experts;
+    out->total = out->exemplars + model->experts;
+    out->owned = (uint32_t *)(void *)(out->total + model->labels);
+    out->open = (bool *)(out->owned + model->experts);
     for (uint32_t e = 0; e < model->experts; e++) {
         out->open[e] = is_open(&model->expert[e]);
+        out->exemplars[e] = (float)model->expert[e].exemplars;
         out->youth[e] = logf(fmaxf(grown_up / ((float)model->expert[e].records + 1), 1));
     }
     fill_ownerships(model, out);

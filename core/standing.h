@@ -10,9 +10,9 @@
 
 #include "core/model.h"
 
-/* Of the records that have taught `label`, the share that `expert` has learned. */
+/* Of the records that have taught `label`, the share that an expert has learned. */
 typedef struct atoll_ownership {
-    uint32_t expert, label;
+    uint32_t label;
     float share;
 } atoll_ownership;
 
@@ -20,8 +20,10 @@ typedef struct atoll_standing {
     uint32_t experts, ownerships;
     bool *open;   /* active experts and candidates: who may be routed to */
     float *youth; /* ln(1000 / (records + 1)), at least 0 */
+    float *exemplars; /* how many each has */
     float *total; /* scratch, by label */
-    atoll_ownership *ownership; /* of open experts, by expert */
+    atoll_ownership *ownership; /* of open experts, by expert: */
+    uint32_t *owned;            /* where those of each end */
 } atoll_standing;
 
 /* Bytes that the arrays of a model take. */

@@ -344,7 +344,7 @@ static void count_routes(const asking *a, const atoll_route_counts *counts)
     atoll_learner *learner = a->learner;
     const uint32_t *load = a->asker->workspace.load;
     uint32_t experts = a->published->model->experts;
-    for (uint32_t e = 1; e < experts; e++) {
+    for (uint32_t e = 1; e < experts && counts->overflowed; e++) {
         uint32_t overflowed = load[ATOLL_LOAD_OVERFLOWED * experts + e];
         if (!overflowed)
             continue;

@@ -112,6 +112,30 @@ static void softmax_equals_the_definition(void **state)
     assert_true(closed[0] == 0 && closed[1] == 1 && closed[2] == 0);
 }
 
+static void series_equal_the_functions(void **state)
+{
+    enum { LONG = 530 };
+    (void)state;
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 8, 0);
+    for (size_t n = 1; n <= LONG; n += 23) {
+        float x[LONG], e[LONG], log_sum, floor = n % 2 ? 0.01f : 0.05f;
+        for (size_t i = 0; i < n; i++)
+            x[i] = e[i] = i % 5 == 3 && n > 4 ? -INFINITY : (n % 3 ? 30 : 3) * atoll_rng_normal(&rng);
+        log_sum = atoll_softmax(e, n);
+        assert_near(atoll_softmax_long(x, n), log_sum, 1e-5);
+        for (size_t i = 0; i < n; i++) {
+            assert_true(e[i] > 0 || x[i] == 0);
+            assert_near(x[i], e[i], 2e-6 * e[i] + 1e-36);
+        }
+        for (size_t i = 0; i < n; i++)
+            x[i] = e[i] = i % 4 ? powf(10, -8 * atoll_rng_uniform(&rng)) * (i % 4 == 3 ? 1e6f : 1) : 0;
+        atoll_log_long(x, floor, n);
+        for (size_t i = 0; i < n; i++)
+            assert_near(x[i], log((double)(e[i] + floor)), 2e-6);
+    }
+}
+
 static void adagrad_equals_the_formula(void **state)
 {
     (void)state;
@@ -363,6 +387,7 @@ int main(void)
         cmocka_unit_test(many_dots_are_dots),
         cmocka_unit_test(normalise_makes_unit_length),
         cmocka_unit_test(softmax_equals_the_definition),
+        cmocka_unit_test(series_equal_the_functions),
         cmocka_unit_test(adagrad_equals_the_formula),
         cmocka_unit_test(short_accumulators_are_the_upper_halves_of_floats),
         cmocka_unit_test(short_accumulators_lose_what_is_far_below_them),

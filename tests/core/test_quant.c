@@ -84,7 +84,7 @@ static void kernels_agree_bit_for_bit(void **state)
 {
     (void)state;
     atoll_rng rng;
-    enum { STEPS = 7 };
+    enum { STEPS = 7, LANES_MOST = 3 };
     atoll_rng_seed(&rng, 2, 0);
     static uint8_t codes[ROWS_MOST + 2][STEPS * STEP + ATOLL_QUANT_SLACK];
     const atoll_quant_kernels *plain = NULL, *kernels;
@@ -94,7 +94,7 @@ static void kernels_agree_bit_for_bit(void **state)
     assert_ptr_equal(atoll_quant_best(), atoll_quant_nth(0));
     for (int trial = 0; trial < 200; trial++) {
         const uint8_t *row[ROWS_MOST + 2];
-        uint8_t k[ROWS_MOST + 2];
+        uint32_t k[(ROWS_MOST / 4 + 1) * LANES_MOST];
         uint32_t rows = 4 * (atoll_rng_below(&rng, 38)), steps = 1 + atoll_rng_below(&rng, STEPS);
         bool extreme = trial % 4 == 0;
         for (uint32_t r = 0; r < rows; r++) {
@@ -104,15 +104,16 @@ static void kernels_agree_bit_for_bit(void **state)
             }
             row[r] = codes[r] + r % 5;
         }
-        for (uint32_t i = 0; i < rows; i++)
-            k[i] = extreme ? 127 : (uint8_t)atoll_rng_below(&rng, 128);
+        atoll_quant_factors by = {k, 1 + atoll_rng_below(&rng, LANES_MOST), rows};
+        for (uint32_t i = 0; i < rows; i += 4)
+            k[i / 4 * by.lanes] = extreme ? 0x7f7f7f7f : (uint32_t)atoll_rng_next(&rng) & 0x7f7f7f7f;
         for (uint32_t n = 0; (kernels = atoll_quant_nth(n)) != plain; n++) {
             float want[STEP], got[STEP], scale = atoll_rng_uniform(&rng);
-            plain->gather8(row, 7, k, rows, scale, want);
-            kernels->gather8(row, 7, k, rows, scale, got);
+            plain->gather8(row, 7, &by, scale, want);
+            kernels->gather8(row, 7, &by, scale, got);
             assert_memory_equal(got, want, sizeof want);
-            plain->gather4(row, 3, k, rows, scale, want);
-            kernels->gather4(row, 3, k, rows, scale, got);
+            plain->gather4(row, 3, &by, scale, want);
+            kernels->gather4(row, 3, &by, scale, got);
             assert_memory_equal(got, want, sizeof want);
             int8_t x[STEPS * STEP];
             for (uint32_t i = 0; i < sizeof x; i++)
@@ -159,6 +160,56 @@ static void inputs_at_once_sum_as_one_by_one(void **state)
                     }
                 }
             }
+}
+
+/* All kernels multiply a matrix by what its codes say; no weight is off by more than half of its scale. */
+static void matrices_are_multiplied_alike_by_all_kernels(void **state)
+{
+    enum { OUTPUTS = 3 * STEP, INPUTS = 75, EIGHTS = 12, WIDE = OUTPUTS * ATOLL_QUANT_EIGHT_BYTES };
+    (void)state;
+    static uint8_t codes[EIGHTS][WIDE];
+    static float w[EIGHTS * ATOLL_QUANT_EIGHT][OUTPUTS];
+    const uint8_t *eight[EIGHTS];
+    const atoll_quant_kernels *kernels;
+    float most[OUTPUTS] = {0}, scale[OUTPUTS], u[INPUTS];
+    int8_t x[EIGHTS * ATOLL_QUANT_EIGHT];
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 7, 0);
+    assert_int_equal(atoll_quant_eights(INPUTS), EIGHTS);
+    for (uint32_t i = 0; i < INPUTS; i++)
+        u[i] = atoll_rng_normal(&rng);
+    for (uint32_t i = 0; i < INPUTS; i++)
+        for (uint32_t o = 1; o < OUTPUTS; o++) {
+            w[i][o] = (float)o * atoll_rng_normal(&rng);
+            most[o] = fmaxf(most[o], fabsf(w[i][o]));
+        }
+    atoll_quant_scales(most, OUTPUTS, scale);
+    for (uint32_t e = 0; e < EIGHTS; e++) {
+        const float *of[ATOLL_QUANT_EIGHT];
+        for (uint32_t i = 0; i < ATOLL_QUANT_EIGHT; i++)
+            of[i] = w[e * ATOLL_QUANT_EIGHT + i];
+        atoll_quant_round_eight(of, scale, OUTPUTS, codes[e]);
+        eight[e] = codes[e];
+        for (uint32_t i = 0; i < ATOLL_QUANT_EIGHT; i++)
+            for (uint32_t o = 0; o < OUTPUTS; o++) {
+                float code = (float)atoll_quant_eight_code(codes[e], i, o);
+                assert_true(fabsf(code) <= 7 && fabsf(code * scale[o] - of[i][o]) <= 0.501f * scale[o]);
+            }
+    }
+    float x_scale = atoll_quant_input(u, INPUTS, x);
+    for (uint32_t n = 0; (kernels = atoll_quant_nth(n)); n++) {
+        float sum[OUTPUTS];
+        for (uint32_t o = 0; o < OUTPUTS; o++)
+            sum[o] = (float)o;
+        atoll_quant_multiply(kernels, eight, scale, OUTPUTS, x, x_scale, EIGHTS, sum);
+        for (uint32_t o = 0; o < OUTPUTS; o++) {
+            int32_t want = 0;
+            for (uint32_t i = 0; i < EIGHTS * ATOLL_QUANT_EIGHT; i++)
+                want += x[i] * atoll_quant_eight_code(codes[i / 8], i % 8, o);
+            double exact = (double)o + (double)x_scale * (double)scale[o] * want;
+            assert_true(fabs((double)sum[o] - exact) <= 1e-6 * (fabs(exact) + (double)o));
+        }
+    }
 }
 
 /* Sums over rows against the rounded weights in double, within what rounding a_r s_r may do. */
@@ -247,6 +298,7 @@ int main(void)
         cmocka_unit_test(kernels_agree_bit_for_bit),
         cmocka_unit_test(inputs_at_once_sum_as_one_by_one),
         cmocka_unit_test(sums_over_rows_stay_within_their_bound),
+        cmocka_unit_test(matrices_are_multiplied_alike_by_all_kernels),
         cmocka_unit_test(products_with_a_dense_input_stay_within_their_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

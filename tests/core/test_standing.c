@@ -31,6 +31,7 @@ static void model_open(atoll_pager *pager, atoll_model *model)
         atoll_expert_init(expert, e, &(atoll_net_shape){.rank = 8});
         expert->state = experts[e].state;
         expert->records = experts[e].records;
+        expert->exemplars = 7 * e;
         for (uint32_t l = 0; l < LABELS; l++) {
             uint32_t output;
             assert_int_equal(atoll_expert_add_label(pager, expert, l, &output, NULL), ATOLL_OK);
@@ -60,8 +61,12 @@ static void open_experts_own_what_they_learned(void **state)
     atoll_standing_fill(&model, room, &standing);
     assert_int_equal(standing.experts, EXPERTS);
     assert_int_equal(standing.ownerships, 3 * LABELS);
-    for (uint32_t i = 0; i < standing.ownerships; i++)
-        share[standing.ownership[i].expert][standing.ownership[i].label] = standing.ownership[i].share;
+    for (uint32_t e = 0, i = 0; e < EXPERTS; e++)
+        for (; i < standing.owned[e]; i++)
+            share[e][standing.ownership[i].label] = standing.ownership[i].share;
+    assert_int_equal(standing.owned[EXPERTS - 1], standing.ownerships);
+    for (uint32_t e = 0; e < EXPERTS; e++)
+        assert_true(standing.exemplars[e] == (float)(7 * e));
     for (uint32_t e = 0; e < EXPERTS; e++)
         assert_int_equal(standing.open[e], e == 1 || e == 2 || e == 4);
     assert_true(share[1][0] == 0.75f && share[2][0] == 0.25f && share[3][2] == 0 && share[4][2] == 1);
