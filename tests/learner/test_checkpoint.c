@@ -141,7 +141,7 @@ static void features_come_back_as_they_were_chosen(void **state)
 {
     trial *t = *state;
     learning copy;
-    for (int i = 0; i < 100 && !(t->l.state.projection && t->l.state.projection->pairs); i++)
+    for (uint32_t i = 0; i < 5000 && !(t->l.state.projection && t->l.state.projection->pairs); i += BATCH)
         learn_some(t, 1, 0);
     assert_true(t->l.state.projection->pairs);
     write_and_end(t, take(t));
