@@ -251,12 +251,18 @@ static atoll_status walk_next(walk *w, atoll_lmdb_txn *txn, bool again, atoll_lm
     return ATOLL_OK;
 }
 
-atoll_status atoll_store_drop_prefix(atoll_store_write *write, const char *prefix, atoll_error *error)
+atoll_status atoll_store_drop_from(atoll_store_write *write, const char *prefix, const char *first, atoll_error *error)
 {
     atoll_error failure;
     atoll_lmdb_bytes value;
     walk w;
     atoll_status status = walk_start(&w, prefix, &failure);
+    size_t bytes = strnlen(first, ATOLL_STORE_KEY_MAX_BYTES + 1);
+    if (!status && bytes > ATOLL_STORE_KEY_MAX_BYTES)
+        status = atoll_fail(&failure, ATOLL_OUT_OF_RANGE, "store: a key has at most %d bytes",
+                            ATOLL_STORE_KEY_MAX_BYTES);
+    if (!status)
+        memcpy(w.key, first, w.key_bytes = bytes);
     for (bool again = false; !status; again = true) {
         status = walk_next(&w, write->txn, again, &value, &failure);
         if (!status)

@@ -42,8 +42,9 @@ atoll_status atoll_store_begin(atoll_store *store, atoll_store_write **out, atol
 atoll_status atoll_store_put(atoll_store_write *write, const char *key, const void *data, size_t bytes,
                              atoll_error *error); /* ATOLL_NO_SPACE; ATOLL_OUT_OF_RANGE: see the limits above */
 atoll_status atoll_store_drop(atoll_store_write *write, const char *key, atoll_error *error); /* absent is fine */
-/* Drops every key that begins with `prefix`. */
-atoll_status atoll_store_drop_prefix(atoll_store_write *write, const char *prefix, atoll_error *error);
+/* Drops every key that begins with `prefix` and does not stand before `first`. */
+atoll_status atoll_store_drop_from(atoll_store_write *write, const char *prefix, const char *first,
+                                   atoll_error *error);
 /* Both end the write and free it; commit returns after the sync. */
 atoll_status atoll_store_commit(atoll_store_write *write, atoll_error *error);
 void atoll_store_abort(atoll_store_write *write);

@@ -162,21 +162,30 @@ void atoll_checkpoint_end(atoll_checkpoint *checkpoint)
 
 /* ---- write ---- */
 
-enum { KEY_BYTES = 64 };
+enum { KEY_BYTES = 64, PAGE_KEY_BYTES = KEY_BYTES + 16 };
 
+static void page_key(char key[PAGE_KEY_BYTES], const char *name, uint32_t page)
+{
+    snprintf(key, PAGE_KEY_BYTES, "%s/%08x", name, page);
+}
+
+/* The pages that changed; what an array that was longer has left behind them goes. */
 static atoll_status write_array(atoll_store_write *write, const char *name, const atoll_array *array, uint64_t since,
                                 atoll_error *error)
 {
+    char key[PAGE_KEY_BYTES], prefix[PAGE_KEY_BYTES];
+    uint32_t pages = atoll_array_page_count(array);
     atoll_status status = ATOLL_OK;
-    for (uint32_t page = 0; page < atoll_array_page_count(array) && status == ATOLL_OK; page++) {
-        char key[KEY_BYTES + 16];
+    for (uint32_t page = 0; page < pages && status == ATOLL_OK; page++) {
         const void *data = atoll_array_page_since(array, page, since);
         if (!data)
             continue;
-        snprintf(key, sizeof key, "%s/%08x", name, page);
+        page_key(key, name, page);
         status = atoll_store_put(write, key, data, atoll_array_page_bytes(array), error);
     }
-    return status;
+    page_key(key, name, pages);
+    snprintf(prefix, sizeof prefix, "%s/", name);
+    return status ? status : atoll_store_drop_from(write, prefix, key, error);
 }
 
 /* The arrays of a structure, by name. One walk serves writing and loading. */
@@ -225,18 +234,6 @@ static atoll_status write_parts(atoll_store_write *write, const char *name, cons
     return status;
 }
 
-/* Of an expert that is gone: what an earlier checkpoint wrote. */
-static atoll_status drop_arrays(atoll_store_write *write, const char *name, atoll_error *error)
-{
-    atoll_status status = ATOLL_OK;
-    for (int i = 0; i <= NET_PARTS && status == ATOLL_OK; i++) {
-        char key[KEY_BYTES];
-        snprintf(key, sizeof key, "%s/%s/", name, i < NET_PARTS ? net_parts[i].name : "labels");
-        status = atoll_store_drop_prefix(write, key, error);
-    }
-    return status;
-}
-
 static atoll_status write_expert(atoll_store_write *write, const atoll_expert *expert, uint64_t since,
                                  atoll_error *error)
 {
@@ -244,8 +241,6 @@ static atoll_status write_expert(atoll_store_write *write, const atoll_expert *e
     snprintf(name, sizeof name, "expert/%04u", expert->id);
     snprintf(key, sizeof key, "expert/%04u/meta", expert->id);
     atoll_status status = atoll_store_put(write, key, expert, sizeof *expert, error);
-    if (status == ATOLL_OK && expert->state == ATOLL_EXPERT_GONE)
-        return drop_arrays(write, name, error);
     if (!expert->unloaded && status == ATOLL_OK)
         status = write_parts(write, name, net_parts, NET_PARTS, &expert->net, since, error);
     if (status)
@@ -294,8 +289,6 @@ static atoll_status write_all(const atoll_checkpoint *c, atoll_store_write *writ
     for (size_t i = 0; i < sizeof blobs / sizeof *blobs && status == ATOLL_OK; i++)
         status = blobs[i].data ? atoll_store_put(write, blobs[i].key, blobs[i].data, blobs[i].bytes, error)
                                : atoll_store_drop(write, blobs[i].key, error);
-    if (status == ATOLL_OK && atoll_encoder_settled(&c->model->encoder))
-        status = atoll_store_drop_prefix(write, "moments/", error);
     if (status || (status = write_array(write, "frequency", &c->model->encoder.frequency, c->since, error)) ||
         (status = write_array(write, "moments", &c->model->encoder.moments, c->since, error)) ||
         (status = write_parts(write, "counts", counts_parts, COUNTS_PARTS, &c->model->counts, c->since, error)) ||
@@ -333,9 +326,6 @@ static atoll_status load_page(void *arg, const char *key, const void *data, size
 {
     page_load *load = arg;
     uint32_t page = (uint32_t)strtoul(strrchr(key, '/') + 1, NULL, 16);
-    /* Pages of a longer array that stood here before it was given up. */
-    if (page >= atoll_array_page_count(load->array))
-        return ATOLL_OK;
     load->loaded++;
     return atoll_array_load_page(load->pager, load->array, page, data, bytes, error);
 }
@@ -344,7 +334,7 @@ static atoll_status load_page(void *arg, const char *key, const void *data, size
 static atoll_status load_array(atoll_store *store, atoll_pager *pager, const char *name, atoll_array *array,
                                atoll_error *error)
 {
-    char prefix[KEY_BYTES + 16];
+    char prefix[PAGE_KEY_BYTES];
     uint32_t count = array->count;
     page_load load = {pager, array, 0};
     snprintf(prefix, sizeof prefix, "%s/", name);

@@ -144,7 +144,7 @@ static void test_drop_and_abort(void **state)
     commit(write);
 
     write = begin(store);
-    assert_int_equal(atoll_store_drop_prefix(write, "a", NULL), ATOLL_OK);
+    assert_int_equal(atoll_store_drop_from(write, "a", "a", NULL), ATOLL_OK);
     put_text(write, "c", "new");
     atoll_store_abort(write);
     atoll_store_abort(NULL);
@@ -153,13 +153,22 @@ static void test_drop_and_abort(void **state)
     write = begin(store);
     assert_int_equal(atoll_store_drop(write, "ab", NULL), ATOLL_OK);
     assert_int_equal(atoll_store_drop(write, "never was", NULL), ATOLL_OK);
-    assert_int_equal(atoll_store_drop_prefix(write, "a/", NULL), ATOLL_OK);
-    assert_int_equal(atoll_store_drop_prefix(write, "x/", NULL), ATOLL_OK);
+    assert_int_equal(atoll_store_drop_from(write, "a/", "a/", NULL), ATOLL_OK);
+    assert_int_equal(atoll_store_drop_from(write, "x/", "x/", NULL), ATOLL_OK);
     commit(write);
     assert_string_equal(list_keys(store, ""), "a:1 b/1:1 ");
 
     write = begin(store);
-    assert_int_equal(atoll_store_drop_prefix(write, "", NULL), ATOLL_OK);
+    put_text(write, "b/2", "2");
+    put_text(write, "b/3", "3");
+    put_text(write, "c/3", "3");
+    assert_int_equal(atoll_store_drop_from(write, "b/", "b/2", NULL), ATOLL_OK);
+    assert_int_equal(atoll_store_drop_from(write, "c/", "c/4", NULL), ATOLL_OK);
+    commit(write);
+    assert_string_equal(list_keys(store, ""), "a:1 b/1:1 c/3:1 ");
+
+    write = begin(store);
+    assert_int_equal(atoll_store_drop_from(write, "", "", NULL), ATOLL_OK);
     commit(write);
     assert_string_equal(list_keys(store, ""), "");
     atoll_store_close(store);
@@ -190,7 +199,7 @@ static void test_keys_and_sizes_have_limits(void **state)
     assert_int_equal(atoll_store_put(write, "k", "x", (size_t)ATOLL_STORE_BLOB_MAX_BYTES + 1, NULL),
                      ATOLL_OUT_OF_RANGE);
     assert_int_equal(atoll_store_drop(write, longest, NULL), ATOLL_OUT_OF_RANGE);
-    assert_int_equal(atoll_store_drop_prefix(write, longest, NULL), ATOLL_OUT_OF_RANGE);
+    assert_int_equal(atoll_store_drop_from(write, longest, longest, NULL), ATOLL_OUT_OF_RANGE);
     atoll_store_abort(write);
     assert_int_equal(get_status(store, longest), ATOLL_OUT_OF_RANGE);
     assert_int_equal(atoll_store_each(store, longest, list_key, NULL, NULL), ATOLL_OUT_OF_RANGE);
@@ -202,7 +211,7 @@ static void test_keys_and_sizes_have_limits(void **state)
     assert_text(store, longest, "fits");
     assert_true(strstr(list_keys(store, longest), "k:4 "));
     write = begin(store);
-    assert_int_equal(atoll_store_drop_prefix(write, longest, NULL), ATOLL_OK);
+    assert_int_equal(atoll_store_drop_from(write, longest, longest, NULL), ATOLL_OK);
     commit(write);
     assert_int_equal(get_status(store, longest), ATOLL_NOT_FOUND);
     atoll_store_close(store);
