@@ -213,7 +213,6 @@ static void put_models(atoll_writer *out, const sample *samples, uint32_t count)
                             samples[m].stats.failure[0] != 0);
 }
 
-/* Total and active, of the experts with the largest shares. */
 /* `at` is in atoll_expert_info. */
 #define EXPERT(name, type, help, kind, field) \
     {"atoll_expert_" name, type, help, "", kind, offsetof(atoll_expert_info, field)}
@@ -237,6 +236,7 @@ static void put_expert_field(atoll_writer *out, const series *row, const sample 
         }
 }
 
+/* Total and active. */
 static void put_expert_sizes(atoll_writer *out, const char *name, const char *help, const sample *samples,
                              uint32_t count, size_t total, size_t active)
 {

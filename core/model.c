@@ -125,13 +125,3 @@ atoll_model *atoll_model_freeze(const atoll_model *model)
         memcpy(frozen->expert, model->expert, experts);
     return frozen;
 }
-
-uint64_t atoll_model_bytes(const atoll_model *model)
-{
-    uint64_t bytes = atoll_array_bytes(&model->encoder.frequency) + atoll_array_bytes(&model->encoder.moments) +
-                     atoll_array_bytes(&model->encoder.scale) + atoll_net_bytes(&model->gate.net) +
-                     atoll_counts_bytes(&model->counts) + atoll_naming_bytes(&model->naming);
-    for (uint32_t e = 0; e < model->experts; e++)
-        bytes += atoll_expert_bytes(&model->expert[e]);
-    return bytes;
-}

@@ -76,7 +76,4 @@ atoll_status atoll_model_reserve(atoll_model *model, atoll_error *error);
 /* A frozen copy, one block to free(). It shares all pages; the caller advances the reclaimer after publishing it. */
 atoll_model *atoll_model_freeze(const atoll_model *model);
 
-/* Bytes of all parameters. */
-uint64_t atoll_model_bytes(const atoll_model *model);
-
 #endif

@@ -48,6 +48,10 @@ static void numbers_stand_by_their_names(void **state)
         "tokens_routed_total{model=\"m\"} 21", "tokens_overflowed_total{model=\"m\"} 22",
         "tokens_dropped_total{model=\"m\"} 23", "routing_collapses_total{model=\"m\"} 17",
         "routing_collapsed_to{model=\"m\"} 2", "combination_weight{model=\"m\",voice=\"shared\"} 2.5",
+        "expert_share{model=\"m\",expert=\"0\"} 0.25", "expert_share{model=\"m\",expert=\"1\"} 0.75",
+        "expert_entropy{model=\"m\",expert=\"0\"} 0.375", "expert_drift{model=\"m\",expert=\"0\"} 0.5625",
+        "expert_overflowed_total{model=\"m\",expert=\"1\"} 33",
+        "expert_dropped_total{model=\"m\",expert=\"1\"} 34",
         "combination_weight{model=\"m\",voice=\"names\"} 8.5", "budget_bytes{model=\"m\"} 123456789"};
     harness *h = *state;
     char line[128];
@@ -55,6 +59,10 @@ static void numbers_stand_by_their_names(void **state)
     http_reply reply = expect(h, "GET", "/v1/models/m/stats", NULL, NULL, 200);
     for (size_t i = 0; i < sizeof stats / sizeof *stats; i++)
         assert_has(&reply, stats[i]);
+    http_free(&reply);
+    reply = expect(h, "GET", "/v1/models/m/experts/1", NULL, NULL, 200);
+    assert_has(&reply, "\"share\":0.75,\"entropy\":0.5,\"overflowed\":33,\"dropped\":34,");
+    assert_has(&reply, "\"loss\":0.4375,\"drift\":0.5625,");
     http_free(&reply);
     reply = expect(h, "GET", "/metrics", NULL, NULL, 200);
     for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {

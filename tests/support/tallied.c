@@ -24,6 +24,15 @@ void tallied_set(atoll_learner *learner)
     state->tally.routes = (atoll_route_counts){.routed = 21, .overflowed = 22, .dropped = 23};
     state->tally.collapsed = 2;
     state->tally.collapses = 17;
+    for (uint32_t e = 0; e < state->model.experts && e < 2; e++) {
+        atoll_expert *expert = &state->model.expert[e];
+        expert->share = e ? 0.75 : 0.25;
+        expert->entropy = e ? 0.5 : 0.375;
+        expert->overflowed = 31 + 2 * e;
+        expert->dropped = 32 + 2 * e;
+        expert->loss = 0.4375;
+        expert->drift = 0.5625;
+    }
     for (int v = 0; v < ATOLL_VOICES; v++)
         weight[v] = (float)v + 2.5f;
     state->model.sureness.bound = 0.875f;
