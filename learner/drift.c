@@ -338,21 +338,38 @@ static bool lately(const atoll_state *state, uint32_t slot)
     return (UINT16_MAX + span_of(state) - state->drift.slot[slot].refuted) % UINT16_MAX <= 1;
 }
 
-/* The refuted exemplars, in *list to free(). Those that were not yet are counted. */
+/*
+ * Whether half of an exemplar's cell has gone with the last concept. Then what was there before goes too: what the
+ * mixture has learned since, evidence against the rest no longer shows, and what is seldom near a record has none.
+ */
+static bool is_left_behind(const atoll_state *state, uint32_t slot, const atoll_slot *held)
+{
+    const atoll_drift_state *now = &state->drift.now;
+    const atoll_drift_slot *own = &state->drift.slot[slot];
+    uint32_t label = held->exemplar->label, sleeper = ATOLL_OWNER_DORMANT | now->current << EXPERT_BITS | held->owner;
+    if (own->dormant || own->since > now->concept[now->current].opened)
+        return false;
+    uint32_t gone = atoll_memory_cell(state->memory, sleeper, label);
+    return gone >= CELL_LEAST && gone * CELL_PART >= gone + atoll_memory_cell(state->memory, held->owner, label);
+}
+
+/* The refuted exemplars, and what goes with them, in *list to free(). Those that were not yet are counted. */
 static atoll_status find_suspects(atoll_state *state, suspect **list, uint32_t *count, atoll_error *error)
 {
     atoll_drift *drift = &state->drift;
     atoll_memory_view view = atoll_memory_freeze(state->memory);
     uint32_t used = view.slots.count < drift->slots ? view.slots.count : drift->slots;
+    bool following = follows(state) && !state->model.encoder.vector_dim; /* of vectors learner/renewal.c told all */
     *count = 0;
     *list = malloc((used + 1) * sizeof **list);
     if (!*list)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to watch for drift");
     for (uint32_t s = 0; s < used; s++) {
-        if (drift->slot[s].evidence < own_least)
+        if (!following && drift->slot[s].evidence < own_least)
             continue;
         const atoll_slot *held = atoll_memory_at(&view, s);
-        if (!held->exemplar || !refuted(state, s, held->exemplar->label))
+        if (!held->exemplar || !(refuted(state, s, held->exemplar->label) ||
+                                 (following && is_left_behind(state, s, held))))
             continue;
         drift->now.refuted += !drift->slot[s].refuted;
         if (!drift->slot[s].refuted)
@@ -400,6 +417,7 @@ static atoll_status retire(atoll_state *state, atoll_error *error)
         young = true;
         tell_replaced(state);
     }
+    now->due = young && count; /* what is left behind by these is found next */
     for (uint32_t i = 0; i < count && young && status == ATOLL_OK; i++)
         status = put_to_sleep(state, list[i].slot, error);
     free(list);

@@ -23,11 +23,11 @@
  * learner/renewal.h puts it to sleep.
  *
  * Concepts. Where half of several cells is refuted at once, what is refuted becomes a dormant concept, and so does what
- * is refuted in the records after, for which ATOLL_DRIFT_FOLLOWING is asked, as it is likely then. Single ones stay. A
- * dormant concept is asked along: for a record near it, with d the nearest label in the concept, its evidence grows by
- * ln(0.8 / p) if d = y and by ln(0.2 / (1 - p)), at most 0, if not, p being the mixture's for d. Past the mark of
- * ATOLL_DRIFT_FALSE_ALARM it wakes, and exemplars that came meanwhile and lie among its own with other labels become a
- * dormant concept in their turn.
+ * is refuted in the records after, for which ATOLL_DRIFT_FOLLOWING is asked, as it is likely then, and what is left of
+ * cells once half has gone. Single ones stay. A dormant concept is asked along: for a record near it, with d the
+ * nearest label in the concept, its evidence grows by ln(0.8 / p) if d = y and by ln(0.2 / (1 - p)), at most 0, if not,
+ * p being the mixture's for d. Past the mark of ATOLL_DRIFT_FALSE_ALARM it wakes, and exemplars that came meanwhile and
+ * lie among its own with other labels become a dormant concept in their turn.
  */
 #ifndef ATOLL_LEARNER_DRIFT_H
 #define ATOLL_LEARNER_DRIFT_H

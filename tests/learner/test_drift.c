@@ -172,6 +172,36 @@ static void the_oldest_concepts_make_room(void **state)
     atoll_state_free(&t.state);
 }
 
+/* Of a label of which most has gone the rest goes, though no record came near it; what came later stays. */
+static void what_is_left_behind_by_its_label_goes_too(void **state)
+{
+    trial t;
+    (void)state;
+    trial_open(&t);
+    for (int i = 0; i < 3; i++) /* behind so many neighbours these are not found */
+        place(&t, 0);
+    for (int i = 0; i < 6; i++) {
+        place(&t, 0);
+        place(&t, 2);
+    }
+    place(&t, 1);
+    for (int i = 0; i < 3; i++)
+        place(&t, 3);
+    observe_many(&t, 9, 0, 1, 0);
+    observe_many(&t, 9, 2, 3, 0);
+    settle(&t);
+    assert_int_equal(t.state.drift.now.replaced, 1);
+    assert_int_equal(t.state.drift.now.dormant, 12);
+    place(&t, 0);
+    settle(&t);
+    assert_int_equal(t.state.drift.now.dormant, 15);
+    settle(&t);
+    assert_int_equal(t.state.drift.now.dormant, 15);
+    assert_int_equal(atoll_memory_cell(t.state.memory, 1, 0), 1);
+    assert_int_equal(atoll_memory_cell(t.state.memory, 1, 3), 3);
+    atoll_state_free(&t.state);
+}
+
 /* Where labels come no more, their borders give way, one after another. */
 static void labels_that_are_refuted_long_apart_were_not_replaced(void **state)
 {
@@ -332,6 +362,7 @@ int main(void)
         cmocka_unit_test(contradicted_exemplars_sleep_where_several_labels_have_them),
         cmocka_unit_test(what_follows_a_replaced_concept_goes_sooner),
         cmocka_unit_test(the_oldest_concepts_make_room),
+        cmocka_unit_test(what_is_left_behind_by_its_label_goes_too),
         cmocka_unit_test(labels_that_are_refuted_long_apart_were_not_replaced),
         cmocka_unit_test(without_a_younger_witness_nothing_is_contradicted),
         cmocka_unit_test(what_is_novel_or_was_not_believed_is_no_contradiction),
