@@ -142,7 +142,7 @@ CLONES void atoll_adagrad(float *restrict w, float *restrict s, const float *res
 }
 
 CLONES void atoll_adagrad_short(float *restrict w, uint16_t *restrict s, const float *restrict g, float a, float rate,
-                                size_t n)
+                                float start, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         union {
@@ -151,7 +151,7 @@ CLONES void atoll_adagrad_short(float *restrict w, uint16_t *restrict s, const f
         } square = {.bits = (uint32_t)s[i] << 16};
         float step = a * g[i];
         square.value += step * step;
-        w[i] -= rate * step / sqrtf(square.value + 1e-8f);
+        w[i] -= rate * step / sqrtf(square.value + start);
         s[i] = (uint16_t)((square.bits + 0x8000u) >> 16);
     }
 }

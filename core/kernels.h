@@ -43,8 +43,10 @@ void atoll_log_long(float *x, float floor, size_t n);
  */
 void atoll_adagrad(float *w, float *s, const float *g, float a, float rate, size_t n);
 
-/* The same with accumulators in bfloat16, the upper half of a float, rounded to nearest. */
-void atoll_adagrad_short(float *w, uint16_t *s, const float *g, float a, float rate, size_t n);
+/*
+ * The same with accumulators in bfloat16, the upper half of a float, rounded to nearest, and `start` in place of 1e-8.
+ */
+void atoll_adagrad_short(float *w, uint16_t *s, const float *g, float a, float rate, float start, size_t n);
 
 /* c = beta c + a b, with a: m x k, b: k x n, c: m x n. */
 void atoll_gemm(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,

@@ -24,7 +24,8 @@ enum { GRADIENT_BYTES = 4 * ATOLL_PAGE_BYTES }; /* at least a page of D1, of whi
  */
 static const float least_of_many = 3e-4f;
 
-static const float floor_of_squares = 1e-10f; /* under the square root of W1's step */
+static const float floor_of_squares = 1e-10f; /* under the square root of W1's step, */
+static const float least_start = 1e-8f;       /* and of V's */
 
 void atoll_net_scratch_init(atoll_net_scratch *scratch)
 {
@@ -122,6 +123,7 @@ void atoll_net_init(atoll_net *net, const atoll_net_shape *shape)
                        .linear_dim = shape->linear_dim,
                        .seed = shape->seed,
                        .rate_wide = shape->rate_wide,
+                       .start_wide = fmaxf(shape->start_wide, least_start),
                        .rate_low = shape->rate_low,
                        .rate_dense = shape->rate_dense,
                        .rate_linear = shape->rate_linear,
@@ -572,7 +574,7 @@ static atoll_status backward_list(atoll_pager *pager, atoll_net *net, uint32_t r
     for (uint32_t i = 0; i < list.count; i++)
         slope[i] = delta[list.label[i]];
     if (list.count)
-        atoll_adagrad_short(list.value, list.square, slope, x, net->rate_wide, list.count);
+        atoll_adagrad_short(list.value, list.square, slope, x, net->rate_wide, net->start_wide, list.count);
     return status;
 }
 
@@ -619,7 +621,7 @@ atoll_status atoll_net_backward(atoll_pager *pager, atoll_net *net, atoll_net_sc
         if (!row)
             return no_memory(error);
         if (net->capacity)
-            atoll_adagrad_short(row, squares_of(net, row), scratch->slope, x, net->rate_wide, width);
+            atoll_adagrad_short(row, squares_of(net, row), scratch->slope, x, net->rate_wide, net->start_wide, width);
         else if ((status = backward_list(pager, net, scratch->row[i], taught, x, delta, error)))
             return status;
         if (net->rank) {

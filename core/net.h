@@ -57,6 +57,7 @@ typedef struct atoll_net {
     bool lists;                   /* may have lists */
     uint64_t seed;
     float rate_wide, rate_low, rate_dense, rate_linear, rate_random;
+    float start_wide;
     atoll_rows sparse;  /* by bucket: V row [capacity], W1 row [rank], its accumulator, V's in bfloat16 [capacity] */
     atoll_postings wide; /* V, as lists by row */
     atoll_array head;   /* by output: b, W2 row [rank], D2 row [hidden], then their accumulators in the same order */
@@ -68,6 +69,7 @@ typedef struct atoll_net {
 typedef struct atoll_net_shape {
     uint32_t rank, hidden, linear_dim, random_dim;
     float rate_wide, rate_low, rate_dense, rate_linear, rate_random;
+    float start_wide; /* what accumulators of V are taken to hold already */
     bool lists;    /* V may become lists; not with linear_dim */
     uint64_t seed; /* initial weights follow from it */
 } atoll_net_shape;

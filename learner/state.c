@@ -5,6 +5,13 @@
 #include "core/limits.h"
 #include "learner/renewal.h"
 
+/*
+ * AdaGrad's first step of a weight is the rate, however small its gradient: a rare feature would deny all labels but
+ * one alike, and a wrong label would weigh as much as a right one. With `start_wide` in the accumulators first steps go
+ * by their gradients: docs/decisions.md.
+ */
+static const float rate_wide = 0.5f, start_wide = 0.01f;
+
 atoll_net_shape atoll_state_shape(const atoll_config *config, uint32_t id)
 {
     uint32_t hidden = id == 0 && config->shared_hidden ? config->shared_hidden : config->expert_hidden;
@@ -13,7 +20,8 @@ atoll_net_shape atoll_state_shape(const atoll_config *config, uint32_t id)
     return (atoll_net_shape){.rank = (hidden / 4 + 7) / 8 * 8,
                              .hidden = config->dense_hidden,
                              .random_dim = read < ATOLL_PROJECTION_FEATURES ? read : ATOLL_PROJECTION_FEATURES,
-                             .rate_wide = id ? 0.1f : 0.2f,
+                             .rate_wide = rate_wide,
+                             .start_wide = start_wide,
                              .rate_low = id ? 0.1f : 0.05f,
                              .rate_dense = 0.02f,
                              .rate_random = 0.002f,

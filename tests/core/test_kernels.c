@@ -187,16 +187,17 @@ static void short_accumulators_are_the_upper_halves_of_floats(void **state)
         s[n] = GUARD;
         for (int step = 0; step < 50; step++) {
             float was[MOST + 1], a = atoll_rng_normal(&rng), rate = 0.01f + atoll_rng_uniform(&rng);
+            float start = step % 2 ? 1e-8f : atoll_rng_uniform(&rng);
             double square[MOST + 1];
             fill_normal(&rng, g, MOST + 1);
             g[step] = 0;
             memcpy(was, w, sizeof was);
             for (size_t i = 0; i < n; i++)
                 square[i] = widen(s[i]) + pow((double)a * g[i], 2);
-            atoll_adagrad_short(w, s, g, a, rate, n);
+            atoll_adagrad_short(w, s, g, a, rate, start, n);
             for (size_t i = 0; i < n; i++) {
                 assert_true(fabs(widen(s[i]) - square[i]) <= square[i] * (1.0 / 256 + 1e-6));
-                assert_near(w[i], was[i] - rate * a * g[i] / sqrt(square[i] + 1e-8), 1e-5);
+                assert_near(w[i], was[i] - rate * a * g[i] / sqrt(square[i] + start), 1e-5);
             }
             assert_true(w[n] == was[n] && s[n] == GUARD);
         }
@@ -214,7 +215,7 @@ static void short_accumulators_lose_what_is_far_below_them(void **state)
     uint16_t s = 0;
     for (size_t i = 0; i < sizeof step / sizeof *step; i++) {
         float was = w;
-        atoll_adagrad_short(&w, &s, &step[i].gradient, 1, 1, 1);
+        atoll_adagrad_short(&w, &s, &step[i].gradient, 1, 1, 1e-8f, 1);
         assert_true(fabs(widen(s) - step[i].after) <= step[i].after / 300);
         assert_true(step[i].gradient > 0 ? w < was : step[i].gradient < 0 ? w > was : w == was);
     }
