@@ -179,21 +179,29 @@ static float dot_portable(const uint16_t *half, const float *value, size_t count
     return lane[0];
 }
 
-void atoll_half_dots(const uint16_t *half, size_t rows, const float *value, size_t queries, size_t count, float *dot)
+static void all_portable(const uint16_t *half, size_t rows, const float *value, size_t queries, size_t count,
+                         float *dot)
 {
-#ifdef HALF_F16C
-    if (count % LANES == 0 && __builtin_cpu_supports("avx512f")) {
-        all_avx512(half, rows, value, queries, count, dot);
-        return;
-    }
-    if (count % LANES == 0 && has_f16c()) {
-        all_f16c(half, rows, value, queries, count, dot);
-        return;
-    }
-#endif
     for (size_t r = 0; r < rows; r++)
         for (size_t q = 0; q < queries; q++)
             dot[r * queries + q] = dot_portable(half + r * count, value + q * count, count);
+}
+
+atoll_half_kernel atoll_half_nth(uint32_t n)
+{
+#ifdef HALF_F16C
+    if (__builtin_cpu_supports("avx512f") && n-- == 0)
+        return all_avx512;
+    if (has_f16c() && n-- == 0)
+        return all_f16c;
+#endif
+    return n == 0 ? all_portable : NULL;
+}
+
+void atoll_half_dots(const uint16_t *half, size_t rows, const float *value, size_t queries, size_t count, float *dot)
+{
+    atoll_half_kernel kernel = count % LANES ? all_portable : atoll_half_nth(0);
+    kernel(half, rows, value, queries, count, dot);
 }
 
 float atoll_half_dot(const uint16_t *half, const float *value, size_t count)

@@ -22,4 +22,10 @@ float atoll_half_dot(const uint16_t *half, const float *value, size_t count);
 /* dot[r * queries + q]: the same of every row (of `count` halves) with every query (of `count` floats). */
 void atoll_half_dots(const uint16_t *half, size_t rows, const float *value, size_t queries, size_t count, float *dot);
 
+/* What does that where `count` is a multiple of 32: the n-th that this processor has, fastest first, the portable one
+ * last, NULL behind it. */
+typedef void (*atoll_half_kernel)(const uint16_t *half, size_t rows, const float *value, size_t queries, size_t count,
+                                  float *dot);
+atoll_half_kernel atoll_half_nth(uint32_t n);
+
 #endif
