@@ -42,10 +42,11 @@ void atoll_net_scratch_free(atoll_net_scratch *scratch)
     *scratch = (atoll_net_scratch){0};
 }
 
-/* V x, W1 x, up to whole eights: what stands behind them in a row is summed along, and not read. */
+/* V x, without W1 only what is in use, and W1 x, up to whole eights: what stands behind is summed along, not read. */
 static uint32_t sum_width(const atoll_net *net)
 {
-    return (net->capacity + net->rank + 7) / 8 * 8;
+    uint32_t columns = net->rank || net->outputs > net->capacity ? net->capacity : net->outputs;
+    return (columns + net->rank + 7) / 8 * 8;
 }
 
 static bool scratch_fit(atoll_net_scratch *scratch, const atoll_net *net, uint32_t features)
@@ -60,7 +61,7 @@ static bool scratch_fit(atoll_net_scratch *scratch, const atoll_net *net, uint32
         scratch->row = (uint32_t *)(void *)(scratch->weight + features);
         scratch->features = features;
     }
-    uint32_t sums = sum_width(net);
+    uint32_t sums = net->capacity + net->rank + 7;
     if (sums > scratch->sums) {
         float *sum = realloc(scratch->sum, 3 * sums * sizeof *sum);
         if (!sum)
@@ -457,7 +458,7 @@ static void add_linear(const atoll_net *net, const atoll_input *input, float *su
         uint32_t count = net->linear_dim - at < MOST ? net->linear_dim - at : MOST;
         for (uint32_t i = 0; i < count; i++)
             row[i] = atoll_array_at(&net->linear, at + i);
-        atoll_product_sum(row, input->linear + at, count, sum, net->capacity);
+        atoll_product_sum(row, input->linear + at, count, sum, net->rank ? net->capacity : sum_width(net));
     }
 }
 
