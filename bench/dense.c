@@ -38,10 +38,10 @@ static bool make(trial *t, atoll_error *error)
     atoll_rng rng;
     atoll_rng_seed(&rng, 1, 0);
     t->pager.reclaim = atoll_reclaim_new();
-    t->v = malloc(sizeof *t->v * BATCH * IN);
-    t->a = malloc(sizeof *t->a * STREAM_FLOATS);
-    t->b = malloc(sizeof *t->b * SIDE * SIDE);
-    t->c = malloc(sizeof *t->c * SIDE * SIDE);
+    t->v = aligned_alloc(64, sizeof *t->v * BATCH * IN);
+    t->a = aligned_alloc(64, sizeof *t->a * STREAM_FLOATS);
+    t->b = aligned_alloc(64, sizeof *t->b * SIDE * SIDE);
+    t->c = aligned_alloc(64, sizeof *t->c * SIDE * SIDE);
     if (!t->pager.reclaim || !t->v || !t->a || !t->b || !t->c)
         return false;
     for (int i = 0; i < BATCH * IN; i++)

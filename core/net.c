@@ -411,20 +411,20 @@ static void prefetch_row(const atoll_net *net, uint32_t number)
 
 void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, float *h)
 {
-    enum { ROWS = ATOLL_PRODUCT_ROWS };
     uint32_t hidden = net->hidden, dim = net->dense_dim;
-    const float *row[2 * ROWS], *c = atoll_array_at(&net->first, dim);
+    uint32_t most = hidden < ATOLL_PRODUCT_LONG ? ATOLL_PRODUCT_ROWS : ATOLL_PRODUCT_LONG_ROWS;
+    const float *row[2 * ATOLL_PRODUCT_ROWS], *c = atoll_array_at(&net->first, dim);
     for (uint32_t i = 0; i < batch; i++)
         memcpy(h + (size_t)i * hidden, c, hidden * sizeof *h);
-    for (uint32_t i = 0; i < ROWS && i < dim; i++)
-        row[ROWS + i] = atoll_array_at(&net->first, i);
-    for (uint32_t at = 0; at < dim; at += ROWS) {
-        uint32_t rows = dim - at < ROWS ? dim - at : ROWS;
-        memcpy(row, row + ROWS, ROWS * sizeof *row);
-        bool more = dim - at >= 2 * ROWS;
-        for (uint32_t i = at + ROWS; i < at + 2 * ROWS && i < dim; i++)
-            row[i - at] = atoll_array_at(&net->first, i);
-        atoll_product_rows(batch, hidden, rows, row, more ? row + ROWS : NULL, v + at, dim, h, hidden);
+    for (uint32_t i = 0; i < most && i < dim; i++)
+        row[i] = atoll_array_at(&net->first, i);
+    for (uint32_t at = 0, next; at < dim; at = next) {
+        next = at + most; /* a power of two: its bit tells which half of `row` */
+        const float **now = row + (at & most), **soon = row + (next & most);
+        for (uint32_t i = 0; i < most && next + i < dim; i++)
+            soon[i] = atoll_array_at(&net->first, next + i);
+        atoll_product_rows(batch, hidden, next < dim ? most : dim - at, now, next + most <= dim ? soon : NULL, v + at,
+                           dim, h, hidden);
     }
     for (size_t i = 0; i < (size_t)batch * hidden; i++)
         h[i] = h[i] > 0 ? h[i] : 0;

@@ -11,11 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ATOLL_PRODUCT_ROWS = 32 }; /* rows of b that are worked on at once: their pieces stay in the nearest cache */
+enum {
+    ATOLL_PRODUCT_ROWS = 32,     /* rows of b worked on at once, at most: short ones stay in the nearest cache */
+    ATOLL_PRODUCT_LONG = 512,    /* columns from which on rows are long, and multiplied as they come from memory */
+    ATOLL_PRODUCT_LONG_ROWS = 16 /* of these are best worked on at once: so many streams processors read ahead */
+};
 
 /*
  * c += a b for b's rows row[0..rows-1], rows <= ATOLL_PRODUCT_ROWS: a is batch x rows (distance lda), c is batch x n
- * (distance ldc), n a multiple of 8. `next` are as many rows that will be wanted next, or NULL.
+ * (distance ldc), n a multiple of 8. `next` are as many rows that will be wanted next, or NULL; they are sent for.
  */
 void atoll_product_rows(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,
                         const float *a, size_t lda, float *c, size_t ldc);
