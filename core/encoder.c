@@ -61,6 +61,18 @@ atoll_status atoll_encoder_set_vector(atoll_pager *pager, atoll_encoder *encoder
     return status;
 }
 
+/* ln(n): logarithms of small numbers are asked for with each text. */
+static float log_of(uint32_t n)
+{
+    enum { KEPT = 4096 };
+    static _Thread_local float kept[KEPT]; /* 0: not known yet */
+    if (n < 2 || n >= KEPT)
+        return logf((float)n);
+    if (kept[n] == 0)
+        kept[n] = logf((float)n);
+    return kept[n];
+}
+
 static uint32_t frequency_of(const atoll_encoder *encoder, uint32_t bucket)
 {
     return encoder->frequency.count ? *(const uint32_t *)atoll_array_at(&encoder->frequency, bucket) : 0;
@@ -88,16 +100,19 @@ static void level(const uint8_t *kind, float *weight, uint32_t terms)
         weight[i] *= factor[kind[i]];
 }
 
+void atoll_encoder_seek(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms)
+{
+    for (uint32_t i = 0; i < terms && encoder->frequency.count; i++)
+        __builtin_prefetch(atoll_array_at(&encoder->frequency, atoll_term_bucket(term[i])));
+}
+
 void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms, atoll_encoded *out)
 {
-    enum { AHEAD = 16 };
     enum { COMMON, KNOWN, RARE, RANKS };
     uint8_t rank[ATOLL_FEATURES_MAX], kind[ATOLL_FEATURES_MAX], word[ATOLL_FEATURES_MAX];
     uint32_t frequency[ATOLL_FEATURES_MAX], place[RANKS] = {0};
     float log_documents = logf((float)(encoder->documents + 1));
     for (uint32_t i = 0; i < terms; i++) {
-        if (i + AHEAD < terms && encoder->frequency.count)
-            __builtin_prefetch(atoll_array_at(&encoder->frequency, atoll_term_bucket(term[i + AHEAD])));
         uint32_t df = frequency[i] = frequency_of(encoder, atoll_term_bucket(term[i]));
         rank[i] = df >= ATOLL_COMMON_TEXTS ? COMMON : df >= ATOLL_KNOWN_TEXTS ? KNOWN : RARE;
         place[rank[i]]++;
@@ -111,10 +126,10 @@ void atoll_encoder_weigh(const atoll_encoder *encoder, const atoll_term *term, u
     place[RARE] = out->known;
     for (uint32_t i = 0; i < terms; i++) {
         uint32_t at = place[rank[i]]++, tf = atoll_term_tf(term[i]);
-        float idf = 1 + log_documents - logf((float)(frequency[i] + 1));
+        float idf = 1 + log_documents - log_of(frequency[i] + 1);
         out->bucket[at] = atoll_term_bucket(term[i]);
         kind[at] = (uint8_t)atoll_term_kind(term[i]);
-        out->weight[at] = (tf == 1 ? 1 : 1 + logf((float)tf)) * idf;
+        out->weight[at] = (tf == 1 ? 1 : 1 + log_of(tf)) * idf;
         if (out->token)
             out->token[at] = word[i];
     }

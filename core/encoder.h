@@ -62,6 +62,10 @@ void atoll_encoder_clear(atoll_pager *pager, atoll_encoder *encoder);
 atoll_status atoll_encoder_set_vector(atoll_pager *pager, atoll_encoder *encoder, uint32_t vector_dim,
                                       atoll_error *error);
 
+/* Sends for the frequencies of terms that are weighed soon: all lie apart, and one by one the memory would be waited
+ * for. Of a text that is read first, atoll_terms_seek with `frequency` does. */
+void atoll_encoder_seek(const atoll_encoder *encoder, const atoll_term *term, uint32_t terms);
+
 /*
  * Features of terms: tf-idf as core/features.h tells, in the order that atoll_encoded tells. With out->token the terms
  * are in the order of the text (atoll_terms_in_order), and so are the features within each of the three parts.

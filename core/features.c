@@ -30,6 +30,7 @@ struct atoll_text_scratch {
     atoll_term *table;
     size_t capacity;  /* elements of table */
     uint32_t *order;  /* ATOLL_FEATURES_MAX, twice: counter's order and word; NULL until it is needed */
+    const atoll_array *sought; /* by the next text's buckets, or NULL */
 };
 
 /*
@@ -43,6 +44,7 @@ typedef struct counter {
     uint32_t count, most; /* distinct terms: now, and at most */
     uint32_t *order;      /* their slots as they came, or NULL where that does not matter; then */
     uint32_t *word, now;  /* which word of the text each is of, and that which is being read, or NO_WORD */
+    const atoll_array *sought; /* whose elements are sent for as their terms come, or NULL */
 } counter;
 
 atoll_text_scratch *atoll_text_scratch_new(void)
@@ -58,6 +60,11 @@ void atoll_text_scratch_free(atoll_text_scratch *scratch)
     free(scratch->table);
     free(scratch->order);
     free(scratch);
+}
+
+void atoll_terms_seek(atoll_text_scratch *scratch, const atoll_array *array)
+{
+    scratch->sought = array;
 }
 
 static inline uint64_t mix(uint64_t hash, uint64_t value)
@@ -91,6 +98,8 @@ static inline bool count_term(counter *c, uint64_t hash, uint32_t kind)
         c->word[c->count] = c->now;
     }
     c->count++;
+    if (c->sought && bucket < c->sought->count)
+        __builtin_prefetch(atoll_array_at(c->sought, bucket));
     return true;
 }
 
@@ -251,6 +260,8 @@ static void gather(atoll_term *table, size_t slots)
 static atoll_status extract(atoll_text_scratch *scratch, atoll_slice text, uint32_t buckets, uint32_t *order,
                             atoll_term *terms, uint32_t *count, atoll_error *error)
 {
+    const atoll_array *sought = scratch->sought;
+    scratch->sought = NULL;
     *count = 0;
     atoll_status status = atoll_words_cut(&scratch->words, text, error);
     if (status != ATOLL_OK)
@@ -284,7 +295,8 @@ static atoll_status extract(atoll_text_scratch *scratch, atoll_slice text, uint3
                  .most = (uint32_t)shapes,
                  .order = order,
                  .word = order ? order + ATOLL_FEATURES_MAX : NULL,
-                 .now = NO_WORD};
+                 .now = NO_WORD,
+                 .sought = sought};
     count_shapes(&c, text);
     c.most = (uint32_t)most;
     count_words(&c, words);
@@ -336,6 +348,51 @@ uint32_t atoll_terms_words(const atoll_term *terms, uint32_t count, uint8_t *wor
     return words;
 }
 
+/* ---- projection ---- */
+
+static inline uint64_t begin_signs(uint64_t seed, uint32_t bucket)
+{
+    return mix(seed ^ 0x2545f4914f6cdd1du, bucket);
+}
+
+/* The next four nonzeros, 16 bits each. */
+static inline uint64_t next_signs(uint64_t *hash, uint32_t block)
+{
+    return finish(*hash = mix(*hash, block + 1));
+}
+
+#ifdef __x86_64__
+/*
+ * Where a stretch is a vector all of `out` is held in registers. Five bits tell a place in it and a sign: they choose
+ * the vector that has 1 or -1 there and zeros elsewhere, whose product with the weight is added. The same bits come
+ * out.
+ */
+enum { STRETCH = 16 };
+
+typedef float stretch __attribute__((vector_size(4 * STRETCH), aligned(4), may_alias));
+
+__attribute__((target("arch=x86-64-v4"))) static void project_stretches(const uint32_t *buckets, const float *weights,
+                                                                        uint32_t count, uint64_t seed, float *out)
+{
+    stretch sum[ATOLL_PROJECTION_NONZEROS], unit[2 * STRETCH];
+    for (int i = 0; i < 2 * STRETCH; i++)
+        for (int lane = 0; lane < STRETCH; lane++)
+            unit[i][lane] = lane != i % STRETCH ? 0 : i < STRETCH ? 1 : -1;
+    memcpy(sum, out, sizeof sum);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t hash = begin_signs(seed, buckets[i]);
+#pragma GCC unroll 4
+        for (uint32_t block = 0; block < ATOLL_PROJECTION_NONZEROS; block += 4) {
+            uint64_t bits = next_signs(&hash, block);
+#pragma GCC unroll 4
+            for (uint32_t j = 0; j < 4; j++)
+                sum[block + j] += weights[i] * unit[bits >> (16 * j + 11) & (2 * STRETCH - 1)];
+        }
+    }
+    memcpy(out, sum, sizeof sum);
+}
+#endif
+
 /*
  * Each of a bucket's nonzeros falls into a stretch of its own of the coordinates (the block form of Kane and Nelson),
  * so that no two meet where 16 divides dim. One needs 15 bits for its place in the stretch and one for its sign.
@@ -344,11 +401,17 @@ void atoll_project_sparse(const uint32_t *buckets, const float *weights, uint32_
                           uint32_t dim)
 {
     _Static_assert(ATOLL_PROJECTION_NONZEROS == 16, "four mixes of four nonzeros each");
+#ifdef __x86_64__
+    if (dim == ATOLL_PROJECTION_NONZEROS * STRETCH && __builtin_cpu_supports("x86-64-v4")) {
+        project_stretches(buckets, weights, count, seed, out);
+        return;
+    }
+#endif
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t hash = mix(seed ^ 0x2545f4914f6cdd1du, buckets[i]);
+        uint64_t hash = begin_signs(seed, buckets[i]);
         float signs[2] = {weights[i], -weights[i]};
         for (uint32_t block = 0; block < ATOLL_PROJECTION_NONZEROS; block += 4) {
-            uint64_t bits = finish(hash = mix(hash, block + 1));
+            uint64_t bits = next_signs(&hash, block);
             for (uint32_t j = 0; j < 4; j++, bits >>= 16) {
                 uint32_t place = (block + j) << 15 | ((uint32_t)bits & 0x7fff);
                 out[place * dim >> 19] += signs[bits >> 15 & 1];

@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/pages.h"
 #include "core/record.h"
 #include "core/status.h"
 
@@ -69,6 +70,12 @@ atoll_status atoll_terms_extract(atoll_text_scratch *scratch, atoll_slice text, 
  */
 atoll_status atoll_terms_in_order(atoll_text_scratch *scratch, atoll_slice text, uint32_t buckets, atoll_term *terms,
                                   uint32_t *count, atoll_error *error);
+
+/*
+ * The next text of this scratch is read to look its buckets up in `array`: while it is read, elements are sent for as
+ * their terms are found. The array must not change until then.
+ */
+void atoll_terms_seek(atoll_text_scratch *scratch, const atoll_array *array);
 
 /*
  * The word of the text that term i is of, among those that the last such call with this scratch gave: normalised, as

@@ -57,6 +57,7 @@ static atoll_status encode(atoll_hand *h, const atoll_state *state, atoll_step_i
     const atoll_model *model = &state->model;
     bool tokens = model->config.granularity == ATOLL_GRANULARITY_TOKEN;
     it->terms = 0;
+    atoll_terms_seek(h->text, &model->encoder.frequency);
     /* What cannot be read as words was refused at the door; text without any is learned as none. */
     if (record->text.data &&
         (tokens ? atoll_terms_in_order : atoll_terms_extract)(h->text, record->text, model->encoder.buckets, h->term,

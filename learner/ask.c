@@ -112,6 +112,7 @@ static atoll_status encode(const asking *a, const atoll_record *record, atoll_en
     uint32_t terms = 0;
     atoll_status status = ATOLL_OK;
     bool tokens = a->published->model->config.granularity == ATOLL_GRANULARITY_TOKEN;
+    atoll_terms_seek(asker->text, &encoder->frequency);
     if (record->text.data &&
         (status = (tokens ? atoll_terms_in_order : atoll_terms_extract)(asker->text, record->text, encoder->buckets,
                                                                         asker->term, &terms, error)))

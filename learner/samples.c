@@ -167,6 +167,8 @@ static atoll_status encode_samples(atoll_portion *w, atoll_sample *const *sample
     atoll_encoded *encoded[ATOLL_STEP_PART];
     for (uint32_t i = from; i < to; i++) {
         atoll_sample *sample = samples[i];
+        if (i + 1 < to)
+            atoll_encoder_seek(&model->encoder, samples[i + 1]->term, samples[i + 1]->terms);
         if (!atoll_step_encode(w->hand, model, sample))
             return atoll_step_no_memory(&w->error);
         if (sample->fresh)

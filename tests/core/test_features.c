@@ -280,6 +280,26 @@ static void ascii_shortcut_gives_the_same_terms(void **state)
     }
 }
 
+/* What is sent for changes no term, and may hold fewer elements than there are buckets, or none. */
+static void looking_ahead_changes_nothing(void **state)
+{
+    atoll_pager pager = {.reclaim = atoll_reclaim_new()};
+    atoll_array array;
+    atoll_term one[ATOLL_FEATURES_MAX], other[ATOLL_FEATURES_MAX];
+    const char *text = "what is read next is sent for";
+    uint32_t n = extract(*state, text, strlen(text), BUCKETS, one);
+    assert_non_null(pager.reclaim);
+    atoll_array_init(&array, sizeof(uint32_t));
+    for (uint32_t elements = 0; elements <= BUCKETS; elements += BUCKETS / 2) {
+        assert_int_equal(atoll_array_grow(&pager, &array, elements, NULL), ATOLL_OK);
+        atoll_terms_seek(*state, &array);
+        assert_int_equal(extract(*state, text, strlen(text), BUCKETS, other), n);
+        assert_memory_equal(one, other, n * sizeof *one);
+    }
+    atoll_array_clear(&pager, &array);
+    atoll_reclaim_free(pager.reclaim);
+}
+
 static void tf_saturates(void **state)
 {
     atoll_term terms[ATOLL_FEATURES_MAX];
@@ -386,6 +406,26 @@ static void projects_with_signs_to_all_coordinates(void **state)
     }
 }
 
+/* Half as many coordinates are pairs of neighbours; sums of small whole numbers have no order. */
+static void projection_folds(void **state)
+{
+    (void)state;
+    enum { N = 300 };
+    uint32_t bucket[N];
+    float weight[N], wide[512] = {0}, narrow[256] = {0};
+    atoll_rng rng;
+    atoll_rng_seed(&rng, 11, 0);
+    for (uint32_t i = 0; i < N; i++) {
+        bucket[i] = atoll_rng_below(&rng, BUCKETS);
+        weight[i] = (float)(1 + atoll_rng_below(&rng, 9));
+    }
+    atoll_project_sparse(bucket, weight, N, 5, wide, 512);
+    atoll_project_sparse(bucket, weight, N / 2, 5, narrow, 256); /* what comes later is added */
+    atoll_project_sparse(bucket + N / 2, weight + N / 2, N - N / 2, 5, narrow, 256);
+    for (uint32_t i = 0; i < 256; i++)
+        assert_true(narrow[i] == wide[2 * i] + wide[2 * i + 1]);
+}
+
 static void projection_keeps_angles(void **state)
 {
     (void)state;
@@ -446,11 +486,13 @@ int main(void)
         cmocka_unit_test(order_of_words_matters_to_bigrams_only),
         cmocka_unit_test(hashes_stay),
         cmocka_unit_test(ascii_shortcut_gives_the_same_terms),
+        cmocka_unit_test(looking_ahead_changes_nothing),
         cmocka_unit_test(tf_saturates),
         cmocka_unit_test(long_words_are_read_to_a_limit),
         cmocka_unit_test(long_texts_fill_to_the_limit),
         cmocka_unit_test(refuses_bad_text),
         cmocka_unit_test(projects_with_signs_to_all_coordinates),
+        cmocka_unit_test(projection_folds),
         cmocka_unit_test(projection_keeps_angles),
         cmocka_unit_test(projection_depends_on_seed_only),
         cmocka_unit_test(free_takes_null),
