@@ -265,8 +265,10 @@ void atoll_counts_predict(const atoll_counts *counts, const atoll_counted *recor
         if (record->row[i] < rows && add_score(counts, record->row[i], record->weight[i], probability))
             sum += record->weight[i];
     }
-    for (uint32_t y = 0; y < counts->labels; y++)
-        probability[y] -= sum * logf(*(const float *)atoll_array_at(&counts->mass, y) + prior);
+    for (uint32_t y = 0; y < counts->labels; y++) {
+        float mass = *(const float *)atoll_array_at(&counts->mass, y);
+        probability[y] = mass > 0 ? probability[y] - sum * logf(mass + prior) : -1e30f;
+    }
     atoll_scale(probability, sharpness, counts->labels);
     atoll_softmax(probability, counts->labels);
 }

@@ -52,7 +52,10 @@ void atoll_counts_clear(atoll_pager *pager, atoll_counts *counts);
 atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const atoll_counted *record, uint32_t rows,
                               uint32_t label, float times, atoll_error *error);
 
-/* probability[labels], 0 for labels that were not counted; `labels` is at least counts->labels, and that at least 1. */
+/*
+ * probability[labels], 0 for labels of which nothing is counted; `labels` is at least counts->labels, and that at
+ * least 1.
+ */
 void atoll_counts_predict(const atoll_counts *counts, const atoll_counted *record, float *probability, uint32_t labels);
 
 uint64_t atoll_counts_parameters(const atoll_counts *counts); /* what rows hold, */

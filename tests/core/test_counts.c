@@ -248,7 +248,10 @@ static void what_is_taken_out_was_never_there(void **state)
             atoll_counts_predict(&t[k].counts, &asked, p[k], labels);
         for (uint32_t y = 0; y < labels; y++)
             assert_float_equal(p[0][y], p[1][y], 1e-4);
-        /* More than there is leaves nothing. */
+        /* More than there is leaves nothing, and a label of which nothing is left is not named. */
+        assert_int_equal(atoll_counts_add(&t[0].pager, &t[0].counts, &asked, ROWS, 0, -1000, NULL), ATOLL_OK);
+        atoll_counts_predict(&t[0].counts, &asked, p[0], labels);
+        assert_true(p[0][0] == 0 && p[0][1] > 0);
         for (uint32_t y = 0; y < labels; y++)
             assert_int_equal(atoll_counts_add(&t[0].pager, &t[0].counts, &asked, ROWS, y, -1000, NULL), ATOLL_OK);
         atoll_counts_predict(&t[0].counts, &asked, p[0], labels);
