@@ -108,6 +108,8 @@ static void name(const scratch *s, uint32_t labels, uint32_t dim, atoll_pair *al
             if (excess > 0)
                 all[beyond++] = (atoll_pair){(uint16_t)a, (uint16_t)b, (float)sqrt(excess)};
         }
+    if (beyond > dim * (dim + 1) / 4)
+        return;
     qsort(all, beyond, sizeof *all, heaviest_first);
     *pairs = beyond < ATOLL_PAIRS_MOST ? beyond : ATOLL_PAIRS_MOST;
     memcpy(out, all, *pairs * sizeof *out);

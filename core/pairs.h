@@ -24,7 +24,8 @@ typedef struct atoll_pair {
 
 /*
  * Names the pairs of `count` vectors of dim <= ATOLL_PAIRS_DIM numbers, heaviest first: *pairs of them in `out`, which
- * has room for ATOLL_PAIRS_MOST. Labels of fewer than 8 vectors say nothing. ATOLL_NO_MEMORY.
+ * has room for ATOLL_PAIRS_MOST. None where more than half of all pairs tell, for then no numbers are noise. Labels of
+ * fewer than 8 vectors say nothing. ATOLL_NO_MEMORY.
  */
 atoll_status atoll_pairs_find(const float *vector, const uint32_t *label, uint32_t count, uint32_t dim, atoll_pair *out,
                               uint32_t *pairs, atoll_error *error);

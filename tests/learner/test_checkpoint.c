@@ -141,8 +141,14 @@ static void features_come_back_as_they_were_chosen(void **state)
 {
     trial *t = *state;
     learning copy;
-    for (uint32_t i = 0; i < 5000 && !(t->l.state.projection && t->l.state.projection->pairs); i += BATCH)
-        learn_some(t, 1, 0);
+    for (uint32_t i = 0; i < 5000 && !(t->l.state.projection && t->l.state.projection->pairs); i += BATCH) {
+        draw(t, 0);
+        for (uint32_t r = 0; r < BATCH; r++) /* most numbers are noise */
+            for (uint32_t k = 2; k < LEARNING_VECTOR_DIM; k++)
+                t->records[r].vector[k] = atoll_rng_normal(&t->l.rng);
+        learning_commit(&t->l, t->records, BATCH);
+        atoll_reclaim_advance(t->l.state.reclaim);
+    }
     assert_true(t->l.state.projection->pairs);
     write_and_end(t, take(t));
     load(t, &copy);
