@@ -18,7 +18,8 @@
  * share one accumulator each (the mean square of the row's gradient), which measures as well at half the memory. V's
  * accumulators are rounded to bfloat16: below 1/512 of what it holds, a square is not added any more.
  *
- * All parameters live in copy-on-write arrays: copying the struct freezes the network.
+ * All parameters live in copy-on-write arrays: copying the struct freezes the network. What makes a network and changes
+ * its shape is in core/net_shape.c, what reads and teaches it in core/net.c.
  */
 #ifndef ATOLL_CORE_NET_H
 #define ATOLL_CORE_NET_H

@@ -116,7 +116,7 @@ static atoll_status refresh_rows(atoll_pager *pager, const atoll_served *served,
     return status;
 }
 
-/* One output's b, W2 [rank], D2 [hidden], which core/net.c has in this order. */
+/* One output's b, W2 [rank], D2 [hidden], in the order of core/net_layout.h. */
 static atoll_status refresh_output(atoll_pager *pager, atoll_served *served, const atoll_net *net, uint32_t output,
                                    atoll_error *error)
 {

@@ -4,11 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <stdbool.h>
-
-#include "core/kernels.h"
-#include "core/net.h"
-#include "tests/core/paged.h"
+#include "tests/core/nets.h"
 
 /* ---- a reference in double ---- */
 
@@ -83,16 +79,6 @@ static void copy_floats(double *to, const float *from, uint32_t count)
         to[i] = from[i];
 }
 
-/* The accumulators of V in a sparse row, as floats. */
-static void wide_squares(const atoll_net *net, const float *row, float *squares)
-{
-    const uint16_t *upper = (const uint16_t *)(row + net->capacity + (net->rank ? net->rank + 1 : 0));
-    for (uint32_t o = 0; o < net->outputs; o++) {
-        uint32_t bits = (uint32_t)upper[o] << 16;
-        memcpy(&squares[o], &bits, sizeof bits);
-    }
-}
-
 /* Where each parameter (or, with `squares`, its accumulator) is read from the network; W1 has one for each row. */
 static void reference_read(reference *r, const atoll_net *net, bool squares)
 {
@@ -140,84 +126,6 @@ static void reference_new(reference *r, const atoll_net *net, const atoll_input 
     for (uint32_t o = 0; o < r->outputs; o++)
         r->weight[o] = 0.3 + 0.2 * o;
     reference_read(r, net, squares);
-}
-
-/* ---- a network and a record to try ---- */
-
-enum { FEATURES = 9, DENSE = 70, LINEAR = 6, OUTPUTS = 11, MOST = 4096 };
-
-typedef struct trial {
-    atoll_pager pager;
-    atoll_net net;
-    atoll_net_scratch scratch;
-    atoll_rng rng;
-    uint32_t bucket[FEATURES];
-    float weight[FEATURES], dense[DENSE], linear[LINEAR], h[64], dh[64], logits[MOST], delta[MOST];
-    atoll_input input;
-} trial;
-
-static const atoll_net_shape full = {.rank = 4, .hidden = 40, .linear_dim = LINEAR, .seed = 9, .rate_wide = 0.2f,
-                                     .rate_low = 0.1f, .rate_dense = 0.02f, .rate_linear = 0.05f};
-
-static void new_record(trial *t)
-{
-    for (uint32_t f = 0; f < FEATURES; f++)
-        t->bucket[f] = 1000 * f + atoll_rng_below(&t->rng, 1000);
-    fill_normal(&t->rng, t->weight, FEATURES);
-    fill_normal(&t->rng, t->dense, DENSE);
-    fill_normal(&t->rng, t->linear, LINEAR);
-    t->input = (atoll_input){
-        .bucket = t->bucket, .weight = t->weight, .features = FEATURES, .dense = t->dense, .linear = t->linear};
-}
-
-static void trial_open(trial *t, const atoll_net_shape *shape, uint32_t outputs)
-{
-    *t = (trial){0};
-    pager_open(&t->pager);
-    atoll_net_scratch_init(&t->scratch);
-    atoll_rng_seed(&t->rng, 21, 0);
-    atoll_net_init(&t->net, shape);
-    assert_int_equal(atoll_net_grow(&t->pager, &t->net, outputs, NULL), ATOLL_OK);
-    assert_int_equal(atoll_net_set_dense(&t->pager, &t->net, DENSE, NULL), ATOLL_OK);
-    new_record(t);
-    assert_int_equal(atoll_net_admit(&t->pager, &t->net, &t->scratch, &t->input, NULL), ATOLL_OK);
-}
-
-static void trial_close(trial *t)
-{
-    assert_int_equal(t->pager.live_bytes, atoll_net_bytes(&t->net));
-    atoll_net_clear(&t->pager, &t->net);
-    atoll_net_scratch_free(&t->scratch);
-    pager_close(&t->pager);
-}
-
-static const float *forward(trial *t, const atoll_net *net)
-{
-    bool dense = t->input.dense && net->dense_dim;
-    if (dense)
-        atoll_net_hidden(net, t->dense, 1, t->h);
-    assert_int_equal(atoll_net_forward(net, &t->scratch, &t->input, dense ? t->h : NULL, t->logits, NULL), ATOLL_OK);
-    return dense ? t->h : NULL;
-}
-
-/* One step on the record, for the reference's loss. */
-static void learn(trial *t)
-{
-    const float *h = forward(t, &t->net);
-    for (uint32_t o = 0; o < t->net.outputs; o++)
-        t->delta[o] = (float)(0.3 + 0.2 * (o % 16)) * t->logits[o];
-    assert_int_equal(atoll_net_backward(&t->pager, &t->net, &t->scratch, &t->input, h, t->delta, t->dh, NULL),
-                     ATOLL_OK);
-    if (h)
-        assert_int_equal(atoll_net_hidden_backward(&t->pager, &t->net, &t->scratch, t->dense, t->dh, 1, NULL),
-                         ATOLL_OK);
-}
-
-static void new_record_learned(trial *t)
-{
-    new_record(t);
-    assert_int_equal(atoll_net_admit(&t->pager, &t->net, &t->scratch, &t->input, NULL), ATOLL_OK);
-    learn(t);
 }
 
 /* ---- gradients ---- */
@@ -311,6 +219,30 @@ static void gradients_equal_central_differences(void **state)
     check_gradients(&dense, true, true, false);
 }
 
+/* Gradients after the rows were widened under accumulators that are not zero. */
+static void learning_goes_on_after_widening(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t, &full, 7);
+    learn(&t);
+    learn(&t);
+    reference before, after;
+    reference_new(&before, &t.net, &t.input, true);
+    assert_int_equal(atoll_net_grow(&t.pager, &t.net, 13, NULL), ATOLL_OK);
+    reference_new(&after, &t.net, &t.input, true);
+    for (uint32_t i = 0; i < FEATURES * 13; i++)
+        assert_true(after.v[i] == (i % 13 < 7 ? before.v[i / 13 * 7 + i % 13] : 0));
+    assert_memory_equal(after.w1, before.w1, FEATURES * full.rank * sizeof *after.w1);
+    for (uint32_t i = 0; i < LINEAR * 13; i++)
+        assert_true(after.u[i] == (i % 13 < 7 ? before.u[i / 13 * 7 + i % 13] : 0));
+    assert_true(before.v[0] > 0 && before.w1[0] > 0 && before.u[0] > 0);
+    free(before.all);
+    free(after.all);
+    check_step(&t);
+    trial_close(&t);
+}
+
 /* D1 and c take the sum over a batch; rows of D1 span several pages. */
 static void the_hidden_layer_learns_a_batch_at_once(void **state)
 {
@@ -396,46 +328,6 @@ static void buckets_never_seen_say_nothing(void **state)
     trial_close(&t);
 }
 
-/* ---- growth ---- */
-
-static void growth_keeps_the_old_logits(void **state)
-{
-    (void)state;
-    trial t;
-    trial_open(&t, &full, 3);
-    for (int i = 0; i < 20; i++)
-        new_record_learned(&t);
-    static float before[MOST];
-    uint32_t widened = 0;
-    for (uint32_t outputs = 4; outputs <= 3000; outputs = outputs < 40 ? outputs + 1 : outputs * 3) {
-        uint32_t old = t.net.outputs, capacity = t.net.capacity;
-        forward(&t, &t.net);
-        memcpy(before, t.logits, old * sizeof *before);
-        atoll_net frozen = t.net;
-        int ticket = atoll_reclaim_enter(t.pager.reclaim);
-        atoll_reclaim_advance(t.pager.reclaim);
-        assert_int_equal(atoll_net_grow(&t.pager, &t.net, outputs, NULL), ATOLL_OK);
-        widened += t.net.capacity != capacity;
-        assert_int_equal(t.net.outputs, outputs);
-        assert_true(t.net.capacity >= outputs);
-        forward(&t, &t.net);
-        assert_memory_equal(t.logits, before, old * sizeof *before);
-        learn(&t); /* the new outputs learn, and the accumulators stand where they belong */
-        forward(&t, &frozen);
-        assert_memory_equal(t.logits, before, old * sizeof *before);
-        atoll_reclaim_leave(t.pager.reclaim, ticket);
-        assert_int_equal(atoll_rows_verify(&t.net.sparse, NULL), ATOLL_OK);
-        assert_int_equal(t.pager.live_bytes, atoll_net_bytes(&t.net));
-    }
-    assert_true(widened >= 4 && widened < 30);
-    assert_int_equal(atoll_net_parameters(&t.net),
-                     (uint64_t)t.net.sparse.rows.count * (t.net.outputs + full.rank) +
-                         t.net.outputs * (1 + full.rank + full.hidden) + (DENSE + 1) * full.hidden +
-                         LINEAR * t.net.outputs);
-    assert_true(atoll_net_active(&t.net, 2) < atoll_net_parameters(&t.net));
-    trial_close(&t);
-}
-
 /* Scratch serves networks of all shapes, in any order: it grows, part by part, to the largest of each. */
 static void scratch_fits_any_network(void **state)
 {
@@ -454,87 +346,6 @@ static void scratch_fits_any_network(void **state)
         assert_int_equal(atoll_net_grow(&t.pager, &t.net, outputs[i % SHAPES], NULL), ATOLL_OK);
         new_record_learned(&t);
     }
-    trial_close(&t);
-}
-
-/* Gradients after the rows were widened under accumulators that are not zero. */
-static void learning_goes_on_after_widening(void **state)
-{
-    (void)state;
-    trial t;
-    trial_open(&t, &full, 7);
-    learn(&t);
-    learn(&t);
-    reference before, after;
-    reference_new(&before, &t.net, &t.input, true);
-    assert_int_equal(atoll_net_grow(&t.pager, &t.net, 13, NULL), ATOLL_OK);
-    reference_new(&after, &t.net, &t.input, true);
-    for (uint32_t i = 0; i < FEATURES * 13; i++)
-        assert_true(after.v[i] == (i % 13 < 7 ? before.v[i / 13 * 7 + i % 13] : 0));
-    assert_memory_equal(after.w1, before.w1, FEATURES * full.rank * sizeof *after.w1);
-    for (uint32_t i = 0; i < LINEAR * 13; i++)
-        assert_true(after.u[i] == (i % 13 < 7 ? before.u[i / 13 * 7 + i % 13] : 0));
-    assert_true(before.v[0] > 0 && before.w1[0] > 0 && before.u[0] > 0);
-    free(before.all);
-    free(after.all);
-    check_step(&t);
-    trial_close(&t);
-}
-
-static void outputs_start_alike_in_any_order_of_growth(void **state)
-{
-    (void)state;
-    trial a, b;
-    trial_open(&a, &full, 1);
-    trial_open(&b, &full, 30);
-    for (uint32_t outputs = 2; outputs <= 30; outputs++)
-        assert_int_equal(atoll_net_grow(&a.pager, &a.net, outputs, NULL), ATOLL_OK);
-    forward(&a, &a.net);
-    forward(&b, &b.net);
-    assert_memory_equal(a.logits, b.logits, 30 * sizeof *a.logits);
-    assert_true(a.logits[3] != a.logits[4]);
-    trial_close(&a);
-    trial_close(&b);
-}
-
-static void a_reset_output_is_as_new(void **state)
-{
-    (void)state;
-    enum { CHOSEN = 4 };
-    trial t, fresh;
-    trial_open(&t, &full, OUTPUTS);
-    for (int i = 0; i < 30; i++)
-        new_record_learned(&t);
-    forward(&t, &t.net);
-    float before[OUTPUTS];
-    memcpy(before, t.logits, sizeof before);
-    atoll_net frozen = t.net;
-    int ticket = atoll_reclaim_enter(t.pager.reclaim);
-    atoll_reclaim_advance(t.pager.reclaim);
-    assert_int_equal(atoll_net_reset_output(&t.pager, &t.net, CHOSEN, NULL), ATOLL_OK);
-    forward(&t, &t.net);
-    for (uint32_t o = 0; o < OUTPUTS; o++)
-        assert_true((t.logits[o] == before[o]) == (o != CHOSEN));
-    forward(&t, &frozen);
-    assert_memory_equal(t.logits, before, sizeof before);
-    atoll_reclaim_leave(t.pager.reclaim, ticket);
-
-    trial_open(&fresh, &full, OUTPUTS);
-    assert_memory_equal(atoll_array_at(&t.net.head, CHOSEN), atoll_array_at(&fresh.net.head, CHOSEN),
-                        t.net.head.element_bytes);
-    for (uint32_t i = 0; i < t.net.sparse.rows.count; i++) {
-        const float *row = atoll_rows_at(&t.net.sparse, i);
-        float squares[OUTPUTS];
-        wide_squares(&t.net, row, squares);
-        assert_true(row[CHOSEN] == 0 && squares[CHOSEN] == 0);
-        if (i >= FEATURES) /* the first record was admitted, not learned */
-            assert_true(row[CHOSEN + 1] != 0 && squares[CHOSEN - 1] > 0 && squares[CHOSEN + 1] > 0);
-    }
-    for (uint32_t i = 0; i < LINEAR; i++) {
-        const float *row = atoll_array_at(&t.net.linear, i);
-        assert_true(row[CHOSEN] == 0 && row[t.net.capacity + CHOSEN] == 0 && row[CHOSEN + 1] != 0);
-    }
-    trial_close(&fresh);
     trial_close(&t);
 }
 
@@ -606,9 +417,7 @@ static void the_same_stream_gives_the_same_bits(void **state)
     trial_close(&t[1]);
 }
 
-/* ---- short memory ---- */
-
-/* Every call is refused blocks at each of its turns in turn, and works once it gets them. */
+/* A step that is refused a block does not crash, and the network learns on once it gets them. */
 static void short_memory_is_a_status(void **state)
 {
     (void)state;
@@ -617,84 +426,29 @@ static void short_memory_is_a_status(void **state)
     for (int i = 0; i < 20; i++)
         new_record_learned(&t);
     forward(&t, &t.net);
-    float before[3];
-    memcpy(before, t.logits, sizeof before);
-    int refused = 0;
-    for (uint32_t outputs = 6; outputs < 30; outputs += 7) {
-        atoll_reclaim_advance(t.pager.reclaim);
-        for (long had = 0;; had++, refused++) {
-            blocks_left = had;
-            atoll_status status = atoll_net_grow(&t.pager, &t.net, outputs, NULL);
-            blocks_left = LONG_MAX;
-            if (status == ATOLL_OK)
-                break;
-            assert_int_equal(status, ATOLL_NO_MEMORY);
-            assert_true(t.net.outputs < outputs && t.net.capacity >= t.net.outputs);
-            assert_int_equal(t.net.linear.element_bytes, 2 * t.net.capacity * sizeof(float));
-            forward(&t, &t.net);
-            assert_memory_equal(t.logits, before, sizeof before);
-        }
-        forward(&t, &t.net);
-        assert_memory_equal(t.logits, before, sizeof before);
-    }
-    assert_true(refused > 6);
-    forward(&t, &t.net);
     atoll_reclaim_advance(t.pager.reclaim);
     blocks_left = 0;
     assert_int_equal(atoll_net_backward(&t.pager, &t.net, &t.scratch, &t.input, t.h, t.delta, t.dh, NULL),
                      ATOLL_NO_MEMORY);
     assert_int_equal(atoll_net_hidden_backward(&t.pager, &t.net, &t.scratch, t.dense, t.dh, 1, NULL), ATOLL_NO_MEMORY);
-    assert_int_equal(atoll_net_reset_output(&t.pager, &t.net, 0, NULL), ATOLL_NO_MEMORY);
-    t.bucket[0] = 77777;
-    assert_int_equal(atoll_net_admit(&t.pager, &t.net, &t.scratch, &t.input, NULL), ATOLL_NO_MEMORY);
     blocks_left = LONG_MAX;
     assert_int_equal(atoll_rows_verify(&t.net.sparse, NULL), ATOLL_OK);
     learn(&t);
     trial_close(&t);
 }
 
-static void a_cleared_network_starts_anew(void **state)
-{
-    (void)state;
-    trial t, fresh;
-    trial_open(&t, &full, OUTPUTS);
-    trial_open(&fresh, &full, OUTPUTS);
-    learn(&t);
-    atoll_net_clear(&t.pager, &t.net);
-    assert_int_equal(atoll_net_bytes(&t.net), 0);
-    assert_int_equal(t.net.outputs, 0);
-    assert_int_equal(atoll_net_grow(&t.pager, &t.net, OUTPUTS, NULL), ATOLL_OK);
-    assert_int_equal(atoll_net_set_dense(&t.pager, &t.net, DENSE, NULL), ATOLL_OK);
-    assert_int_equal(atoll_net_admit(&t.pager, &t.net, &t.scratch, &t.input, NULL), ATOLL_OK);
-    assert_arrays_equal(&t.net.head, &fresh.net.head);
-    assert_arrays_equal(&t.net.first, &fresh.net.first);
-    assert_arrays_equal(&t.net.sparse.rows, &fresh.net.sparse.rows);
-    trial_close(&t);
-    trial_close(&fresh);
-}
-
-static int start(void **state)
-{
-    (void)state;
-    return atoll_kernels_init(NULL) == ATOLL_OK ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_equal_central_differences),
+        cmocka_unit_test(learning_goes_on_after_widening),
         cmocka_unit_test(the_hidden_layer_learns_a_batch_at_once),
         cmocka_unit_test(runs_on_the_rows_that_were_admitted),
         cmocka_unit_test(buckets_never_seen_say_nothing),
-        cmocka_unit_test(growth_keeps_the_old_logits),
         cmocka_unit_test(scratch_fits_any_network),
-        cmocka_unit_test(learning_goes_on_after_widening),
-        cmocka_unit_test(outputs_start_alike_in_any_order_of_growth),
-        cmocka_unit_test(a_reset_output_is_as_new),
         cmocka_unit_test(frozen_networks_do_not_learn),
         cmocka_unit_test(the_same_stream_gives_the_same_bits),
         cmocka_unit_test(short_memory_is_a_status),
-        cmocka_unit_test(a_cleared_network_starts_anew),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
