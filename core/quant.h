@@ -8,7 +8,8 @@
  * Blocks as in [Dettmers et al. 2022, 8-bit optimizers].
  *
  * What the rows are multiplied with is rounded too, to 7 bits beside the largest, and summed as integers; so all
- * kernels (portable, AVX2, AVX-512 VNNI with VBMI; chosen by the processor at run time) give the same sums bit for bit.
+ * kernels (core/quant_kernels.c: portable, AVX2, AVX-512 VNNI with VBMI; chosen by the processor at run time) give the
+ * same sums bit for bit.
  */
 #ifndef ATOLL_CORE_QUANT_H
 #define ATOLL_CORE_QUANT_H
