@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/body.h"
 #include "api/listen.h"
 #include "api/request.h"
 #include "api/together.h"
@@ -23,9 +24,6 @@
 
 enum {
     CONNECTION_MEMORY_BYTES = 64 * 1024, /* of libmicrohttpd for each connection; the header's limit is part of it */
-    BODY_START_BYTES = 64 * 1024,        /* first allocation of a body; doubled as it grows */
-    BODIES_AT_ONCE = 4,                  /* bodies of full size that may be held at once, and */
-    BODIES_BYTES = 64 << 20,             /* this much beside them; beyond it 429 */
     DISCARD_MAX_BYTES = 1 << 20,         /* a refused body up to this size is read, so that the connection can stay */
     SENDING_TIMES = 10,                  /* body deadlines that a client may take to read its reply */
     WATCH_MS = 1000                      /* between two looks for late connections, at most */
@@ -54,8 +52,7 @@ struct atoll_server {
     loop *loops;
     uint32_t loop_count;
     _Atomic uint32_t connections;
-    _Atomic size_t body_bytes; /* held for bodies */
-    size_t body_budget_bytes;
+    atoll_bodies bodies;
     atoll_watch *watch;
     pthread_mutex_t lock;   /* for `drained` */
     pthread_cond_t drained; /* no request is left while draining */
@@ -77,8 +74,7 @@ typedef struct exchange {
     atoll_peer *peer;
     stage stage;
     bool suspended, finished, counted;
-    char *buffer;
-    size_t buffer_bytes;
+    atoll_body body; /* what request.body shows */
     uint64_t length; /* as the header says; 0 where it says nothing */
     atoll_status refused;
     atoll_error error;
@@ -210,14 +206,6 @@ static atoll_status check_type(exchange *e, atoll_error *error)
                       takes == ATOLL_TAKES_RECORDS ? " and application/x-ndjson" : "", value);
 }
 
-static atoll_status check_size(const exchange *e, uint64_t bytes, atoll_error *error)
-{
-    uint64_t most = e->loop->server->service->options->body_max_bytes;
-    if (bytes > most)
-        return atoll_fail(error, ATOLL_BODY_TOO_LARGE, "the body is over %llu bytes", (unsigned long long)most);
-    return ATOLL_OK;
-}
-
 static atoll_status check_head(exchange *e, const char *method)
 {
     atoll_status status = check_framing(e, &e->error);
@@ -225,7 +213,7 @@ static atoll_status check_head(exchange *e, const char *method)
         return status;
     status = atoll_route_match(atoll_routes, atoll_route_count, method, e->target ? e->target : "", &e->request.target,
                                &e->error);
-    if (status || (status = check_size(e, e->length, &e->error)))
+    if (status || (status = atoll_bodies_allow(&e->loop->server->bodies, e->length, &e->error)))
         return status;
     return check_type(e, &e->error);
 }
@@ -244,51 +232,22 @@ static enum MHD_Result take_head(exchange *e, struct MHD_Connection *connection,
 
 static void drop_body(exchange *e)
 {
-    atomic_fetch_sub(&e->loop->server->body_bytes, e->buffer_bytes);
-    free(e->buffer);
-    e->buffer = NULL;
-    e->buffer_bytes = 0;
+    atoll_body_drop(&e->loop->server->bodies, &e->body);
     e->request.body = no_body;
     e->request.body_bytes = 0;
-}
-
-static atoll_status grow(exchange *e, size_t needed, atoll_error *error)
-{
-    atoll_server *server = e->loop->server;
-    size_t most = (e->length ? e->length : server->service->options->body_max_bytes) + ATOLL_JSON_PADDING;
-    size_t bytes = e->buffer_bytes ? e->buffer_bytes : BODY_START_BYTES;
-    while (bytes < needed)
-        bytes *= 2;
-    bytes = bytes < most ? bytes : most;
-    size_t more = bytes - e->buffer_bytes;
-    bool fits = atomic_fetch_add(&server->body_bytes, more) + more <= server->body_budget_bytes;
-    char *buffer = fits ? realloc(e->buffer, bytes) : NULL;
-    if (!buffer) {
-        atomic_fetch_sub(&server->body_bytes, more);
-        return fits ? atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the body")
-                    : atoll_fail(error, ATOLL_BUSY, "the server holds as many bodies as it may");
-    }
-    e->buffer = buffer;
-    e->buffer_bytes = bytes;
-    return ATOLL_OK;
 }
 
 static void take_body(exchange *e, const char *data, size_t bytes)
 {
     if (e->refused)
         return;
-    size_t had = e->request.body_bytes, needed = had + bytes + ATOLL_JSON_PADDING;
-    e->refused = check_size(e, had + bytes, &e->error);
-    if (!e->refused && needed > e->buffer_bytes)
-        e->refused = grow(e, needed, &e->error);
+    e->refused = atoll_body_add(&e->loop->server->bodies, &e->body, e->length, data, bytes, &e->error);
     if (e->refused) {
         drop_body(e);
         return;
     }
-    memcpy(e->buffer + had, data, bytes);
-    memset(e->buffer + had + bytes, 0, ATOLL_JSON_PADDING);
-    e->request.body = e->buffer;
-    e->request.body_bytes += bytes;
+    e->request.body = e->body.data;
+    e->request.body_bytes = e->body.bytes;
 }
 
 /* A worker is to answer. */
@@ -640,7 +599,7 @@ atoll_status atoll_server_start(atoll_service *service, atoll_server **out, atol
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for the server");
     server->service = service;
     server->listener.socket = -1;
-    server->body_budget_bytes = BODIES_AT_ONCE * service->options->body_max_bytes + BODIES_BYTES;
+    atoll_bodies_init(&server->bodies, service->options->body_max_bytes);
     pthread_mutex_init(&server->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
