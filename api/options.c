@@ -41,7 +41,7 @@ static const option_row option_rows[] = {
            "time for a whole request to arrive"),
     NUMBER("idle-timeout-ms", "ATOLL_IDLE_TIMEOUT_MS", idle_timeout_ms, 60000, 1000, 86400000,
            "time after which a silent connection is closed"),
-    NUMBER("drain-ms", "ATOLL_DRAIN_MS", drain_ms, 10000, 0, 600000, "time for requests under way at the end"),
+    NUMBER("drain-ms", "ATOLL_DRAIN_MS", drain_ms, 5000, 0, 600000, "time for requests under way at the end"),
 };
 
 enum { OPTION_ROWS = sizeof option_rows / sizeof *option_rows };

@@ -286,6 +286,9 @@ void atoll_registry_close(atoll_registry *registry)
     pthread_mutex_unlock(&registry->lock);
     if (registry->reaper_runs)
         pthread_join(registry->reaper, NULL);
+    for (uint32_t i = 0; i < registry->count; i++) /* all at one time */
+        if (registry->table[i]->state == ENTRY_OPEN)
+            atoll_learner_end(registry->table[i]->model.learner);
     while (registry->count) {
         entry *last = registry->table[registry->count - 1];
         if (last->state == ENTRY_LEAVING) {

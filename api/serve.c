@@ -1,7 +1,7 @@
 /*
  * The end of a server: it goes unready first, so that balancers send no more; new requests get 503 while those under
- * way are answered; then the workers end, each model writes its checkpoint and tells whoever waits for it that the
- * server goes down; the sockets close last.
+ * way are answered; then the workers end, all models end, with a checkpoint where there is time, and tell whoever waits
+ * for them that the server goes down; the sockets close last.
  */
 #include "api/serve.h"
 

@@ -5,9 +5,9 @@
 #include <stdio.h>
 
 /*
- * Serves until SIGTERM or SIGINT, then goes unready, answers what is under way, writes a checkpoint of each model, and
- * returns 0. Writes "listening on http://…" to `out`. 1 where the server could not start, 2 for arguments that cannot
- * be used; why is told on standard error. argv begins behind the word "serve".
+ * Serves until SIGTERM or SIGINT, then goes unready, answers what is under way, ends all models and returns 0. Writes
+ * "listening on http://…" to `out`. 1 where the server could not start, 2 for arguments that cannot be used; why is
+ * told on standard error. argv begins behind the word "serve".
  */
 int atoll_serve_main(int argc, char **argv, FILE *out);
 

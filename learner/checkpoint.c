@@ -19,6 +19,7 @@ typedef struct meta {
 struct atoll_checkpoint {
     atoll_reclaim *reclaim;
     uint64_t since, epoch;
+    const atoll_patience *patience; /* of the write under way */
     meta meta;
     atoll_model *model; /* frozen */
     atoll_memory_view memory;
@@ -169,19 +170,27 @@ static void page_key(char key[PAGE_KEY_BYTES], const char *name, uint32_t page)
     snprintf(key, PAGE_KEY_BYTES, "%s/%08x", name, page);
 }
 
+static atoll_status put(const atoll_checkpoint *c, atoll_store_write *write, const char *key, const void *data,
+                        size_t bytes, atoll_error *error)
+{
+    if (atoll_patience_is_over(c->patience))
+        return atoll_fail(error, ATOLL_SHUTTING_DOWN, "the model is being closed");
+    return atoll_store_put(write, key, data, bytes, error);
+}
+
 /* The pages that changed; what an array that was longer has left behind them goes. */
-static atoll_status write_array(atoll_store_write *write, const char *name, const atoll_array *array, uint64_t since,
-                                atoll_error *error)
+static atoll_status write_array(const atoll_checkpoint *c, atoll_store_write *write, const char *name,
+                                const atoll_array *array, atoll_error *error)
 {
     char key[PAGE_KEY_BYTES], prefix[PAGE_KEY_BYTES];
     uint32_t pages = atoll_array_page_count(array);
     atoll_status status = ATOLL_OK;
     for (uint32_t page = 0; page < pages && status == ATOLL_OK; page++) {
-        const void *data = atoll_array_page_since(array, page, since);
+        const void *data = atoll_array_page_since(array, page, c->since);
         if (!data)
             continue;
         page_key(key, name, page);
-        status = atoll_store_put(write, key, data, atoll_array_page_bytes(array), error);
+        status = put(c, write, key, data, atoll_array_page_bytes(array), error);
     }
     page_key(key, name, pages);
     snprintf(prefix, sizeof prefix, "%s/", name);
@@ -222,47 +231,47 @@ enum {
 };
 
 /* The parts of the structure at `base`, under `name`. */
-static atoll_status write_parts(atoll_store_write *write, const char *name, const part *parts, int count,
-                                const void *base, uint64_t since, atoll_error *error)
+static atoll_status write_parts(const atoll_checkpoint *c, atoll_store_write *write, const char *name,
+                                const part *parts, int count, const void *base, atoll_error *error)
 {
     atoll_status status = ATOLL_OK;
     for (int i = 0; i < count && status == ATOLL_OK; i++) {
         char key[KEY_BYTES];
         snprintf(key, sizeof key, "%s/%s", name, parts[i].name);
-        status = write_array(write, key, (const atoll_array *)((const char *)base + parts[i].offset), since, error);
+        status = write_array(c, write, key, (const atoll_array *)((const char *)base + parts[i].offset), error);
     }
     return status;
 }
 
-static atoll_status write_expert(atoll_store_write *write, const atoll_expert *expert, uint64_t since,
+static atoll_status write_expert(const atoll_checkpoint *c, atoll_store_write *write, const atoll_expert *expert,
                                  atoll_error *error)
 {
     char name[KEY_BYTES / 2], key[KEY_BYTES];
     snprintf(name, sizeof name, "expert/%04u", expert->id);
     snprintf(key, sizeof key, "expert/%04u/meta", expert->id);
-    atoll_status status = atoll_store_put(write, key, expert, sizeof *expert, error);
+    atoll_status status = put(c, write, key, expert, sizeof *expert, error);
     if (!expert->unloaded && status == ATOLL_OK)
-        status = write_parts(write, name, net_parts, NET_PARTS, &expert->net, since, error);
+        status = write_parts(c, write, name, net_parts, NET_PARTS, &expert->net, error);
     if (status)
         return status;
     snprintf(key, sizeof key, "expert/%04u/labels", expert->id);
-    return write_array(write, key, &expert->labels, since, error);
+    return write_array(c, write, key, &expert->labels, error);
 }
 
-static atoll_status write_memory(atoll_store_write *write, const atoll_memory_view *view, uint64_t since,
-                                 atoll_error *error)
+static atoll_status write_memory(const atoll_checkpoint *c, atoll_store_write *write, atoll_error *error)
 {
+    const atoll_memory_view *view = &c->memory;
     atoll_status status = ATOLL_OK;
     for (uint32_t slot = 0; slot < view->slots.count && status == ATOLL_OK; slot++) {
         char key[KEY_BYTES];
         void *blob;
         size_t bytes;
-        if (atoll_memory_at(view, slot)->changed <= since)
+        if (atoll_memory_at(view, slot)->changed <= c->since)
             continue;
         snprintf(key, sizeof key, "memory/%08x", slot);
         if ((status = atoll_memory_save_slot(view, slot, &blob, &bytes, error)))
             break;
-        status = blob ? atoll_store_put(write, key, blob, bytes, error) : atoll_store_drop(write, key, error);
+        status = blob ? put(c, write, key, blob, bytes, error) : atoll_store_drop(write, key, error);
         free(blob);
     }
     return status;
@@ -287,23 +296,25 @@ static atoll_status write_all(const atoll_checkpoint *c, atoll_store_write *writ
                  {"pairs", c->pairs, c->pairs_bytes}};
     atoll_status status = ATOLL_OK;
     for (size_t i = 0; i < sizeof blobs / sizeof *blobs && status == ATOLL_OK; i++)
-        status = blobs[i].data ? atoll_store_put(write, blobs[i].key, blobs[i].data, blobs[i].bytes, error)
+        status = blobs[i].data ? put(c, write, blobs[i].key, blobs[i].data, blobs[i].bytes, error)
                                : atoll_store_drop(write, blobs[i].key, error);
-    if (status || (status = write_array(write, "frequency", &c->model->encoder.frequency, c->since, error)) ||
-        (status = write_array(write, "moments", &c->model->encoder.moments, c->since, error)) ||
-        (status = write_parts(write, "counts", counts_parts, COUNTS_PARTS, &c->model->counts, c->since, error)) ||
-        (status = write_array(write, "naming", &c->model->naming.table, c->since, error)) ||
-        (status = write_array(write, "scale", &c->model->encoder.scale, c->since, error)) ||
-        (status = write_parts(write, "gate", net_parts, NET_PARTS, &c->model->gate.net, c->since, error)))
+    if (status || (status = write_array(c, write, "frequency", &c->model->encoder.frequency, error)) ||
+        (status = write_array(c, write, "moments", &c->model->encoder.moments, error)) ||
+        (status = write_parts(c, write, "counts", counts_parts, COUNTS_PARTS, &c->model->counts, error)) ||
+        (status = write_array(c, write, "naming", &c->model->naming.table, error)) ||
+        (status = write_array(c, write, "scale", &c->model->encoder.scale, error)) ||
+        (status = write_parts(c, write, "gate", net_parts, NET_PARTS, &c->model->gate.net, error)))
         return status;
     for (uint32_t e = 0; e < c->model->experts && status == ATOLL_OK; e++)
-        status = write_expert(write, &c->model->expert[e], c->since, error);
-    return status ? status : write_memory(write, &c->memory, c->since, error);
+        status = write_expert(c, write, &c->model->expert[e], error);
+    return status ? status : write_memory(c, write, error);
 }
 
-atoll_status atoll_checkpoint_write(atoll_checkpoint *checkpoint, atoll_store *store, atoll_error *error)
+atoll_status atoll_checkpoint_write(atoll_checkpoint *checkpoint, atoll_store *store, const atoll_patience *patience,
+                                    atoll_error *error)
 {
     atoll_store_write *write;
+    checkpoint->patience = patience;
     atoll_status status = atoll_store_begin(store, &write, error);
     if (status)
         return status;

@@ -9,6 +9,7 @@
 #define ATOLL_LEARNER_CHECKPOINT_H
 
 #include "core/store.h"
+#include "learner/patience.h"
 #include "learner/state.h"
 
 typedef struct atoll_checkpoint atoll_checkpoint;
@@ -17,8 +18,10 @@ typedef struct atoll_checkpoint atoll_checkpoint;
  * ATOLL_NO_MEMORY. */
 atoll_status atoll_checkpoint_take(atoll_state *state, uint64_t since, atoll_checkpoint **out, atoll_error *error);
 
-/* Writes what changed after the epoch `since` that it was taken with. ATOLL_NO_SPACE, ATOLL_IO. */
-atoll_status atoll_checkpoint_write(atoll_checkpoint *checkpoint, atoll_store *store, atoll_error *error);
+/* Writes what changed after the epoch `since` that it was taken with. ATOLL_NO_SPACE, ATOLL_IO; ATOLL_SHUTTING_DOWN
+ * where the patience ends before all of it was handed to the store. Then the checkpoint before it stands. */
+atoll_status atoll_checkpoint_write(atoll_checkpoint *checkpoint, atoll_store *store, const atoll_patience *patience,
+                                    atoll_error *error);
 
 /* Brings the parameters of an unloaded expert back. ATOLL_DAMAGED, ATOLL_NO_MEMORY; then it is still unloaded. */
 atoll_status atoll_checkpoint_load_expert(atoll_store *store, atoll_state *state, uint32_t id, atoll_error *error);

@@ -80,6 +80,7 @@ struct atoll_learner {
     atomic_bool stopping, removed, failed; /* removed: stopping, and not to be opened again */
     pthread_t thread, writer;
     bool writer_runs;
+    atoll_patience patience; /* with commits and checkpoints, once it is to end */
 
     pthread_mutex_t configuring; /* so that the embedder and the journal see settings in the same order */
     pthread_mutex_t mutex;  /* over what follows, up to the next remark */

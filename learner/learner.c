@@ -24,6 +24,9 @@ enum {
     PENDING_BYTES = 64 << 20,      /* submissions that wait for the disk */
     TRIM_PUBLICATIONS = 16,        /* after which pages that were spare all the while go back to the system */
     TRIM_RECORDS = 1000,           /* learned since the heap was last walked for what can be given back */
+    /* For the commit under way when the model is to end, and for the checkpoint then. On two cores with a load of 7, a
+     * commit of 1,024 records took 0.5 s with 58 labels and 6 s with thousands; a checkpoint 0.1 s. */
+    END_MS = 2000,
     NICENESS = 15                  /* learning gives way to requests */
 };
 
@@ -162,9 +165,12 @@ static void *write_checkpoints(void *arg)
         pthread_mutex_unlock(&learner->mutex);
         int64_t start = atoll_clock_monotonic_ns();
         atoll_error error = {0};
-        atoll_status status = atoll_checkpoint_write(checkpoint, learner->store, &error);
+        atoll_status status = atoll_checkpoint_write(checkpoint, learner->store, &learner->patience, &error);
         uint64_t took = (uint64_t)(atoll_clock_monotonic_ns() - start);
-        if (status)
+        if (status == ATOLL_SHUTTING_DOWN)
+            atoll_log(ATOLL_LOG_WARN, "checkpoint_left_out", "commit", ATOLL_UINT(atoll_checkpoint_commit(checkpoint)),
+                      NULL);
+        else if (status)
             atoll_log(ATOLL_LOG_ERROR, "checkpoint_failed", "code", ATOLL_TEXT(atoll_status_code(status)), "error",
                       ATOLL_TEXT(error.detail), NULL);
         else
@@ -370,13 +376,18 @@ static void *learn(void *arg)
     pace p = {.since = learner->loaded_epoch,
               .records = learner->state.model.records,
               .taken_ns = atoll_clock_monotonic_ns()};
+    bool torn = false; /* the state is amid a commit */
     atoll_priority_lower(NICENESS);
     atoll_log_about(learner->name);
     while (!atomic_load(&learner->stopping)) {
         atoll_error error = {0};
         uint64_t last = atoll_journal_wait(learner->journal, learner->state.model.version, WAIT_MS);
         bool idle = last == learner->state.model.version; /* nothing came for as long as it waited */
-        if (!atomic_load(&learner->failed) && catch_up(learner, last, &p, &buffer, &capacity, &error))
+        atoll_status status =
+            atomic_load(&learner->failed) ? ATOLL_OK : catch_up(learner, last, &p, &buffer, &capacity, &error);
+        if ((torn = status == ATOLL_SHUTTING_DOWN))
+            break;
+        if (status)
             fail_learning(learner, learner->state.model.version + 1, &error);
         atoll_waiters_serve(learner, atoll_learner_version(learner), false);
         if (atomic_load(&learner->failed))
@@ -385,8 +396,11 @@ static void *learn(void *arg)
         if (idle)
             rest(learner, &p);
     }
+    if (!atomic_load(&learner->removed))
+        atoll_patience_set(&learner->patience, END_MS);
+    atoll_priority_lower(0);
     end_checkpoint(learner, &p, true);
-    if (!atomic_load(&learner->failed) && !atomic_load(&learner->removed) &&
+    if (!torn && !atomic_load(&learner->failed) && !atomic_load(&learner->removed) &&
         learner->state.model.version > atomic_load(&learner->checkpoint_commit)) {
         take_checkpoint(learner, &p);
         end_checkpoint(learner, &p, true);
@@ -532,7 +546,7 @@ static atoll_status prepare(atoll_learner *learner, const char *path, const atol
     if ((status = atoll_learner_admit_known(learner, &newest, error)) ||
         (status = open_embedder(learner, path, &newest, map_bytes, error)))
         return status;
-    learner->trainer = atoll_trainer_new(NICENESS);
+    learner->trainer = atoll_trainer_new(NICENESS, &learner->patience);
     if (!learner->trainer)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to learn with");
     return atoll_publish(learner, error);
@@ -593,7 +607,16 @@ atoll_status atoll_learner_open(const char *path, const atoll_config *config, si
 void atoll_learner_abandon(atoll_learner *learner)
 {
     atomic_store(&learner->removed, true);
+    atoll_patience_set(&learner->patience, 0);
     atomic_store(&learner->stopping, true);
+    atoll_journal_wake(learner->journal);
+}
+
+void atoll_learner_end(atoll_learner *learner)
+{
+    if (atomic_exchange(&learner->stopping, true))
+        return;
+    atoll_patience_set(&learner->patience, END_MS);
     atoll_journal_wake(learner->journal);
 }
 
@@ -601,8 +624,7 @@ void atoll_learner_close(atoll_learner *learner)
 {
     if (!learner)
         return;
-    atomic_store(&learner->stopping, true);
-    atoll_journal_wake(learner->journal);
+    atoll_learner_end(learner);
     pthread_join(learner->thread, NULL);
     pthread_mutex_lock(&learner->mutex);
     learner->writer_runs = false;

@@ -35,11 +35,15 @@ typedef struct atoll_learner atoll_learner;
 atoll_status atoll_learner_open(const char *path, const atoll_config *config, size_t map_bytes, atoll_learner **out,
                                 atoll_error *error);
 
-/* Stops learning after the commit under way, writes a checkpoint, closes. Waiting callbacks get ATOLL_SHUTTING_DOWN.
- * No other call may be under way or follow. */
+/* The model is to be closed soon: it learns no commit more. The one under way has two seconds; what then is left of it
+ * is learned at the next start, from the checkpoint before. Any thread. */
+void atoll_learner_end(atoll_learner *learner);
+
+/* Ends it as above, writes a checkpoint where that can be told to the store within two seconds more, closes. Waiting
+ * callbacks get ATOLL_SHUTTING_DOWN. No other call may be under way or follow. */
 void atoll_learner_close(atoll_learner *learner);
 
-/* The model is to be removed: learning stops after the commit under way, without a checkpoint. Waiting callbacks, and
+/* The model is to be removed: learning stops after the step under way, without a checkpoint. Waiting callbacks, and
  * calls that would learn, get ATOLL_UNKNOWN_MODEL; answering goes on until it is closed. Any thread. */
 void atoll_learner_abandon(atoll_learner *learner);
 

@@ -59,6 +59,7 @@ struct atoll_trainer {
     float held_out;    /* exemplars, about, that could be rehearsed */
     const float *lean; /* of the step's samples (learner/lean.h) */
     uint32_t scales;   /* of vectors, taken before the step */
+    const atoll_patience *patience;
     atoll_plan plan;
 };
 

@@ -28,11 +28,12 @@ static void hand_free(atoll_hand *h)
     free(h->term);
 }
 
-atoll_trainer *atoll_trainer_new(int niceness)
+atoll_trainer *atoll_trainer_new(int niceness, const atoll_patience *patience)
 {
     atoll_trainer *trainer = calloc(1, sizeof *trainer);
     if (!trainer)
         return NULL;
+    trainer->patience = patience;
     bool whole = hand_init(&trainer->hand[0]);
     whole &= hand_init(&trainer->hand[1]);
     whole &= hand_init(&trainer->aside);
@@ -364,6 +365,8 @@ atoll_status atoll_trainer_learn(atoll_trainer *trainer, atoll_state *state, con
     atoll_rng_seed(&rng, state->model.config.seed, commit);
     for (uint32_t at = 0; at < count && status == ATOLL_OK; at += ATOLL_STEP_RECORDS) {
         uint32_t batch = count - at < ATOLL_STEP_RECORDS ? count - at : ATOLL_STEP_RECORDS;
+        if (trainer->patience && atoll_patience_is_over(trainer->patience))
+            return atoll_fail(error, ATOLL_SHUTTING_DOWN, "the model is being closed");
         atoll_arena_reset(&trainer->hand[0].arena);
         atoll_arena_reset(&trainer->hand[1].arena);
         atoll_arena_reset(&trainer->aside.arena);

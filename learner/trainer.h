@@ -13,20 +13,23 @@
 #define ATOLL_LEARNER_TRAINER_H
 
 #include "core/record.h"
+#include "learner/patience.h"
 #include "learner/state.h"
 
 enum { ATOLL_STEP_RECORDS = 64 };
 
 typedef struct atoll_trainer atoll_trainer; /* scratch of learning; holds nothing between commits */
 
-/* With a second thread (learner/twin.h) of that niceness. NULL where there is no memory or no thread. */
-atoll_trainer *atoll_trainer_new(int niceness);
+/* With a second thread (learner/twin.h) of that niceness. `patience` is borrowed, NULL for ever. NULL where there is no
+ * memory or no thread. */
+atoll_trainer *atoll_trainer_new(int niceness, const atoll_patience *patience);
 void atoll_trainer_free(atoll_trainer *trainer);
 uint64_t atoll_trainer_bytes(const atoll_trainer *trainer); /* of its scratch, but for some kilobytes */
 
 /*
- * Learns `count` records, each with a label, of one commit. A failure (ATOLL_NO_MEMORY, ATOLL_INTERNAL) leaves the
- * state between two commits: it must not be checkpointed.
+ * Learns `count` records, each with a label, of one commit. A failure (ATOLL_NO_MEMORY, ATOLL_INTERNAL, and
+ * ATOLL_SHUTTING_DOWN before the first step that finds the patience over) leaves the state between two commits: it must
+ * not be checkpointed.
  */
 atoll_status atoll_trainer_learn(atoll_trainer *trainer, atoll_state *state, const atoll_record *records,
                                  uint32_t count, uint64_t commit, uint64_t first_seq, int64_t time_ms,

@@ -57,6 +57,8 @@ static int close_trial(void **state)
 }
 
 /* The next batch of a stream of all kinds of records. */
+static const atoll_patience for_ever;
+
 static void draw(trial *t, uint32_t domain)
 {
     for (uint32_t i = 0; i < BATCH; i++)
@@ -82,7 +84,7 @@ static atoll_checkpoint *take(trial *t)
 
 static void write_and_end(trial *t, atoll_checkpoint *checkpoint)
 {
-    assert_int_equal(atoll_checkpoint_write(checkpoint, t->store, NULL), ATOLL_OK);
+    assert_int_equal(atoll_checkpoint_write(checkpoint, t->store, &for_ever, NULL), ATOLL_OK);
     t->since = atoll_checkpoint_epoch(checkpoint);
     atoll_checkpoint_end(checkpoint);
 }
@@ -97,7 +99,7 @@ static void load(trial *t, learning *into)
         print_error("loading: %s\n", error.detail);
     assert_int_equal(status, ATOLL_OK);
     into->seq = t->l.seq;
-    into->trainer = atoll_trainer_new(0);
+    into->trainer = atoll_trainer_new(0, NULL);
     assert_non_null(into->trainer);
 }
 
@@ -319,7 +321,7 @@ typedef struct writing {
 static void *write_beside(void *arg)
 {
     writing *w = arg;
-    w->status = atoll_checkpoint_write(w->checkpoint, w->store, NULL);
+    w->status = atoll_checkpoint_write(w->checkpoint, w->store, &for_ever, NULL);
     return NULL;
 }
 
@@ -429,6 +431,23 @@ static void one_of_another_build_is_refused(void **state)
     check_refused(t, ATOLL_NEWER_FORMAT, "another build");
 }
 
+static void a_write_without_patience_leaves_the_one_before(void **state)
+{
+    trial *t = *state;
+    atoll_error error;
+    atoll_patience none = {0};
+    write_and_end(t, take(t));
+    uint64_t digest = learning_digest(&t->l.state);
+    learn_some(t, 2, 0);
+    atoll_checkpoint *checkpoint = take(t);
+    atoll_patience_set(&none, 0);
+    assert_int_equal(atoll_checkpoint_write(checkpoint, t->store, &none, &error), ATOLL_SHUTTING_DOWN);
+    check_loads_as(t, digest);
+    assert_int_equal(atoll_checkpoint_write(checkpoint, t->store, &for_ever, NULL), ATOLL_OK);
+    atoll_checkpoint_end(checkpoint);
+    check_loads_as(t, learning_digest(&t->l.state));
+}
+
 static void a_full_store_keeps_the_one_before(void **state)
 {
     trial *t = *state;
@@ -441,7 +460,7 @@ static void a_full_store_keeps_the_one_before(void **state)
     uint64_t digest = learning_digest(&t->l.state);
     learn_some(t, 20, 0);
     atoll_checkpoint *checkpoint = take(t);
-    assert_int_equal(atoll_checkpoint_write(checkpoint, t->store, &error), ATOLL_NO_SPACE);
+    assert_int_equal(atoll_checkpoint_write(checkpoint, t->store, &for_ever, &error), ATOLL_NO_SPACE);
     assert_int_equal(error.status, ATOLL_NO_SPACE);
     atoll_checkpoint_end(checkpoint);
     check_loads_as(t, digest);
@@ -474,6 +493,7 @@ int main(void)
         TEST(a_store_without_one_has_none),
         TEST(one_that_is_not_whole_is_refused),
         TEST(one_of_another_build_is_refused),
+        TEST(a_write_without_patience_leaves_the_one_before),
         TEST(a_full_store_keeps_the_one_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

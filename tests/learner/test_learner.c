@@ -243,6 +243,43 @@ static void closing_amid_learning_loses_nothing_that_was_written(void **state)
     assert_int_equal(running_stats(r).records, 20 * CALLS);
 }
 
+/* However a commit is broken off, it is learned whole at the next start, as if nothing had been. */
+static void a_commit_that_is_broken_off_is_learned_whole_later(void **state)
+{
+    enum { CALLS = 4, EACH = 500 };
+    running *r = *state;
+    running_call calls[CALLS];
+    learning_record *records = malloc(CALLS * EACH * sizeof *records);
+    atoll_record *views = malloc(CALLS * EACH * sizeof *views);
+    assert_true(records && views);
+    running_feed(r, 0, 1, 20);
+    running_restart(r, false);
+    for (uint32_t i = 0; i < CALLS * EACH; i++) {
+        learning_draw_text(&records[i], &r->rng, 0, i % 4);
+        views[i] = records[i].record;
+    }
+    for (int c = 0; c < CALLS; c++) {
+        running_begin(&calls[c]);
+        assert_int_equal(atoll_learner_ingest(r->learner, views + c * EACH, EACH, false, running_ingested, &calls[c],
+                                              NULL),
+                         ATOLL_OK);
+        assert_int_equal(running_end(&calls[c]), ATOLL_OK);
+    }
+    atoll_learner_abandon(r->learner); /* as an end whose patience is over at once */
+    running_restart(r, false);
+    running_catch_up(r);
+    assert_int_equal(running_stats(r).records, 20 + CALLS * EACH);
+    char *broken_off = running_answers(r);
+    running_restart(r, true); /* the journal alone, without a break */
+    running_catch_up(r);
+    char *at_once = running_answers(r);
+    assert_string_equal(broken_off, at_once);
+    free(broken_off);
+    free(at_once);
+    free(records);
+    free(views);
+}
+
 /* ---- trouble ---- */
 
 static void ignore(void *arg, atoll_status status, const atoll_receipt *receipt, const atoll_error *error)
@@ -470,6 +507,7 @@ int main(void)
         TEST(versions_are_waited_for),
         TEST(closing_tells_those_who_wait),
         TEST(closing_amid_learning_loses_nothing_that_was_written),
+        TEST(a_commit_that_is_broken_off_is_learned_whole_later),
         TEST(an_entry_of_a_newer_version_is_refused_at_once),
         TEST(a_checkpoint_of_an_older_version_is_learned_again),
         TEST(a_checkpoint_of_an_older_version_stays_where_the_journal_was_trimmed),

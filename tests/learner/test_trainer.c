@@ -279,6 +279,38 @@ static void domains_are_counted_apart(void **state)
     learning_close(&l);
 }
 
+/* What is told to end does not begin another step; what is to end later learns as ever. */
+static void a_commit_ends_between_steps_with_the_patience(void **state)
+{
+    enum { COUNT = 100 };
+    learning hasty, calm;
+    learning_record records[COUNT];
+    atoll_record views[COUNT];
+    atoll_error error;
+    atoll_patience patience = {0};
+    (void)state;
+    learning_open(&hasty, NULL, 7);
+    learning_open(&calm, NULL, 7);
+    atoll_trainer_free(hasty.trainer);
+    hasty.trainer = atoll_trainer_new(0, &patience);
+    assert_non_null(hasty.trainer);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        learning_draw_text(&records[i], &calm.rng, 0, i % 4);
+        views[i] = records[i].record;
+    }
+    atoll_patience_set(&patience, 3600000);
+    learning_commit(&hasty, records, COUNT);
+    learning_commit(&calm, records, COUNT);
+    assert_true(learning_digest(&hasty.state) == learning_digest(&calm.state));
+    atoll_patience_set(&patience, 0);
+    assert_int_equal(atoll_trainer_learn(hasty.trainer, &hasty.state, views, COUNT, hasty.state.model.version + 1,
+                                         COUNT + 1, 1, &error),
+                     ATOLL_SHUTTING_DOWN);
+    assert_int_equal(hasty.state.model.records, COUNT);
+    learning_close(&hasty);
+    learning_close(&calm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +327,7 @@ int main(void)
         cmocka_unit_test(what_follows_one_commit_of_another_size_is_the_same_in_kind),
         cmocka_unit_test(the_memory_stays_under_its_cap_and_fits_the_index),
         cmocka_unit_test(domains_are_counted_apart),
+        cmocka_unit_test(a_commit_ends_between_steps_with_the_patience),
     };
     return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }

@@ -116,7 +116,7 @@ void learning_open(learning *l, const atoll_config *config, uint64_t seed)
     memset(l, 0, sizeof *l);
     assert_int_equal(atoll_state_init(&l->state, config ? config : &small, NULL), ATOLL_OK);
     atoll_rng_seed(&l->rng, seed, 0);
-    l->trainer = atoll_trainer_new(0);
+    l->trainer = atoll_trainer_new(0, NULL);
     assert_non_null(l->trainer);
     l->seq = 1;
 }
