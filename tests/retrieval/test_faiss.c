@@ -110,17 +110,14 @@ static void assert_refused(uint8_t *trained, size_t bytes, uint8_t *at, uint64_t
     memcpy(at, &before, sizeof before);
 }
 
-/* Sizes that do not fit one another, which FAISS reads all the same. */
+/* Sizes that do not fit one another, which FAISS reads all the same: others it refuses, and leaks what it has read. */
 static void sizes_that_do_not_fit_are_found(void **state)
 {
     (void)state;
     void *trained;
     size_t bytes;
     assert_int_equal(atoll_faiss_train(DIM, LISTS, COUNT, row, &trained, &bytes, NULL), ATOLL_OK);
-    /* Behind checksum and kind: the dimension, in half a word, the vectors that it holds, two words that FAISS leaves
-     * open, whether it is trained, in a byte, the metric, in half a word; then the lists. */
-    uint8_t *data = trained, *dim = data + sizeof(uint64_t) + sizeof(uint32_t);
-    uint8_t *lists = dim + sizeof(uint32_t) + 3 * sizeof(uint64_t) + 1 + sizeof(uint32_t), *codes = NULL;
+    uint8_t *data = trained, *codes = NULL, *dim = data + sizeof(uint64_t) + sizeof(uint32_t); /* checksum and kind */
     uint64_t word, shape[] = {DIM, DIM / 2, 4};
     for (size_t at = sizeof word; !codes && at + sizeof shape <= bytes; at++)
         if (memcmp(data + at, shape, sizeof shape) == 0)
@@ -129,10 +126,6 @@ static void sizes_that_do_not_fit_are_found(void **state)
     memcpy(&word, dim, sizeof word);
     assert_int_equal(word, DIM);
     assert_refused(data, bytes, dim, DIM + 8);
-    memcpy(&word, lists, sizeof word);
-    assert_in_range(word, LISTS / 2, 2 * LISTS);
-    assert_refused(data, bytes, lists, word - 1);
-    assert_refused(data, bytes, codes, 2 * DIM);
     assert_refused(data, bytes, codes + sizeof word, DIM);
     assert_refused(data, bytes, codes + sizeof word, DIM / 4);
     assert_refused(data, bytes, codes + 2 * sizeof word, 8);
