@@ -1,5 +1,6 @@
 #include "learner/step.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/half.h"
@@ -11,23 +12,26 @@ enum { GATE_REPLAYS = 3 }; /* of a record's replays, so many are also shown to t
 /*
  * What the combination is rehearsed on must not have been learned: of exemplars that were learned when they came, the
  * experts are right about .94 where they are right about .53 of other records of that past. So records whose lot is
- * low are kept and not learned, and are released to replay when the bound falls below their lot. At most one in
- * HELD_OUT is, and not more than about HELD_OUT_MOST at a time; none while its owner has learned less than
- * HELD_OUT_KNOWN of its label.
+ * low are kept and not learned, and are released to replay when the bound falls below their lot. About one in
+ * HELD_OUT of the first FIRST exemplars is, and one in HELD_OUT_LATER of more, up to HELD_OUT_MOST at a time; none
+ * while its owner has learned less than HELD_OUT_KNOWN of its label.
  */
-enum { HELD_OUT = 32, HELD_OUT_MOST = 512, HELD_OUT_KNOWN = 16 };
+enum { HELD_OUT = 32, FIRST = 3072, HELD_OUT_LATER = 112, HELD_OUT_MOST = 512, HELD_OUT_KNOWN = 16 };
+
+/* How many are held out, about. */
+static float held_out(const atoll_state *state)
+{
+    uint32_t exemplars = atoll_memory_count(state->memory), first = exemplars < FIRST ? exemplars : FIRST;
+    float held = (float)first / HELD_OUT + (float)(exemplars - first) / HELD_OUT_LATER;
+    return fminf(held, HELD_OUT_MOST);
+}
 
 /* Lots below it are held out. */
 static uint32_t bound(const atoll_state *state)
 {
     uint32_t exemplars = atoll_memory_count(state->memory);
-    return exemplars > HELD_OUT * HELD_OUT_MOST ? UINT32_MAX / exemplars * HELD_OUT_MOST : UINT32_MAX / HELD_OUT;
-}
-
-/* How many are held out, about. */
-static float held_out(const atoll_state *state)
-{
-    return (float)atoll_memory_count(state->memory) * ((float)bound(state) / (float)UINT32_MAX);
+    return exemplars <= FIRST ? UINT32_MAX / HELD_OUT
+                              : (uint32_t)((double)held_out(state) / exemplars * UINT32_MAX);
 }
 
 /* The record's lot where it is to be held out, else 0. */
