@@ -110,6 +110,16 @@ struct atoll_learner {
     _Atomic uint64_t asked_overflowed[ATOLL_EXPERTS_MAX], asked_dropped[ATOLL_EXPERTS_MAX]; /* for requests */
 };
 
+/*
+ * What a record adds in the mean of all that were learned. At first that is not known, and 2,000 records more are
+ * thought of that have brought 8 KB each: of package descriptions the first 7,000 brought 7.
+ */
+static inline double atoll_learner_mean_growth(uint64_t lasting_bytes, uint64_t records)
+{
+    enum { EXPECTED_BYTES = 8192, EXPECTED_RECORDS = 2000 };
+    return ((double)lasting_bytes + (double)EXPECTED_BYTES * EXPECTED_RECORDS) / (double)(records + EXPECTED_RECORDS);
+}
+
 /* What is held now, by a published state that was entered. */
 atoll_footprint atoll_learner_footprint(const atoll_learner *learner, const atoll_published *published);
 

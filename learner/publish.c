@@ -49,9 +49,12 @@ static size_t published_bytes(const atoll_published *p)
 /* What a record adds to the parts that last; running mean. */
 static double growth_a_record(const atoll_published *before, const atoll_published *now)
 {
-    if (!before || now->model->records <= before->model->records)
-        return before ? before->growth_bytes : 0;
-    double from = (double)atoll_footprint_sum(&before->footprint), to = (double)atoll_footprint_sum(&now->footprint);
+    if (!before)
+        return atoll_learner_mean_growth(atoll_footprint_lasting(&now->footprint), now->model->records);
+    if (now->model->records <= before->model->records)
+        return before->growth_bytes;
+    double from = (double)atoll_footprint_lasting(&before->footprint);
+    double to = (double)atoll_footprint_lasting(&now->footprint);
     double records = (double)(now->model->records - before->model->records);
     double measured = to > from ? (to - from) / records : 0;
     return before->growth_bytes + growth_rate * (measured - before->growth_bytes);

@@ -11,6 +11,9 @@
  * taken for much longer: the journal is there to wait. */
 enum { BACKLOG_COMMITS = 4096, OUTAGE_COMMITS = 64 * BACKLOG_COMMITS };
 
+/* So many come into a model that is under its budget and has nothing to learn, whatever it expects of them. */
+enum { SMALL_RECORDS = 16 };
+
 enum { ADMITTED_LEAST = 1024 }; /* places for labels that were let in, at first */
 
 /* ---- at the door ---- */
@@ -234,9 +237,10 @@ static void written(void *arg, atoll_status status, const atoll_receipt *receipt
 
 /*
  * Whether `count` records more may come. Under the budget a request finds room if, with all that waits to be learned,
- * the model would stay under it at its present growth; one that finds nothing waiting is let in all the same, so that
- * a guess never stops a model that has room. So the budget is passed by what one request brings, at most; what readers
- * and the disk need for a moment is not refused, but waited for (learner.c).
+ * the model would stay under it at its present growth; while its memory fills, that is its mean growth at least. The
+ * present growth may be high by chance, and would stay so while nothing comes: so for one that finds nothing waiting it
+ * is the mean at most, and what is small is let in all the same. What readers and the disk need for a moment is not
+ * refused, but waited for (learner.c).
  */
 static atoll_status check_room(atoll_learner *learner, uint32_t count, atoll_error *error)
 {
@@ -250,17 +254,22 @@ static atoll_status check_room(atoll_learner *learner, uint32_t count, atoll_err
     atoll_footprint held = atoll_learner_footprint(learner, p);
     uint64_t bytes = atoll_footprint_lasting(&held), budget = p->model->config.budget_bytes;
     uint64_t taken = atomic_load(&learner->taken), learned = p->model->records;
-    double growth_bytes = p->growth_bytes;
-    atoll_learner_leave(learner, ticket);
     uint64_t waiting = taken > learned ? taken - learned : 0;
+    double growth_bytes = p->growth_bytes, mean_bytes = atoll_learner_mean_growth(bytes, learned);
+    bool filling = learned < p->model->config.memory_exemplars;
+    if (waiting ? filling && growth_bytes < mean_bytes : growth_bytes > mean_bytes)
+        growth_bytes = mean_bytes;
+    atoll_learner_leave(learner, ticket);
     if (behind > BACKLOG_COMMITS && (behind > OUTAGE_COMMITS || !atoll_learner_stalled_ns(learner, why)))
         return atoll_fail(error, ATOLL_BUSY, "%llu commits wait to be learned", (unsigned long long)behind);
     if (bytes > budget)
         return atoll_fail(error, ATOLL_BUSY, "the model holds %llu bytes of its budget_bytes %llu",
                           (unsigned long long)bytes, (unsigned long long)budget);
-    if (waiting && (double)bytes + growth_bytes * (double)(waiting + count) > (double)budget)
-        return atoll_fail(error, ATOLL_BUSY, "%llu records wait to be learned and may fill budget_bytes %llu",
-                          (unsigned long long)waiting, (unsigned long long)budget);
+    if ((waiting || count > SMALL_RECORDS) &&
+        (double)bytes + growth_bytes * (double)(waiting + count) > (double)budget)
+        return atoll_fail(error, ATOLL_BUSY, "%llu records wait to be learned; %u more may pass budget_bytes %llu%s",
+                          (unsigned long long)waiting, count, (unsigned long long)budget,
+                          waiting ? "" : ", and fewer may not");
     return ATOLL_OK;
 }
 

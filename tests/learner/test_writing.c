@@ -190,6 +190,38 @@ static void a_model_over_its_budget_takes_no_more(void **state)
     free(vector);
 }
 
+/* What has learned nothing yet lets in no more than it may have room for, waited for or not, and goes on bit by bit. */
+static void a_new_model_does_not_take_what_would_pass_its_budget(void **state)
+{
+    enum { MANY = 5000, SOME = 50, ROUNDS = 250 };
+    running *r = *state;
+    uint64_t taken = 0, budget_bytes = 16 << 20;
+    learning_record *records = malloc(MANY * sizeof *records);
+    assert_non_null(records);
+    running_close(r);
+    r->config.budget_bytes = budget_bytes;
+    r->config.memory_exemplars = 50000;
+    snprintf(r->path, sizeof r->path, "%s/new", r->top);
+    running_open(r);
+    for (uint32_t i = 0; i < MANY; i++)
+        learning_draw_text(&records[i], &r->rng, i / 1000, i % 4);
+    assert_int_equal(running_ingest(r, records, MANY, false, NULL), ATOLL_BUSY);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        uint32_t at = round * SOME % (MANY - SOME);
+        atoll_status status = running_ingest(r, records + at, SOME, false, NULL);
+        taken += status == ATOLL_OK ? SOME : 0;
+        if (status == ATOLL_OK)
+            continue;
+        assert_int_equal(status, ATOLL_BUSY);
+        running_catch_up(r);
+    }
+    running_catch_up(r);
+    atoll_stats stats = running_stats(r);
+    assert_int_equal(stats.records, taken);
+    assert_in_range(atoll_footprint_lasting(&stats.footprint), budget_bytes / 2, budget_bytes * 21 / 20);
+    free(records);
+}
+
 /* A stream into a model that has little room ends in refusals, which lose nothing and end with more room. */
 static void a_stream_fills_its_budget_and_goes_on_with_a_larger_one(void **state)
 {
@@ -422,6 +454,7 @@ int main(void)
         TEST(acknowledged_records_are_numbered_without_gaps),
         TEST(a_full_map_refuses_ingest_and_answers_go_on),
         TEST(a_model_over_its_budget_takes_no_more),
+        TEST(a_new_model_does_not_take_what_would_pass_its_budget),
         TEST(a_stream_fills_its_budget_and_goes_on_with_a_larger_one),
         TEST(settings_change_live_or_not_at_all),
         TEST(idle_experts_are_archived_and_brought_back),
