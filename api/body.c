@@ -1,6 +1,5 @@
 #include "api/body.h"
 
-#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +31,8 @@ static atoll_status grow(atoll_bodies *bodies, atoll_body *body, uint64_t length
 {
     size_t most = (length ? length : bodies->body_max_bytes) + ATOLL_JSON_PADDING;
     size_t bytes = body->room_bytes ? body->room_bytes : START_BYTES;
-    assert(needed <= most);
+    if (needed > most)
+        return atoll_fail(error, ATOLL_BODY_TOO_LARGE, "the body is longer than it was said to be");
     while (bytes < needed)
         bytes *= 2;
     bytes = bytes < most ? bytes : most;

@@ -54,6 +54,8 @@ static void a_known_length_bounds_the_room(void **state)
         assert_int_equal(atoll_body_add(&bodies, &body, 400, piece, 100, NULL), ATOLL_OK);
     assert_int_equal(bodies.held_bytes, 400 + ATOLL_JSON_PADDING);
     check_padding(&body);
+    assert_int_equal(atoll_body_add(&bodies, &body, 400, piece, 1, NULL), ATOLL_BODY_TOO_LARGE);
+    assert_int_equal(body.bytes, 400);
     atoll_body_drop(&bodies, &body);
 }
 
