@@ -117,18 +117,33 @@ static atoll_status admit_all(atoll_learner *learner, const atoll_record *record
     return status;
 }
 
-/* The first vector settles the dimension; a batch of several dimensions is refused whole. */
-static atoll_status settle_dimension(atoll_learner *learner, const atoll_record *records, uint32_t count,
-                                     atoll_error *error)
+static atoll_status other_dimension(uint32_t dim, uint32_t taken, atoll_error *error)
 {
+    return atoll_fail(error, ATOLL_WRONG_DIMENSION, "the vector has %u values, the model takes %u", dim, taken);
+}
+
+/* The dimension of all vectors among the records, 0 if there is none. A batch of several is refused whole. */
+static atoll_status find_dimension(atoll_learner *learner, const atoll_record *records, uint32_t count, uint32_t *dim,
+                                   atoll_error *error)
+{
+    uint32_t taken = atomic_load(&learner->vector_dim);
+    *dim = 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t dim = 0;
-        if (records[i].vector && !atomic_compare_exchange_strong(&learner->vector_dim, &dim, records[i].vector_dim) &&
-            dim != records[i].vector_dim)
-            return atoll_fail(error, ATOLL_WRONG_DIMENSION, "the vector has %u values, the model takes %u",
-                              records[i].vector_dim, dim);
+        uint32_t here = records[i].vector ? records[i].vector_dim : 0;
+        *dim = *dim ? *dim : here;
+        if (here && here != (taken ? taken : *dim))
+            return other_dimension(here, taken ? taken : *dim, error);
     }
     return ATOLL_OK;
+}
+
+/* The first vectors that are taken settle it. */
+static atoll_status settle_dimension(atoll_learner *learner, uint32_t dim, atoll_error *error)
+{
+    uint32_t taken = 0;
+    return dim && !atomic_compare_exchange_strong(&learner->vector_dim, &taken, dim) && taken != dim
+               ? other_dimension(dim, taken, error)
+               : ATOLL_OK;
 }
 
 /* One entry that waits to be learned. */
@@ -147,7 +162,7 @@ static atoll_status admit_entry(atoll_learner *learner, const atoll_entry *entry
         size_t used = 0;
         status = atoll_record_decode(entry->payload + at, entry->bytes - at, vector, &record, &used, error);
         if (status == ATOLL_OK && (status = atoll_learner_admit(learner, record.label, true, error)) == ATOLL_OK)
-            status = settle_dimension(learner, &record, 1, error);
+            status = settle_dimension(learner, record.vector ? record.vector_dim : 0, error);
         at += used;
     }
     return status;
@@ -269,15 +284,16 @@ static atoll_status check_room(atoll_learner *learner, uint32_t count, atoll_err
         (double)bytes + growth_bytes * (double)(waiting + count) > (double)budget)
         return atoll_fail(error, ATOLL_BUSY, "%llu records wait to be learned; %u more may pass budget_bytes %llu%s",
                           (unsigned long long)waiting, count, (unsigned long long)budget,
-                          waiting ? "" : ", and fewer may not");
+                          waiting ? "" : "; send fewer at once");
     return ATOLL_OK;
 }
 
 atoll_status atoll_learner_ingest(atoll_learner *learner, const atoll_record *records, uint32_t count, bool trained,
                                   atoll_ingest_done done, void *arg, atoll_error *error)
 {
+    uint32_t dim;
     atoll_status status = check_room(learner, count, error);
-    if (status || (status = settle_dimension(learner, records, count, error)))
+    if (status || (status = find_dimension(learner, records, count, &dim, error)))
         return status;
     size_t bytes = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -293,7 +309,7 @@ atoll_status atoll_learner_ingest(atoll_learner *learner, const atoll_record *re
     offsets[0] = 0;
     for (uint32_t i = 0; i < count; i++)
         offsets[i + 1] = offsets[i] + atoll_record_encode(&records[i], payload + offsets[i]);
-    if ((status = admit_all(learner, records, count, error)))
+    if ((status = admit_all(learner, records, count, error)) || (status = settle_dimension(learner, dim, error)))
         goto fail;
     atomic_fetch_add(&learner->taken, count);
     status = atoll_journal_submit(learner->journal, ATOLL_ENTRY_RECORDS, payload, bytes, offsets, count, written, s,
