@@ -20,7 +20,7 @@
 enum {
     PUBLISH_EVERY_MS = 50,
     WAIT_MS = 50,                  /* how late a waiter's deadline may be noticed */
-    CHECKPOINT_RECORDS = 30000,    /* learned since the last checkpoint: about three seconds of replay */
+    CHECKPOINT_RECORDS = 15000,    /* learned since the last checkpoint: one and a half seconds of replay */
     PENDING_BYTES = 64 << 20,      /* submissions that wait for the disk */
     TRIM_PUBLICATIONS = 16,        /* after which pages that were spare all the while go back to the system */
     TRIM_RECORDS = 1000,           /* learned since the heap was last walked for what can be given back */
@@ -385,8 +385,10 @@ static void *learn(void *arg)
         bool idle = last == learner->state.model.version; /* nothing came for as long as it waited */
         atoll_status status =
             atomic_load(&learner->failed) ? ATOLL_OK : catch_up(learner, last, &p, &buffer, &capacity, &error);
-        if ((torn = status == ATOLL_SHUTTING_DOWN))
+        if ((torn = status == ATOLL_SHUTTING_DOWN)) {
+            atoll_log(ATOLL_LOG_INFO, "commit_left", "commit", ATOLL_UINT(learner->state.model.version + 1), NULL);
             break;
+        }
         if (status)
             fail_learning(learner, learner->state.model.version + 1, &error);
         atoll_waiters_serve(learner, atoll_learner_version(learner), false);
