@@ -51,7 +51,7 @@ void atoll_gate_votes(const atoll_context *context, uint32_t experts, float *vot
 /*
  * With more experts than this, answers read the network's weights rounded to 4 bits (core/served.h): hundreds of rows
  * of as many weights as there are experts are most of what routing fetches from memory. Cues and probabilities of so
- * many are worked out several at a time (atoll_softmax_long), to 1e-6.
+ * many are worked out several at a time (atoll_softmax_long), to 2e-6.
  */
 enum { ATOLL_GATE_FLOATS_MAX = 64 };
 

@@ -112,7 +112,7 @@ atoll_status atoll_net_forward(const atoll_net *net, atoll_net_scratch *scratch,
     return ATOLL_OK;
 }
 
-/* sum[capacity] += U u. */
+/* sum[] += U u, as wide as the sums of rows. */
 static void add_linear(const atoll_net *net, const atoll_input *input, float *sum)
 {
     const float *row[ATOLL_PRODUCT_ROWS * 2];

@@ -90,10 +90,10 @@ int atoll_quant_eight_code(const uint8_t *eight, uint32_t i, uint32_t output)
     return (eight[4 * output + i % 4] >> (i < 4 ? 0 : 4) & 15) - 8;
 }
 
-static void eights(const uint8_t *const *eight, size_t at, const int8_t *x, uint32_t eights, int32_t *out)
+static void eights(const uint8_t *const *eight, size_t at, const int8_t *x, uint32_t count, int32_t *out)
 {
     memset(out, 0, STEP * sizeof *out);
-    for (uint32_t e = 0; e < eights; e++)
+    for (uint32_t e = 0; e < count; e++)
         for (uint32_t j = 0; j < STEP; j++)
             for (uint32_t i = 0; i < 8; i++)
                 out[j] += x[8 * e + i] * atoll_quant_eight_code(eight[e] + at, i, j);

@@ -210,7 +210,6 @@ static atoll_status refresh_linear(atoll_pager *pager, atoll_served *served, con
     if (status)
         return status;
     float *scale = atoll_array_edit(pager, &served->linear, eights), *most = calloc(2 * columns, sizeof *most);
-    const float *none = most + columns;
     status = scale && most ? ATOLL_OK : no_memory(error);
     if (status == ATOLL_OK) {
         find_most(&net->linear, columns, most);
@@ -220,7 +219,7 @@ static atoll_status refresh_linear(atoll_pager *pager, atoll_served *served, con
         const float *w[ATOLL_QUANT_EIGHT];
         for (uint32_t i = 0; i < ATOLL_QUANT_EIGHT; i++) {
             uint32_t input = e * ATOLL_QUANT_EIGHT + i;
-            w[i] = input < inputs ? atoll_array_at(&net->linear, input) : none;
+            w[i] = input < inputs ? atoll_array_at(&net->linear, input) : most + columns; /* zeros */
         }
         uint8_t *row = atoll_array_edit(pager, &served->linear, e);
         if (row)

@@ -1,5 +1,6 @@
 #include "learner/checkpoint.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -520,7 +521,7 @@ static atoll_status load_projection(atoll_store *store, atoll_state *state, uint
         return atoll_fail(error, ATOLL_DAMAGED, "the checkpoint has %u pairs", pairs);
     atoll_status status = load_exact(store, "pairs", pair, pairs * sizeof *pair, error);
     for (uint32_t i = 0; i < pairs && status == ATOLL_OK; i++)
-        if (pair[i].a >= dim || pair[i].b >= dim || !(pair[i].weight > 0))
+        if (pair[i].a >= dim || pair[i].b >= dim || !(pair[i].weight > 0) || isinf(pair[i].weight))
             status = atoll_fail(error, ATOLL_DAMAGED, "the checkpoint has a pair of %u and %u", pair[i].a, pair[i].b);
     if (status)
         return status;

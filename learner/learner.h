@@ -35,8 +35,8 @@ typedef struct atoll_learner atoll_learner;
 atoll_status atoll_learner_open(const char *path, const atoll_config *config, size_t map_bytes, atoll_learner **out,
                                 atoll_error *error);
 
-/* The model is to be closed soon: it learns no commit more. The one under way has two seconds; what then is left of it
- * is learned at the next start, from the checkpoint before. Any thread. */
+/* The model is to be closed soon: it learns no commit more. The one under way has two seconds; then it is left, and
+ * learned whole at the next start, from the checkpoint before. Any thread. */
 void atoll_learner_end(atoll_learner *learner);
 
 /* Ends it as above, writes a checkpoint where that can be told to the store within two seconds more, closes. Waiting

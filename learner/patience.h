@@ -8,7 +8,7 @@
 
 #include "core/clock.h"
 
-/* Any thread may set it; what takes long looks at it again and again. */
+/* Any thread may set it. Learning looks at it between steps, a checkpoint between what it hands to the store. */
 typedef struct atoll_patience {
     _Atomic int64_t until_ns; /* monotonic; 0 for ever */
 } atoll_patience;
