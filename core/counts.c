@@ -132,12 +132,29 @@ static atoll_status put_once(atoll_pager *pager, atoll_counts *counts, uint32_t 
     return ATOLL_OK;
 }
 
-/* Where `weight` is below 0 it is taken off what there is. */
+/* Whether a row tells anything of a label. */
+static bool tells_of(const atoll_counts *counts, uint32_t row, uint32_t label)
+{
+    if (counts->capacity)
+        return ((const float *)atoll_array_at(&counts->rows, row))[label] > 0;
+    const atoll_posting_list list = atoll_postings_at(&counts->many, row);
+    for (uint32_t k = 0; k < list.count; k++)
+        if (list.label[k] == label)
+            return list.value[k] > 0;
+    return false;
+}
+
+/*
+ * Where `weight` is below 0 it is taken off what there is. For a label of which there is nothing no entry is made: it
+ * might be the one too many, for which a row loses its list.
+ */
 static atoll_status add_weight(atoll_pager *pager, atoll_counts *counts, uint32_t row, uint32_t label, float weight,
                                atoll_error *error)
 {
     atoll_posting_list list = {0};
     uint32_t index = label;
+    if (weight < 0 && !tells_of(counts, row, label))
+        return ATOLL_OK;
     float *value = counts->capacity ? atoll_array_edit(pager, &counts->rows, row) : NULL;
     if (counts->capacity && !value)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to count");
@@ -183,9 +200,10 @@ static atoll_status make_room(atoll_pager *pager, atoll_counts *counts, uint32_t
 static atoll_status add_once(atoll_pager *pager, atoll_counts *counts, uint32_t bucket, float weight, uint32_t label,
                              float times, atoll_error *error)
 {
-    uint32_t once = once_of(counts, bucket), units = (uint32_t)(fminf(times * weight, 1) / weight_unit + 0.5f);
+    uint32_t once = once_of(counts, bucket);
     if (times < 0)
         return once && label_of(once) == label ? put_once(pager, counts, bucket, 0, error) : ATOLL_OK;
+    uint32_t units = (uint32_t)(fminf(times * weight, 1) / weight_unit + 0.5f);
     return put_once(pager, counts, bucket, (label + 1) << WEIGHT_BITS | units, error);
 }
 
@@ -195,10 +213,12 @@ atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const at
     float sum = 0;
     atoll_status status = make_room(pager, counts, rows, label, error);
     for (uint32_t i = 0; i < record->features && status == ATOLL_OK; i++) {
-        if (record->row[i] == ATOLL_ROW_NONE)
-            continue;
-        status = add_row(pager, counts, record, i, label, times, error);
-        sum += record->weight[i];
+        if (record->row[i] != ATOLL_ROW_NONE) {
+            status = add_row(pager, counts, record, i, label, times, error);
+            sum += record->weight[i];
+        } else if (times < 0 && record->bucket) { /* it may have come as a feature of one text */
+            status = add_once(pager, counts, record->bucket[i], record->weight[i], label, times, error);
+        }
     }
     for (uint32_t i = record->features; i < record->features + record->rest && status == ATOLL_OK; i++) {
         status = add_once(pager, counts, record->bucket[i], record->weight[i], label, times, error);

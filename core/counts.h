@@ -4,8 +4,9 @@
  *
  *     score(y) = sum_f x_f ln((m_fy + a) / (m_y + b))        m_fy: weight of feature f in records of y; m_y its sum
  *
- * Sums do not depend on the order of the stream: what it learned first it keeps as well as what it learned last, from
- * each record once and without replay. It is less accurate than a network that was fitted well, but errs elsewhere.
+ * Sums do not depend on the order of the stream, but for what is taken off: what it learned first it keeps as well as
+ * what it learned last, from each record once and without replay. It is less accurate than a network that was fitted
+ * well, but errs elsewhere.
  *
  * A row holds ln(1 + m_fy / a) for each label, so that zero is nothing learned and a score is a sum of rows. Rows are
  * numbered as those of the shared expert's network, which has none for a feature of one text. Where labels are young
@@ -46,15 +47,16 @@ void atoll_counts_init(atoll_counts *counts);
 void atoll_counts_clear(atoll_pager *pager, atoll_counts *counts);
 
 /*
- * Adds `times` one record, which takes that off where it is below 0, as far as there is so much; `rows` is how many
- * rows there are. ATOLL_NO_MEMORY may leave a part of it added.
+ * Adds `times` one record, which takes that off where it is below 0, as far as there is so much: m_fy no less than 0,
+ * and m_y by all of the record's weight, whether or not its features gave theirs. `rows` is how many rows there are.
+ * ATOLL_NO_MEMORY may leave a part of it added.
  */
 atoll_status atoll_counts_add(atoll_pager *pager, atoll_counts *counts, const atoll_counted *record, uint32_t rows,
                               uint32_t label, float times, atoll_error *error);
 
 /*
- * probability[labels], 0 for labels of which nothing is counted; `labels` is at least counts->labels, and that at
- * least 1.
+ * probability[labels], 0 for labels of which nothing is counted, or the same for all that counts->labels has where
+ * nothing is counted of any; `labels` is at least counts->labels, and that at least 1.
  */
 void atoll_counts_predict(const atoll_counts *counts, const atoll_counted *record, float *probability, uint32_t labels);
 

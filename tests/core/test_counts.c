@@ -262,6 +262,65 @@ static void what_is_taken_out_was_never_there(void **state)
     }
 }
 
+static void take_off(trial *t, const atoll_counted *record, uint32_t rows, uint32_t label)
+{
+    assert_int_equal(atoll_counts_add(&t->pager, &t->counts, record, rows, label, -1, NULL), ATOLL_OK);
+}
+
+/* It copies no page, and adds no label to a list, where it might be the one too many. */
+static void to_take_out_what_was_never_there_changes_nothing(void **state)
+{
+    (void)state;
+    static trial t;
+    uint32_t a[] = {0}, b[] = {1};
+    float weight[] = {0.5f};
+    atoll_counted record = {.row = a, .weight = weight, .features = 1};
+    trial_open(&t);
+    add(&t, a, weight, 1, 2, 0);
+    add(&t, b, weight, 1, 2, 1);
+    int ticket = atoll_reclaim_enter(t.pager.reclaim);
+    atoll_reclaim_advance(t.pager.reclaim);
+    const void *before = atoll_array_at(&t.counts.rows, 0);
+    take_off(&t, &record, 2, 1);
+    assert_ptr_equal(atoll_array_at(&t.counts.rows, 0), before);
+    take_off(&t, &record, 2, 0);
+    assert_ptr_not_equal(atoll_array_at(&t.counts.rows, 0), before);
+    atoll_reclaim_leave(t.pager.reclaim, ticket);
+
+    add(&t, b, weight, 1, 2, MANY - 1);
+    assert_int_equal(t.counts.capacity, 0);
+    for (uint32_t y = 0; y < ATOLL_POSTINGS_MOST; y++)
+        add(&t, a, weight, 1, 2, y);
+    uint32_t entries = t.counts.many.entries;
+    take_off(&t, &record, 2, ATOLL_POSTINGS_MOST);
+    assert_int_equal(t.counts.many.entries, entries);
+    assert_int_equal(atoll_postings_at(&t.counts.many, 0).count, ATOLL_POSTINGS_MOST);
+    assert_int_equal(atoll_postings_verify(&t.counts.many, NULL), ATOLL_OK);
+    trial_close(&t);
+}
+
+/* What came as a feature of one text goes, though it is known by now; another label's stays. */
+static void what_was_learned_once_and_got_no_row_is_taken_out(void **state)
+{
+    (void)state;
+    trial t;
+    float p[2], weight[] = {0.5f, 0.7f};
+    uint32_t none[] = {ATOLL_ROW_NONE, ATOLL_ROW_NONE}, bucket[] = {90, 5000};
+    atoll_counted without = {.weight = weight, .bucket = bucket, .rest = 2};
+    atoll_counted known = {.row = none, .weight = weight, .features = 2, .bucket = bucket};
+    trial_open(&t);
+    for (uint32_t label = 0; label < 2; label++)
+        add(&t, &label, weight, 1, 2, label);
+    assert_int_equal(atoll_counts_add(&t.pager, &t.counts, &without, 2, 1, 1, NULL), ATOLL_OK);
+    take_off(&t, &known, 2, 0);
+    atoll_counts_predict(&t.counts, &without, p, 2);
+    assert_true(p[1] > 0.75f);
+    take_off(&t, &known, 2, 1);
+    atoll_counts_predict(&t.counts, &without, p, 2);
+    assert_float_equal(p[1], p[0], 1e-6);
+    trial_close(&t);
+}
+
 /* A frozen copy keeps saying what it said. */
 static void a_copy_stays_as_it_was(void **state)
 {
@@ -295,6 +354,8 @@ int main(void)
         cmocka_unit_test(one_record_of_a_label_is_enough_to_name_it),
         cmocka_unit_test(what_was_learned_once_is_kept),
         cmocka_unit_test(what_is_taken_out_was_never_there),
+        cmocka_unit_test(to_take_out_what_was_never_there_changes_nothing),
+        cmocka_unit_test(what_was_learned_once_and_got_no_row_is_taken_out),
         cmocka_unit_test(a_copy_stays_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
