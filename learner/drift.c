@@ -21,11 +21,6 @@ static const float stale_right = 0.05f, least_p = 0.05f, most_p = 0.9f;
 /* How often a concept that has returned is right, and the same for it. */
 static const float returned_right = 0.8f, most_returned_p = 0.95f;
 
-static const float mark = 11.5129f; /* -ln ATOLL_DRIFT_FALSE_ALARM */
-
-/* The same, -ln ATOLL_DRIFT_FOLLOWING, once a concept was replaced: what else the stream contradicts then is of it. */
-static const float mark_following = 4.6052f;
-
 /* An exemplar goes only on own evidence of at least this, whatever speaks against others of its label. */
 static const float own_least = 0.5f;
 
@@ -74,7 +69,8 @@ void atoll_drift_free(atoll_drift *drift)
 
 uint64_t atoll_drift_bytes(const atoll_drift *drift)
 {
-    return drift->slots * sizeof *drift->slot + drift->labels * sizeof *drift->label;
+    return drift->slots * sizeof *drift->slot + drift->labels * sizeof *drift->label +
+           drift->room * sizeof *drift->move;
 }
 
 void atoll_drift_placed(atoll_drift *drift, uint32_t slot, uint64_t seq)
@@ -108,6 +104,12 @@ static bool follows(const atoll_state *state)
     return now->current && state->model.records - now->concept[now->current].records <= CONCEPT_RECORDS;
 }
 
+/* What evidence must reach; less once a concept was replaced, for what else the stream contradicts then is of it. */
+static float mark(bool following)
+{
+    return following ? -logf((float)ATOLL_DRIFT_FOLLOWING) : -logf((float)ATOLL_DRIFT_FALSE_ALARM);
+}
+
 /* Whether all that speaks against an exemplar is enough. */
 static bool refuted(const atoll_state *state, uint32_t slot, uint32_t label)
 {
@@ -115,8 +117,7 @@ static bool refuted(const atoll_state *state, uint32_t slot, uint32_t label)
     const atoll_drift_label *sum = &state->drift.label[label];
     if (own->evidence < own_least || own->dormant)
         return false;
-    float enough = follows(state) ? mark_following : mark;
-    return own->evidence + (own->since <= sum->start ? sum->evidence : 0) >= enough;
+    return own->evidence + (own->since <= sum->start ? sum->evidence : 0) >= mark(follows(state));
 }
 
 /* The evidence against a label as a whole: of its old exemplars among the neighbours, by their votes. */
@@ -250,7 +251,7 @@ static atoll_status drop(atoll_state *state, uint32_t slot, atoll_error *error)
     return atoll_index_drop(state->index, slot, error);
 }
 
-/* For the counts: `sign` times what the exemplar in a slot stands for. */
+/* For the counts: `sign` times what the exemplar in a slot stands for, as much as goes with it to another cell. */
 static atoll_status note_move(atoll_state *state, uint32_t slot, float sign, atoll_error *error)
 {
     atoll_drift *drift = &state->drift;
@@ -264,7 +265,7 @@ static atoll_status note_move(atoll_state *state, uint32_t slot, float sign, ato
         drift->room = room;
     }
     drift->move[drift->moves++] = (atoll_drift_move){atoll_memory_at(&view, slot)->exemplar,
-                                                     sign * atoll_memory_stands_for(state->memory, slot)};
+                                                     sign * floorf(atoll_memory_stands_for(state->memory, slot))};
     return ATOLL_OK;
 }
 
@@ -353,7 +354,7 @@ static bool is_left_behind(const atoll_state *state, uint32_t slot, const atoll_
     return gone >= CELL_LEAST && gone * CELL_PART >= gone + atoll_memory_cell(state->memory, held->owner, label);
 }
 
-/* The refuted exemplars, and what goes with them, in *list to free(). Those that were not yet are counted. */
+/* The refuted exemplars, and what goes with them, in *list to free(). Those that were not refuted yet are counted. */
 static atoll_status find_suspects(atoll_state *state, suspect **list, uint32_t *count, atoll_error *error)
 {
     atoll_drift *drift = &state->drift;
@@ -368,12 +369,13 @@ static atoll_status find_suspects(atoll_state *state, suspect **list, uint32_t *
         if (!following && drift->slot[s].evidence < own_least)
             continue;
         const atoll_slot *held = atoll_memory_at(&view, s);
-        if (!held->exemplar || !(refuted(state, s, held->exemplar->label) ||
-                                 (following && is_left_behind(state, s, held))))
+        bool against = held->exemplar && refuted(state, s, held->exemplar->label);
+        if (!against && !(held->exemplar && following && is_left_behind(state, s, held)))
             continue;
-        drift->now.refuted += !drift->slot[s].refuted;
-        if (!drift->slot[s].refuted)
+        if (against && !drift->slot[s].refuted) {
             drift->slot[s].refuted = span_of(state);
+            drift->now.refuted++;
+        }
         (*list)[(*count)++] = (suspect){held->owner, held->exemplar->label, s};
     }
     return ATOLL_OK;
@@ -553,7 +555,7 @@ atoll_status atoll_drift_settle(atoll_state *state, atoll_error *error)
     uint64_t dropped = state->drift.now.dropped;
     atoll_status status = retire(state, error);
     for (uint32_t c = 1; c < ATOLL_DRIFT_CONCEPTS && status == ATOLL_OK; c++)
-        if (state->drift.now.concept[c].evidence >= mark)
+        if (state->drift.now.concept[c].evidence >= mark(false))
             status = wake(state, c, error);
     return status || dropped == state->drift.now.dropped ? status : atoll_index_flush(state->index, error);
 }

@@ -68,7 +68,7 @@ typedef struct atoll_drift_concept {
 typedef struct atoll_drift_state {
     atoll_drift_concept concept[ATOLL_DRIFT_CONCEPTS];
     uint32_t current;         /* the concept that went last */
-    uint32_t due;             /* 1 where an exemplar was refuted */
+    uint32_t due;             /* 1 where exemplars are to be looked at */
     uint64_t dormant;         /* exemplars */
     uint64_t last;            /* sequence number of the last record observed */
     uint64_t refuted, slept, woken, dropped; /* exemplars */
@@ -77,7 +77,7 @@ typedef struct atoll_drift_state {
 
 /* An exemplar that went to sleep, or woke. */
 typedef struct atoll_drift_move {
-    const atoll_exemplar *exemplar;
+    const atoll_exemplar *exemplar; /* a view, until the reclaimer advances */
     float records; /* that it stands for; below 0 where it went to sleep */
 } atoll_drift_move;
 

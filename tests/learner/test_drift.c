@@ -108,9 +108,12 @@ static void contradicted_exemplars_sleep_where_several_labels_have_them(void **s
     assert_int_equal(t.state.drift.now.dormant, 0);
     place(&t, 3);
     observe_many(&t, 9, 2, 3, 0);
+    uint64_t bytes = atoll_drift_bytes(&t.state.drift);
     settle(&t);
     assert_int_equal(t.state.drift.now.replaced, 1);
     assert_int_equal(t.state.drift.now.dormant, 8);
+    assert_int_equal(t.state.drift.moves, 8);
+    assert_true(atoll_drift_bytes(&t.state.drift) >= bytes + 8 * sizeof *t.state.drift.move);
     assert_int_equal(atoll_memory_count(t.state.memory), 10);
     observe(&t, 1, 1, 0);
     assert_int_equal(t.context.count, 2);
@@ -197,6 +200,7 @@ static void what_is_left_behind_by_its_label_goes_too(void **state)
     assert_int_equal(t.state.drift.now.dormant, 15);
     settle(&t);
     assert_int_equal(t.state.drift.now.dormant, 15);
+    assert_int_equal(t.state.drift.now.refuted, 12);
     assert_int_equal(atoll_memory_cell(t.state.memory, 1, 0), 1);
     assert_int_equal(atoll_memory_cell(t.state.memory, 1, 3), 3);
     atoll_state_free(&t.state);
