@@ -14,9 +14,9 @@ static atoll_status recount(atoll_state *state, const reader *r, const atoll_dri
 {
     const atoll_exemplar *exemplar = move->exemplar;
     const atoll_net *net = &state->model.expert[0].net;
-    float embedding[ATOLL_EMBEDDING_MAX_DIM]; /* not wanted here */
-    atoll_encoded encoded = {.bucket = r->bucket, .weight = r->weight, .embedding = embedding};
-    /* What was held out was never counted. */
+    atoll_encoded encoded = {.bucket = r->bucket, .weight = r->weight};
+    /* What was held out was never counted. Neither was what came while experts were frozen, but that no exemplar tells:
+     * it is taken off all the same, as far as there is so much. */
     if (exemplar->lot || !exemplar->terms)
         return ATOLL_OK;
     atoll_encoder_weigh(&state->model.encoder, exemplar->term, exemplar->terms, &encoded);
@@ -32,7 +32,7 @@ atoll_status atoll_recount(atoll_state *state, atoll_error *error)
     atoll_status status = ATOLL_OK;
     uint32_t moves = drift->moves;
     drift->moves = 0;
-    if (!moves || state->model.config.freeze == ATOLL_FREEZE_EXPERTS)
+    if (!moves)
         return ATOLL_OK;
     reader r;
     r.bucket = malloc((ATOLL_FEATURES_MAX + 1) * (2 * sizeof *r.bucket + sizeof *r.weight));

@@ -217,7 +217,8 @@ static atoll_status remember(atoll_portion *w, const atoll_step_item *it)
 
 static atoll_status remember_all(atoll_portion *w)
 {
-    atoll_status status = atoll_drift_settle(w->state, &w->error);
+    /* What slept or woke while experts may not learn could not be counted anew (learner/recount.h): it waits. */
+    atoll_status status = experts_learn(w->state) ? atoll_drift_settle(w->state, &w->error) : ATOLL_OK;
     for (uint32_t i = 0; i < w->to && status == ATOLL_OK; i++)
         status = remember(w, &w->trainer->items[i]);
     return status ? status : atoll_index_flush(w->state->index, &w->error);
