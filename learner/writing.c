@@ -27,10 +27,14 @@ static uint32_t admitted_place(const uint64_t *admitted, uint32_t places, uint64
     return place;
 }
 
-/* Twice the places, for a table that is half full. */
-static bool grow_admitted(atoll_learner *learner)
+/* Places for `more` labels in a table that stays at most half full. */
+static bool reserve_admitted(atoll_learner *learner, uint32_t more)
 {
-    uint32_t places = 2 * learner->admitted_places;
+    uint32_t places = learner->admitted_places;
+    while (2 * (learner->admitted_count + more) > places)
+        places *= 2;
+    if (places == learner->admitted_places)
+        return true;
     uint64_t *grown = calloc(places, sizeof *grown);
     for (uint32_t i = 0; grown && i < learner->admitted_places; i++)
         if (learner->admitted[i])
@@ -54,6 +58,13 @@ static bool is_admitted(const atoll_learner *learner, uint64_t hash)
     return learner->admitted[admitted_place(learner->admitted, learner->admitted_places, hash)];
 }
 
+/* Where there is a place for it. */
+static void add_admitted(atoll_learner *learner, uint64_t hash)
+{
+    learner->admitted[admitted_place(learner->admitted, learner->admitted_places, hash)] = hash;
+    learner->admitted_count++;
+}
+
 static atoll_status admit(atoll_learner *learner, uint64_t hash, bool add, atoll_error *error)
 {
     if (is_admitted(learner, hash))
@@ -62,10 +73,9 @@ static atoll_status admit(atoll_learner *learner, uint64_t hash, bool add, atoll
         return atoll_fail(error, ATOLL_TOO_MANY_LABELS, "at most %d labels", ATOLL_LABELS_MAX);
     if (!add)
         return ATOLL_OK;
-    if (2 * (learner->admitted_count + 1) > learner->admitted_places && !grow_admitted(learner))
+    if (!reserve_admitted(learner, 1))
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for labels");
-    learner->admitted[admitted_place(learner->admitted, learner->admitted_places, hash)] = hash;
-    learner->admitted_count++;
+    add_admitted(learner, hash);
     return ATOLL_OK;
 }
 
@@ -83,14 +93,13 @@ static int compare_hashes(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The hashes of labels that are new, each once, in `hash`, which has room for `count`; how many. */
-static uint32_t find_new(const atoll_learner *learner, const atoll_record *records, uint32_t count, uint64_t *hash)
+/* Keeps those of `count` hashes that are new, each once; how many. */
+static uint32_t keep_new(const atoll_learner *learner, uint64_t *hash, uint32_t count)
 {
     uint32_t found = 0, distinct = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        hash[found] = hash_of(records[i].label);
-        found += !is_admitted(learner, hash[found]);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (!is_admitted(learner, hash[i]))
+            hash[found++] = hash[i];
     qsort(hash, found, sizeof *hash, compare_hashes);
     for (uint32_t i = 0; i < found; i++)
         if (!distinct || hash[i] != hash[distinct - 1])
@@ -98,20 +107,27 @@ static uint32_t find_new(const atoll_learner *learner, const atoll_record *recor
     return distinct;
 }
 
-/* Lets in the labels of all records, or of none: those of a request that is refused would keep others out for ever. */
+/*
+ * Lets in the labels of all records, or of none: those of a request for which there is no room would keep others out
+ * for ever. What the journal does not take afterwards leaves its labels in.
+ */
 static atoll_status admit_all(atoll_learner *learner, const atoll_record *records, uint32_t count, atoll_error *error)
 {
     uint64_t *hash = malloc((count + 1) * sizeof *hash);
     if (!hash)
         return atoll_fail(error, ATOLL_NO_MEMORY, "no memory for labels");
     atoll_status status = ATOLL_OK;
+    for (uint32_t i = 0; i < count; i++)
+        hash[i] = hash_of(records[i].label);
     pthread_mutex_lock(&learner->mutex);
-    uint32_t fresh = find_new(learner, records, count, hash), room = ATOLL_LABELS_MAX - learner->admitted_count;
+    uint32_t fresh = keep_new(learner, hash, count), room = ATOLL_LABELS_MAX - learner->admitted_count;
     if (fresh > room)
         status = atoll_fail(error, ATOLL_TOO_MANY_LABELS, "at most %d labels; %u are new, and there is room for %u",
                             ATOLL_LABELS_MAX, fresh, room);
+    else if (!reserve_admitted(learner, fresh))
+        status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory for labels");
     for (uint32_t i = 0; i < fresh && status == ATOLL_OK; i++)
-        status = admit(learner, hash[i], true, error);
+        add_admitted(learner, hash[i]);
     pthread_mutex_unlock(&learner->mutex);
     free(hash);
     return status;

@@ -82,6 +82,30 @@ static void labels_of_a_refused_request_are_not_let_in(void **state)
     assert_int_equal(r->learner->admitted_count, ATOLL_LABELS_MAX);
 }
 
+/* There are places for all of them before the first is let in. */
+static void many_labels_of_one_request_are_let_in(void **state)
+{
+    enum { NEW = 700, NAME_BYTES = 16 };
+    running *r = *state;
+    learning_record record;
+    static atoll_record together[NEW];
+    static char name[NEW][NAME_BYTES];
+    running_call call;
+    learning_draw_text(&record, &r->rng, 0, 0);
+    for (int i = 0; i < NEW; i++) {
+        together[i] = record.record;
+        together[i].label = (atoll_slice){name[i], (size_t)snprintf(name[i], NAME_BYTES, "label %d", i)};
+    }
+    for (int times = 0; times < 2; times++) {
+        running_begin(&call);
+        assert_int_equal(atoll_learner_ingest(r->learner, together, NEW, false, running_ingested, &call, NULL),
+                         ATOLL_OK);
+        assert_int_equal(running_end(&call), ATOLL_OK);
+        assert_int_equal(r->learner->admitted_count, NEW);
+        assert_true(r->learner->admitted_places >= 2 * NEW);
+    }
+}
+
 static void the_first_vector_settles_the_dimension(void **state)
 {
     running *r = *state;
@@ -451,6 +475,7 @@ int main(void)
         TEST(what_cannot_be_learned_is_refused_by_name),
         TEST(labels_are_let_in_up_to_the_limit),
         TEST(labels_of_a_refused_request_are_not_let_in),
+        TEST(many_labels_of_one_request_are_let_in),
         TEST(the_first_vector_settles_the_dimension),
         TEST(a_restart_forgets_neither_dimension_nor_labels),
         TEST(acknowledged_records_are_numbered_without_gaps),
