@@ -13,15 +13,16 @@ enum { GATE_REPLAYS = 3 }; /* of a record's replays, so many are also shown to t
  * What the combination is rehearsed on must not have been learned: of exemplars that were learned when they came, the
  * experts are right about .94 where they are right about .53 of other records of that past. So records whose lot is
  * low are kept and not learned, and are released to replay when the bound falls below their lot. About one in
- * HELD_OUT of the first FIRST exemplars is, and one in HELD_OUT_LATER of more, up to HELD_OUT_MOST at a time; none
- * while its owner has learned less than HELD_OUT_KNOWN of its label.
+ * HELD_OUT of the first HELD_OUT_FIRST exemplars is, and one in HELD_OUT_LATER of more, up to HELD_OUT_MOST at a time;
+ * none while its owner has learned less than HELD_OUT_KNOWN of its label.
  */
-enum { HELD_OUT = 32, FIRST = 3072, HELD_OUT_LATER = 112, HELD_OUT_MOST = 512, HELD_OUT_KNOWN = 16 };
+enum { HELD_OUT = 32, HELD_OUT_FIRST = 3072, HELD_OUT_LATER = 112, HELD_OUT_MOST = 512, HELD_OUT_KNOWN = 16 };
 
 /* How many are held out, about. */
 static float held_out(const atoll_state *state)
 {
-    uint32_t exemplars = atoll_memory_count(state->memory), first = exemplars < FIRST ? exemplars : FIRST;
+    uint32_t exemplars = atoll_memory_count(state->memory);
+    uint32_t first = exemplars < HELD_OUT_FIRST ? exemplars : HELD_OUT_FIRST;
     float held = (float)first / HELD_OUT + (float)(exemplars - first) / HELD_OUT_LATER;
     return fminf(held, HELD_OUT_MOST);
 }
@@ -30,8 +31,8 @@ static float held_out(const atoll_state *state)
 static uint32_t bound(const atoll_state *state)
 {
     uint32_t exemplars = atoll_memory_count(state->memory);
-    return exemplars <= FIRST ? UINT32_MAX / HELD_OUT
-                              : (uint32_t)((double)held_out(state) / exemplars * UINT32_MAX);
+    return exemplars <= HELD_OUT_FIRST ? UINT32_MAX / HELD_OUT
+                                       : (uint32_t)((double)held_out(state) / exemplars * UINT32_MAX);
 }
 
 /* The record's lot where it is to be held out, else 0. */

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,9 +57,9 @@ static int close_trial(void **state)
     return 0;
 }
 
-/* The next batch of a stream of all kinds of records. */
 static const atoll_patience for_ever;
 
+/* The next batch of a stream of all kinds of records. */
 static void draw(trial *t, uint32_t domain)
 {
     for (uint32_t i = 0; i < BATCH; i++)
@@ -138,11 +139,9 @@ static void what_is_loaded_is_what_was_saved_and_goes_on_as_it(void **state)
     learning_close(&copy);
 }
 
-/* Random features that were drawn anew are drawn so again. */
-static void features_come_back_as_they_were_chosen(void **state)
+/* Learns until random features are drawn anew. */
+static void learn_to_choose(trial *t)
 {
-    trial *t = *state;
-    learning copy;
     for (uint32_t i = 0; i < 5000 && !(t->l.state.projection && t->l.state.projection->pairs); i += BATCH) {
         draw(t, 0);
         for (uint32_t r = 0; r < BATCH; r++) /* most numbers are noise */
@@ -152,6 +151,14 @@ static void features_come_back_as_they_were_chosen(void **state)
         atoll_reclaim_advance(t->l.state.reclaim);
     }
     assert_true(t->l.state.projection->pairs);
+}
+
+/* Random features that were drawn anew are drawn so again. */
+static void features_come_back_as_they_were_chosen(void **state)
+{
+    trial *t = *state;
+    learning copy;
+    learn_to_choose(t);
     write_and_end(t, take(t));
     load(t, &copy);
     const atoll_projection *p = t->l.state.projection, *loaded = copy.state.projection;
@@ -423,6 +430,35 @@ static void one_that_is_not_whole_is_refused(void **state)
     check_loads_as(t, learning_digest(&t->l.state));
 }
 
+static void pairs_that_cannot_be_are_refused(void **state)
+{
+    trial *t = *state;
+    learn_to_choose(t);
+    const atoll_projection *p = t->l.state.projection;
+    size_t bytes = p->pairs * sizeof *p->pair;
+    spoil(t, "pairs", NULL, 0);
+    check_refused(t, ATOLL_DAMAGED, NULL);
+    spoil(t, "pairs", p->pair, bytes - 1);
+    check_refused(t, ATOLL_DAMAGED, NULL);
+    atoll_pair wrong[] = {p->pair[0], p->pair[0], p->pair[0], p->pair[0]};
+    wrong[0].a = LEARNING_VECTOR_DIM;
+    wrong[1].b = LEARNING_VECTOR_DIM;
+    wrong[2].weight = 0;
+    wrong[3].weight = NAN;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        atoll_pair *pair = malloc(bytes);
+        assert_non_null(pair);
+        memcpy(pair, p->pair, bytes);
+        pair[p->pairs - 1] = wrong[i];
+        spoil(t, "pairs", pair, bytes);
+        check_refused(t, ATOLL_DAMAGED, "pair");
+        free(pair);
+    }
+    t->since = 0;
+    write_and_end(t, take(t));
+    check_loads_as(t, learning_digest(&t->l.state));
+}
+
 static void one_of_another_build_is_refused(void **state)
 {
     static const uint64_t other[2] = {sizeof other, 0};
@@ -492,6 +528,7 @@ int main(void)
         TEST(a_memory_of_codes_comes_back_as_it_was),
         TEST(a_store_without_one_has_none),
         TEST(one_that_is_not_whole_is_refused),
+        TEST(pairs_that_cannot_be_are_refused),
         TEST(one_of_another_build_is_refused),
         TEST(a_write_without_patience_leaves_the_one_before),
         TEST(a_full_store_keeps_the_one_before),

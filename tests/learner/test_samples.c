@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "learner/step.h"
@@ -102,12 +103,87 @@ static void what_is_rehearsed_was_never_learned(void **state)
     learning_close(&l);
 }
 
+/* Exemplars without terms until there are `upto`: of a hundred one has each lot, in parts of all lots. */
+static void fill(learning *l, uint32_t upto, const double *lot, uint32_t lots)
+{
+    float embedding[64] = {1};
+    uint32_t slot, owner = l->trainer->sample[0]->owner;
+    for (uint32_t i = atoll_memory_count(l->state.memory); i < upto; i++) {
+        atoll_exemplar like = {.seq = i + 1, .domain = UINT32_MAX, .embedding_dim = 64};
+        if (i % 100 < lots)
+            like.lot = (uint32_t)(lot[i % 100] * UINT32_MAX);
+        assert_int_equal(atoll_memory_offer(l->state.memory, &like, embedding, owner, &l->rng, &slot, NULL), ATOLL_OK);
+    }
+}
+
+/* Whether the exemplar of a sample has a lot about `lot`. */
+static bool has_lot(const learning *l, const atoll_sample *sample, double lot)
+{
+    atoll_memory_view view = atoll_memory_freeze(l->state.memory);
+    uint32_t own = atoll_memory_at(&view, sample->slot)->lot;
+    return own && fabs(own / (double)UINT32_MAX - lot) < 1e-6;
+}
+
+/* How many replays have a lot, and how many rehearsals; of a batch. */
+static void count_lot(const learning *l, double lot, uint32_t *replayed, uint32_t *rehearsed)
+{
+    *replayed = *rehearsed = 0;
+    for (uint32_t i = 0; i < l->trainer->samples; i++)
+        *replayed += !l->trainer->sample[i]->fresh && has_lot(l, l->trainer->sample[i], lot);
+    for (uint32_t i = 0; i < l->trainer->rehearsals; i++)
+        *rehearsed += has_lot(l, l->trainer->rehearsed[i], lot);
+}
+
+/* Of many exemplars a smaller part is held out, and what no longer is, is replayed. */
+static void what_is_held_out_is_released_as_the_memory_grows(void **state)
+{
+    enum { MANY = 60000 };
+    static const struct {
+        uint32_t exemplars;
+        float held_out;
+        bool out[3];
+    } stage[] = {
+        {3072, 96, {true, true, true}},
+        {3072 + 11200, 96 + 100, {true, true, false}},
+        {MANY, 512, {true, false, false}},
+    };
+    static const double lot[] = {0.005, 0.01, 0.02};
+    learning l;
+    atoll_config config;
+    (void)state;
+    learning_config(&config);
+    config.memory_exemplars = 2 * MANY;
+    learning_open(&l, &config, 1);
+    feed(&l, BATCH);
+    for (size_t s = 0; s < sizeof stage / sizeof *stage; s++) {
+        uint32_t replayed[3] = {0}, rehearsed[3] = {0};
+        fill(&l, stage[s].exemplars, lot, 3);
+        for (int times = 0; times < COMMITS; times++) {
+            feed(&l, BATCH);
+            if (!times)
+                assert_float_equal(l.trainer->held_out, stage[s].held_out, 1e-3);
+            for (int k = 0; k < 3; k++) {
+                uint32_t again, out;
+                count_lot(&l, lot[k], &again, &out);
+                replayed[k] += again;
+                rehearsed[k] += out;
+            }
+        }
+        for (int k = 0; k < 3; k++) {
+            assert_int_equal(replayed[k] > 0, !stage[s].out[k]);
+            assert_int_equal(rehearsed[k] > 0, stage[s].out[k]);
+        }
+    }
+    learning_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_record_is_followed_by_its_replays),
         cmocka_unit_test(without_replays_nothing_remembered_is_learned_again),
         cmocka_unit_test(what_is_rehearsed_was_never_learned),
+        cmocka_unit_test(what_is_held_out_is_released_as_the_memory_grows),
     };
     return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }
