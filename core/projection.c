@@ -18,7 +18,7 @@ static const float spread = 0.5f;
 /* Features that read few where no pairs are known: one in KINDS, of vectors of up to ATOLL_PAIRS_DIM numbers. */
 enum { KINDS = ATOLL_PROJECTION_KINDS, FEW = 2 };
 
-/* Where pairs are known, of KINDS features one is as before, and the others read so many. */
+/* Where pairs are known, of KINDS features one is as without, and the others read so many. */
 static const uint32_t pairs_read[KINDS] = {0, 1, 2, 4};
 
 static uint32_t reads_of(size_t j, uint32_t dim)
@@ -28,13 +28,13 @@ static uint32_t reads_of(size_t j, uint32_t dim)
     return dim <= ATOLL_PAIRS_DIM && j % KINDS == KINDS - 1 ? FEW : ATOLL_PROJECTION_INPUTS;
 }
 
-static bool add_input(uint16_t *input, uint32_t *count, uint16_t drawn)
+/* Unless it is among them. */
+static void add_input(uint16_t *input, uint32_t *count, uint16_t drawn)
 {
     for (uint32_t k = 0; k < *count; k++)
         if (input[k] == drawn)
-            return false;
+            return;
     input[(*count)++] = drawn;
-    return true;
 }
 
 /* Draws pairs by weight, of which `upto` has the running sums. Returns how many numbers they are. */

@@ -1,10 +1,10 @@
 /*
- * Random features of vectors: z = relu(R v + b), R and b fixed and random [Rahimi, Recht 2008]. Each feature reads at
- * most ATOLL_PROJECTION_INPUTS numbers of the vector: as accurate as reading all of them, and of a vector of 784 a
- * thirtieth of the work and memory. Of 17 to 256 numbers every fourth feature reads two: what two columns of a table
- * tell only together is found by features that read nothing else. Where it is known which numbers tell of labels
- * (core/pairs.h), three of four features read those alone. b lets features of few numbers bend anywhere, not at the
- * mean alone.
+ * Random features of vectors: z = relu(R v + b), R and b random, and fixed but for the choice below [Rahimi, Recht
+ * 2008]. Each feature reads at most ATOLL_PROJECTION_INPUTS numbers of the vector: as accurate as reading all of them,
+ * and of a vector of 784 a thirtieth of the work and memory. Of 17 to 256 numbers every fourth feature reads two: what
+ * two columns of a table tell only together is found by features that read nothing else. Where it is known which
+ * numbers tell of labels (core/pairs.h), three of four features read those alone. b lets features of few numbers bend
+ * anywhere, not at the mean alone.
  */
 #ifndef ATOLL_CORE_PROJECTION_H
 #define ATOLL_CORE_PROJECTION_H
@@ -35,13 +35,13 @@ typedef struct atoll_projection {
 /* 1 <= dim <= ATOLL_VECTOR_MAX_DIM; `seed` and the pairs, which are copied, give R and b. ATOLL_NO_MEMORY. */
 atoll_status atoll_projection_new(uint32_t dim, uint64_t seed, const atoll_pair *pair, uint32_t pairs,
                                   atoll_projection **out, atoll_error *error);
+void atoll_projection_free(atoll_projection *projection);
+
 /* Whether feature j is the same whatever pairs are known. */
 static inline bool atoll_projection_keeps(uint64_t j)
 {
     return j % ATOLL_PROJECTION_KINDS == 0;
 }
-
-void atoll_projection_free(atoll_projection *projection);
 
 /* z[i] (ATOLL_PROJECTION_FEATURES) of v[i] (dim), i < count; `scratch` has atoll_projection_scratch(dim) floats. */
 void atoll_projection_run(const atoll_projection *projection, const float *const *v, uint32_t count, float *const *z,

@@ -14,7 +14,7 @@ static bool is_open(const atoll_expert *expert)
 static uint32_t ownerships_of(const atoll_model *model)
 {
     uint32_t count = 0;
-    for (uint32_t e = 1; e < model->experts; e++)
+    for (uint32_t e = 0; e < model->experts; e++)
         count += is_open(&model->expert[e]) ? model->expert[e].labels.count : 0;
     return count;
 }

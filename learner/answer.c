@@ -57,12 +57,13 @@ static atoll_status encode(atoll_hand *h, const atoll_state *state, atoll_step_i
     const atoll_model *model = &state->model;
     bool tokens = model->config.granularity == ATOLL_GRANULARITY_TOKEN;
     it->terms = 0;
-    atoll_terms_seek(h->text, &model->encoder.frequency);
-    /* What cannot be read as words was refused at the door; text without any is learned as none. */
-    if (record->text.data &&
-        (tokens ? atoll_terms_in_order : atoll_terms_extract)(h->text, record->text, model->encoder.buckets, h->term,
-                                                              &it->terms, NULL) != ATOLL_OK)
-        it->terms = 0;
+    if (record->text.data) {
+        atoll_terms_seek(h->text, &model->encoder.frequency);
+        /* What cannot be read as words was refused at the door; text without any is learned as none. */
+        if ((tokens ? atoll_terms_in_order : atoll_terms_extract)(h->text, record->text, model->encoder.buckets,
+                                                                  h->term, &it->terms, NULL) != ATOLL_OK)
+            it->terms = 0;
+    }
     it->term = atoll_arena_take(&h->arena, (it->terms + 1) * sizeof *it->term);
     if (!it->term || !atoll_step_take_encoded(h, model, it->terms, atoll_record_numbers(record), &it->encoded))
         return atoll_step_no_memory(error);

@@ -112,10 +112,12 @@ static atoll_status encode(const asking *a, const atoll_record *record, atoll_en
     uint32_t terms = 0;
     atoll_status status = ATOLL_OK;
     bool tokens = a->published->model->config.granularity == ATOLL_GRANULARITY_TOKEN;
-    atoll_terms_seek(asker->text, &encoder->frequency);
-    if (record->text.data &&
-        (status = (tokens ? atoll_terms_in_order : atoll_terms_extract)(asker->text, record->text, encoder->buckets,
-                                                                        asker->term, &terms, error)))
+    if (record->text.data) {
+        atoll_terms_seek(asker->text, &encoder->frequency);
+        status = (tokens ? atoll_terms_in_order : atoll_terms_extract)(asker->text, record->text, encoder->buckets,
+                                                                       asker->term, &terms, error);
+    }
+    if (status)
         return status;
     *encoded = (atoll_encoded){0};
     encoded->embedding = atoll_arena_take(&asker->arena, encoder->embedding_dim * sizeof *encoded->embedding);

@@ -112,7 +112,7 @@ struct atoll_learner {
 
 /*
  * What a record adds in the mean of all that were learned. At first that is not known, and 2,000 records more are
- * thought of that have brought 8 KB each: of package descriptions the first 7,000 brought 7.
+ * thought of that have brought 8 KB each: of package descriptions the first 7,000 brought 7 KB each.
  */
 static inline double atoll_learner_mean_growth(uint64_t lasting_bytes, uint64_t records)
 {

@@ -400,7 +400,7 @@ static void *learn(void *arg)
     }
     if (!atomic_load(&learner->removed))
         atoll_patience_set(&learner->patience, END_MS);
-    atoll_priority_lower(0);
+    atoll_priority_lower(0); /* whoever closes the model waits for the rest */
     end_checkpoint(learner, &p, true);
     if (!torn && !atomic_load(&learner->failed) && !atomic_load(&learner->removed) &&
         learner->state.model.version > atomic_load(&learner->checkpoint_commit)) {

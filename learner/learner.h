@@ -40,7 +40,8 @@ atoll_status atoll_learner_open(const char *path, const atoll_config *config, si
 void atoll_learner_end(atoll_learner *learner);
 
 /* Ends it as above, writes a checkpoint where that can be told to the store within two seconds more, closes. Waiting
- * callbacks get ATOLL_SHUTTING_DOWN. No other call may be under way or follow. */
+ * callbacks get ATOLL_SHUTTING_DOWN, or why learning stopped before: ATOLL_UNKNOWN_MODEL where the model was abandoned,
+ * ATOLL_INTERNAL where it failed. NULL is nothing to close. No other call may be under way or follow. */
 void atoll_learner_close(atoll_learner *learner);
 
 /* The model is to be removed: learning stops after the step under way, without a checkpoint. Waiting callbacks, and
@@ -63,9 +64,11 @@ atoll_status atoll_learner_check(atoll_learner *learner, const atoll_record *rec
                                  atoll_error *error);
 
 /* Takes `count` checked records (copied before it returns). `done` comes once they are on disk, or with `trained` once
- * they are learned and published. ATOLL_OK means that `done` will come. ATOLL_BUSY, ATOLL_NO_MEMORY,
- * ATOLL_SHUTTING_DOWN; ATOLL_TOO_MANY_LABELS where their labels are too many together, each of which would find room.
- * Disk full arrives in `done` as ATOLL_NO_SPACE. */
+ * they are learned and published. ATOLL_OK means that `done` will come. ATOLL_BUSY, ATOLL_NO_MEMORY;
+ * ATOLL_TOO_MANY_LABELS where their labels are too many together, each of which would find room; ATOLL_WRONG_DIMENSION
+ * where a vector came meanwhile, or among them, that settled another. Where nothing more is learned
+ * ATOLL_SHUTTING_DOWN, ATOLL_UNKNOWN_MODEL, or ATOLL_INTERNAL where learning has failed; these may also arrive in
+ * `done`, and disk full does as ATOLL_NO_SPACE. */
 atoll_status atoll_learner_ingest(atoll_learner *learner, const atoll_record *records, uint32_t count, bool trained,
                                   atoll_ingest_done done, void *arg, atoll_error *error);
 

@@ -32,6 +32,11 @@ static atoll_status open_reader(const atoll_state *state, reader *r, atoll_error
     return ATOLL_OK;
 }
 
+static bool has_vectors(const atoll_slot *held)
+{
+    return held->exemplar && (held->exemplar->vector || held->exemplar->code) && !atoll_owner_dormant(held->owner);
+}
+
 /* r->v: what is in `held`, scaled; how many vectors, 0 where it has none or is dormant. */
 static uint32_t read_vectors(const atoll_state *state, const atoll_slot *held, reader *r)
 {
@@ -39,7 +44,7 @@ static uint32_t read_vectors(const atoll_state *state, const atoll_slot *held, r
     const atoll_exemplar *exemplar = held->exemplar;
     float embedding[ATOLL_EMBEDDING_MAX_DIM]; /* not wanted here */
     atoll_encoded encoded = {.dense = r->v, .embedding = embedding};
-    if (!exemplar || !(exemplar->vector || exemplar->code) || atoll_owner_dormant(held->owner))
+    if (!has_vectors(held))
         return 0;
     if (exemplar->code)
         atoll_encoder_decode(encoder, exemplar->code, exemplar->vector_dim, &encoded);
@@ -57,14 +62,29 @@ static bool read_exemplar(const atoll_state *state, const atoll_slot *held, read
     return vectors;
 }
 
-/* What is learned of, for atoll_pairs_find: one vector an exemplar, the first. Returns how many. */
+/* Whether vectors are learned from it: what is held out is not. */
+static bool teaches(const atoll_slot *held)
+{
+    return has_vectors(held) && !held->exemplar->lot;
+}
+
+static uint32_t count_teachers(const atoll_state *state)
+{
+    uint32_t count = 0;
+    atoll_memory_view view = atoll_memory_freeze(state->memory);
+    for (uint32_t slot = 0; slot < view.slots.count; slot++)
+        count += teaches(atoll_memory_at(&view, slot));
+    return count;
+}
+
+/* What is learned from, for atoll_pairs_find: one vector an exemplar, the first. Returns how many. */
 static uint32_t gather(const atoll_state *state, reader *r, float *vector, uint32_t *label)
 {
     uint32_t dim = state->model.encoder.vector_dim, count = 0;
     atoll_memory_view view = atoll_memory_freeze(state->memory);
     for (uint32_t slot = 0; slot < view.slots.count; slot++) {
         const atoll_slot *held = atoll_memory_at(&view, slot);
-        if (!held->exemplar || held->exemplar->lot || !read_vectors(state, held, r))
+        if (!teaches(held) || !read_vectors(state, held, r))
             continue;
         memcpy(vector + (size_t)count * dim, r->v, dim * sizeof *vector);
         label[count++] = held->exemplar->label;
@@ -113,7 +133,7 @@ static atoll_status draw_anew(atoll_state *state, const atoll_pair *pair, uint32
 atoll_status atoll_renewal_choose(atoll_state *state, atoll_error *error)
 {
     atoll_pair pair[ATOLL_PAIRS_MOST];
-    uint32_t dim = state->model.encoder.vector_dim, held = atoll_memory_count(state->memory), pairs = 0;
+    uint32_t dim = state->model.encoder.vector_dim, pairs = 0;
     if (dim > ATOLL_PAIRS_DIM || state->model.config.freeze == ATOLL_FREEZE_EXPERTS ||
         atoll_model_count(&state->model, ATOLL_EXPERT_ARCHIVED))
         return ATOLL_OK;
@@ -121,8 +141,9 @@ atoll_status atoll_renewal_choose(atoll_state *state, atoll_error *error)
     atoll_status status = open_reader(state, &r, error);
     if (status)
         return status;
-    float *vector = malloc(((size_t)held * dim + 1) * sizeof *vector);
-    uint32_t *label = malloc(((size_t)held + 1) * sizeof *label);
+    size_t teachers = count_teachers(state);
+    float *vector = malloc((teachers * dim + 1) * sizeof *vector);
+    uint32_t *label = malloc((teachers + 1) * sizeof *label);
     if (!vector || !label) {
         status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory to choose random features");
     } else {
@@ -145,7 +166,7 @@ atoll_status atoll_renewal_relearn(atoll_state *state, atoll_error *error)
     atoll_ridge_reset(state->ridge);
     for (uint32_t slot = 0; slot < view.slots.count && status == ATOLL_OK; slot++) {
         const atoll_slot *held = atoll_memory_at(&view, slot);
-        if (held->exemplar && !held->exemplar->lot && read_exemplar(state, held, &r))
+        if (teaches(held) && read_exemplar(state, held, &r))
             status = atoll_ridge_add(state->ridge, r.z, held->exemplar->label, state->model.labels, error);
     }
     free(r.v);

@@ -68,7 +68,7 @@ void atoll_state_free(atoll_state *state);
 /* The first vector's dimension: scale, analytic expert, dense paths of all experts but archived ones. */
 atoll_status atoll_state_set_vector(atoll_state *state, uint32_t vector_dim, atoll_error *error);
 
-/* A fresh solution of the analytic half takes the place of the last. ATOLL_NO_MEMORY. */
+/* A fresh solution of the analytic half takes the place of the last, none where it has no records. ATOLL_NO_MEMORY. */
 atoll_status atoll_state_solve(atoll_state *state, atoll_error *error);
 
 /*
