@@ -441,8 +441,7 @@ static atoll_status wait_for_version(const asking *a, bool *later, atoll_error *
     if (stats.version >= a->question.min_version)
         return ATOLL_OK;
     atoll_status status = atoll_learner_wait(request->model->learner, a->question.min_version,
-                                             (int64_t)a->question.timeout_ms, atoll_request_go_on, request,
-                                             error);
+                                             (int64_t)a->question.timeout_ms, atoll_request_go_on, request, error);
     *later = !status;
     return status;
 }
