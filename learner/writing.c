@@ -243,13 +243,18 @@ typedef struct submission {
     void *arg;
 } submission;
 
+static void give_room_back(atoll_learner *learner, uint32_t count)
+{
+    atomic_fetch_sub(&learner->taken, count);
+}
+
 static void written(void *arg, atoll_status status, const atoll_receipt *receipt, const atoll_error *error)
 {
     submission *s = arg;
     atoll_ingested ingested = {0};
     atoll_error lost;
     if (status)
-        atomic_fetch_sub(&s->learner->taken, s->count);
+        give_room_back(s->learner, s->count);
     if (receipt)
         ingested = (atoll_ingested){receipt->first_seq, receipt->last_seq, receipt->last_commit};
     if (status || !s->trained) {
@@ -267,25 +272,21 @@ static void written(void *arg, atoll_status status, const atoll_receipt *receipt
 }
 
 /*
- * Whether `count` records more may come. Under the budget a request finds room if, with all that waits to be learned,
- * the model would stay under it at its present growth; while its memory fills, that is its mean growth at least. The
- * present growth may be high by chance, and would stay so while nothing comes: so for one that finds nothing waiting it
- * is the mean at most, and what is small is let in all the same. What readers and the disk need for a moment is not
- * refused, but waited for (learner.c).
+ * Whether `count` records more may come where `taken` have. Under the budget a request finds room if, with all that
+ * waits to be learned, the model would stay under it at its present growth; while its memory fills, that is its mean
+ * growth at least. The present growth may be high by chance, and would stay so while nothing comes: so for one that
+ * finds nothing waiting it is the mean at most, and what is small is let in all the same. What readers and the disk
+ * need for a moment is not refused, but waited for (learner.c).
  */
-static atoll_status check_room(atoll_learner *learner, uint32_t count, atoll_error *error)
+static atoll_status check_room(atoll_learner *learner, uint64_t taken, uint32_t count, atoll_error *error)
 {
     int ticket;
     char why[ATOLL_ERROR_DETAIL_BYTES];
-    atoll_status over = atoll_learner_over(learner, error);
-    if (over)
-        return over;
     const atoll_published *p = atoll_learner_enter(learner, &ticket);
     uint64_t behind = atoll_journal_last(learner->journal) - p->model->version;
     atoll_footprint held = atoll_learner_footprint(learner, p);
     uint64_t bytes = atoll_footprint_lasting(&held), budget = p->model->config.budget_bytes;
-    uint64_t taken = atomic_load(&learner->taken), learned = p->model->records;
-    uint64_t waiting = taken > learned ? taken - learned : 0;
+    uint64_t learned = p->model->records, waiting = taken > learned ? taken - learned : 0;
     double growth_bytes = p->growth_bytes, mean_bytes = atoll_learner_mean_growth(bytes, learned);
     bool filling = learned < p->model->config.memory_exemplars;
     if (waiting ? filling && growth_bytes < mean_bytes : growth_bytes > mean_bytes)
@@ -304,12 +305,25 @@ static atoll_status check_room(atoll_learner *learner, uint32_t count, atoll_err
     return ATOLL_OK;
 }
 
+/* Checks and takes in one step, so that two requests do not both find the room that one of them takes. */
+static atoll_status take_room(atoll_learner *learner, uint32_t count, atoll_error *error)
+{
+    uint64_t taken = atomic_load(&learner->taken);
+    atoll_status status = atoll_learner_over(learner, error);
+    if (status)
+        return status;
+    do
+        status = check_room(learner, taken, count, error);
+    while (status == ATOLL_OK && !atomic_compare_exchange_weak(&learner->taken, &taken, taken + count));
+    return status;
+}
+
 atoll_status atoll_learner_ingest(atoll_learner *learner, const atoll_record *records, uint32_t count, bool trained,
                                   atoll_ingest_done done, void *arg, atoll_error *error)
 {
     uint32_t dim;
-    atoll_status status = check_room(learner, count, error);
-    if (status || (status = find_dimension(learner, records, count, &dim, error)))
+    atoll_status status = find_dimension(learner, records, count, &dim, error);
+    if (status || (status = take_room(learner, count, error)))
         return status;
     size_t bytes = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -327,14 +341,13 @@ atoll_status atoll_learner_ingest(atoll_learner *learner, const atoll_record *re
         offsets[i + 1] = offsets[i] + atoll_record_encode(&records[i], payload + offsets[i]);
     if ((status = admit_all(learner, records, count, error)) || (status = settle_dimension(learner, dim, error)))
         goto fail;
-    atomic_fetch_add(&learner->taken, count);
     status = atoll_journal_submit(learner->journal, ATOLL_ENTRY_RECORDS, payload, bytes, offsets, count, written, s,
                                   error);
-    if (status)
-        atomic_fetch_sub(&learner->taken, count);
-    else
-        s = NULL; /* `written` frees it */
+    if (status == ATOLL_OK)
+        s = NULL; /* `written` frees it, and gives back where the journal fails */
 fail:
+    if (status)
+        give_room_back(learner, count);
     free(s);
     free(payload);
     free(offsets);

@@ -4,11 +4,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "learner/inside.h"
+#include "tests/support/embedding_server.h"
 #include "tests/support/running.h"
 #include "tests/support/server.h"
 
@@ -75,6 +77,7 @@ static void labels_of_a_refused_request_are_not_let_in(void **state)
     assert_int_equal(atoll_learner_ingest(r->learner, together, 2 * (LEFT + 1), true, running_ingested, &call, NULL),
                      ATOLL_TOO_MANY_LABELS);
     assert_int_equal(r->learner->admitted_count, ATOLL_LABELS_MAX - LEFT);
+    assert_int_equal(atomic_load(&r->learner->taken), 0); /* the room of its records is free again */
     running_begin(&call);
     assert_int_equal(atoll_learner_ingest(r->learner, together, 2 * LEFT, true, running_ingested, &call, NULL),
                      ATOLL_OK);
@@ -245,6 +248,61 @@ static void a_new_model_does_not_take_what_would_pass_its_budget(void **state)
     atoll_stats stats = running_stats(r);
     assert_int_equal(stats.records, taken);
     assert_in_range(atoll_footprint_lasting(&stats.footprint), budget_bytes / 2, budget_bytes * 21 / 20);
+    free(records);
+}
+
+typedef struct sender {
+    running *r;
+    const learning_record *records;
+    uint32_t count;
+    pthread_barrier_t *start;
+    pthread_t thread;
+    atoll_status status;
+} sender;
+
+static void *send_at_once(void *arg)
+{
+    sender *s = arg;
+    pthread_barrier_wait(s->start);
+    s->status = running_ingest(s->r, s->records, s->count, false, NULL);
+    return NULL;
+}
+
+/* Nothing is learned meanwhile, as the embedding server is down, and there is room for one of them. */
+static void room_is_given_to_one_of_those_who_ask_at_once(void **state)
+{
+    enum { SENDERS = 8, COUNT = 1000, ROUNDS = 10 };
+    running *r = *state;
+    embedding_server server;
+    pthread_barrier_t start;
+    sender senders[SENDERS];
+    learning_record *records = malloc(COUNT * sizeof *records);
+    assert_non_null(records);
+    embedding_server_start(&server, 16);
+    embedding_server_configure(&server, &r->config);
+    embedding_server_stop(&server);
+    r->config.budget_bytes = 16 << 20;
+    for (uint32_t i = 0; i < COUNT; i++)
+        learning_draw_text(&records[i], &r->rng, 0, i % 4);
+    assert_int_equal(pthread_barrier_init(&start, NULL, SENDERS), 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        uint32_t taken = 0;
+        running_close(r);
+        snprintf(r->path, sizeof r->path, "%s/model %d", r->top, round);
+        running_open(r);
+        for (int i = 0; i < SENDERS; i++) {
+            senders[i] = (sender){.r = r, .records = records, .count = COUNT, .start = &start};
+            assert_int_equal(pthread_create(&senders[i].thread, NULL, send_at_once, &senders[i]), 0);
+        }
+        for (int i = 0; i < SENDERS; i++) {
+            pthread_join(senders[i].thread, NULL);
+            taken += senders[i].status == ATOLL_OK;
+            assert_true(senders[i].status == ATOLL_OK || senders[i].status == ATOLL_BUSY);
+        }
+        assert_int_equal(taken, 1);
+        assert_int_equal(atomic_load(&r->learner->taken), COUNT);
+    }
+    pthread_barrier_destroy(&start);
     free(records);
 }
 
@@ -482,6 +540,7 @@ int main(void)
         TEST(a_full_map_refuses_ingest_and_answers_go_on),
         TEST(a_model_over_its_budget_takes_no_more),
         TEST(a_new_model_does_not_take_what_would_pass_its_budget),
+        TEST(room_is_given_to_one_of_those_who_ask_at_once),
         TEST(a_stream_fills_its_budget_and_goes_on_with_a_larger_one),
         TEST(settings_change_live_or_not_at_all),
         TEST(idle_experts_are_archived_and_brought_back),
