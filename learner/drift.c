@@ -285,31 +285,48 @@ static atoll_status put_to_sleep(atoll_state *state, uint32_t slot, atoll_error 
     return atoll_memory_reassign(state->memory, slot, owner, error);
 }
 
-/*
- * Drops the exemplars of the concepts that were replaced first, until the dormant ones hold no more than their part;
- * but never those of the last.
- */
-static atoll_status make_room(atoll_state *state, atoll_error *error)
+/* Drops all exemplars of a concept that sleep. */
+static atoll_status drop_concept(atoll_state *state, uint32_t concept, atoll_error *error)
 {
     atoll_drift *drift = &state->drift;
     atoll_status status = ATOLL_OK;
-    for (uint32_t i = 1; i + 1 < ATOLL_DRIFT_CONCEPTS && drift->now.dormant > drift->slots / DORMANT_PART; i++) {
-        uint32_t oldest = (drift->now.current + i - 1) % (ATOLL_DRIFT_CONCEPTS - 1) + 1;
-        for (uint32_t slot = 0; slot < drift->slots && status == ATOLL_OK; slot++) {
-            atoll_memory_view view = atoll_memory_freeze(state->memory);
-            if (drift->slot[slot].dormant && concept_of(atoll_memory_at(&view, slot)->owner) == oldest)
-                status = drop(state, slot, error);
-        }
+    for (uint32_t slot = 0; slot < drift->slots && status == ATOLL_OK; slot++) {
+        atoll_memory_view view = atoll_memory_freeze(state->memory);
+        if (drift->slot[slot].dormant && concept_of(atoll_memory_at(&view, slot)->owner) == concept)
+            status = drop(state, slot, error);
     }
     return status;
 }
 
-static void open_concept(atoll_state *state)
+static uint32_t after(uint32_t concept)
+{
+    return concept % (ATOLL_DRIFT_CONCEPTS - 1) + 1;
+}
+
+/*
+ * Drops the concepts that were replaced first, until the dormant ones hold no more than their part; but never those of
+ * the last.
+ */
+static atoll_status make_room(atoll_state *state, atoll_error *error)
+{
+    const atoll_drift *drift = &state->drift;
+    atoll_status status = ATOLL_OK;
+    uint32_t oldest = drift->now.current, others = ATOLL_DRIFT_CONCEPTS - 2;
+    for (; others && drift->now.dormant > drift->slots / DORMANT_PART && status == ATOLL_OK; others--) {
+        oldest = after(oldest);
+        status = drop_concept(state, oldest, error);
+    }
+    return status;
+}
+
+/* A number that was used before is free again: what still sleeps under it, the oldest of all, goes. */
+static atoll_status open_concept(atoll_state *state, atoll_error *error)
 {
     atoll_drift_state *now = &state->drift.now;
-    now->current = now->current % (ATOLL_DRIFT_CONCEPTS - 1) + 1;
+    now->current = after(now->current);
     now->concept[now->current] = (atoll_drift_concept){.opened = now->last, .records = state->model.records};
     now->due = 1; /* for less is enough from now on */
+    return drop_concept(state, now->current, error);
 }
 
 /* A refuted exemplar, by its cell. */
@@ -414,7 +431,7 @@ static atoll_status retire(atoll_state *state, atoll_error *error)
     now->due = 0;
     atoll_status status = find_suspects(state, &list, &count, error);
     if (status == ATOLL_OK && !young && replaced(state, list, count)) {
-        open_concept(state);
+        status = open_concept(state, error);
         now->replaced++;
         young = true;
         tell_replaced(state);
@@ -429,8 +446,7 @@ static atoll_status retire(atoll_state *state, atoll_error *error)
 atoll_status atoll_drift_replace(atoll_state *state, const uint32_t *slot, uint32_t count, atoll_error *error)
 {
     uint64_t dropped = state->drift.now.dropped;
-    atoll_status status = ATOLL_OK;
-    open_concept(state);
+    atoll_status status = open_concept(state, error);
     state->drift.now.replaced++;
     state->drift.now.refuted += count;
     tell_replaced(state);
@@ -511,7 +527,7 @@ static atoll_status displace(atoll_state *state, uint64_t opened, atoll_error *e
         status = atoll_fail(error, ATOLL_NO_MEMORY, "no memory to wake a concept");
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i += BATCH)
         status = contradicted(state, slot + i, count - i < BATCH ? count - i : BATCH, out + i, error);
-    open_concept(state);
+    status = status ? status : open_concept(state, error);
     for (uint32_t i = 0; i < count && status == ATOLL_OK; i++)
         if (out[i] && ++gone)
             status = put_to_sleep(state, slot[i], error);

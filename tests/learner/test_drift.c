@@ -175,6 +175,38 @@ static void the_oldest_concepts_make_room(void **state)
     atoll_state_free(&t.state);
 }
 
+/* A number is used again: what sleeps under it goes, and does not pass for the new concept. */
+static void the_oldest_concept_gives_its_number_to_a_new_one(void **state)
+{
+    enum { NUMBERS = ATOLL_DRIFT_CONCEPTS - 1, MORE = 3 };
+    trial t;
+    (void)state;
+    trial_open(&t);
+    for (uint32_t i = 0; i < NUMBERS + MORE; i++)
+        place(&t, i % 2);
+    for (uint32_t slot = 0; slot < NUMBERS + MORE; slot++) {
+        t.state.drift.now.last = 1000 + slot;
+        assert_int_equal(atoll_drift_replace(&t.state, &slot, 1, NULL), ATOLL_OK);
+        assert_int_equal(t.state.drift.now.current, slot % NUMBERS + 1);
+        assert_int_equal(t.state.drift.now.dormant, slot < NUMBERS ? slot + 1 : NUMBERS);
+    }
+    assert_int_equal(t.state.drift.now.dropped, MORE);
+    assert_int_equal(t.state.drift.now.replaced, NUMBERS + MORE);
+    assert_int_equal(atoll_memory_count(t.state.memory), NUMBERS);
+    atoll_memory_view view = atoll_memory_freeze(t.state.memory);
+    for (uint32_t slot = 0; slot < NUMBERS + MORE; slot++)
+        assert_true((atoll_memory_at(&view, slot)->exemplar == NULL) == (slot < MORE));
+
+    /* What wakes by the number is the new one alone, and it displaces what came after that. */
+    t.state.drift.now.concept[1].evidence = 100;
+    settle(&t);
+    assert_int_equal(t.state.drift.now.woken, 1);
+    assert_int_equal(t.state.drift.slot[NUMBERS].dormant, 0);
+    assert_int_equal(t.state.drift.now.dormant, NUMBERS - 2); /* one woke, and the next number was taken */
+    assert_int_equal(t.state.drift.now.concept[MORE + 1].opened, 1000 + NUMBERS + MORE - 1);
+    atoll_state_free(&t.state);
+}
+
 /* Of a label of which most has gone the rest goes, though no record came near it; what came later stays. */
 static void what_is_left_behind_by_its_label_goes_too(void **state)
 {
@@ -366,6 +398,7 @@ int main(void)
         cmocka_unit_test(contradicted_exemplars_sleep_where_several_labels_have_them),
         cmocka_unit_test(what_follows_a_replaced_concept_goes_sooner),
         cmocka_unit_test(the_oldest_concepts_make_room),
+        cmocka_unit_test(the_oldest_concept_gives_its_number_to_a_new_one),
         cmocka_unit_test(what_is_left_behind_by_its_label_goes_too),
         cmocka_unit_test(labels_that_are_refuted_long_apart_were_not_replaced),
         cmocka_unit_test(without_a_younger_witness_nothing_is_contradicted),
