@@ -49,7 +49,7 @@ static void who_waits_when_the_model_is_removed_is_told_and_nothing_more_is_take
     learning_record record;
     atoll_config config = r->config;
     running_feed(r, 0, 2, 50);
-    uint64_t checkpoint = running_stats(r).checkpoint;
+    uint64_t checkpoint = running_stats(r).checkpoint, written = running_stats(r).journal_last;
     running_begin(&call);
     assert_int_equal(atoll_learner_wait(r->learner, 1000, INT32_MAX, running_waited, &call, NULL), ATOLL_OK);
     atoll_learner_abandon(r->learner);
@@ -61,6 +61,11 @@ static void who_waits_when_the_model_is_removed_is_told_and_nothing_more_is_take
     learning_draw_text(&record, &r->rng, 0, 0);
     assert_int_equal(running_ingest(r, &record, 1, true, NULL), ATOLL_UNKNOWN_MODEL);
     assert_int_equal(running_configure(r, &config), ATOLL_UNKNOWN_MODEL);
+    running_begin(&call);
+    assert_int_equal(atoll_learner_prune(r->learner, running_pruned, &call, NULL), ATOLL_UNKNOWN_MODEL);
+    assert_int_equal(atoll_learner_restore(r->learner, 99, running_waited, &call, NULL), ATOLL_UNKNOWN_EXPERT);
+    assert_int_equal(call.done, 0); /* a call that is refused calls nobody back */
+    assert_int_equal(running_stats(r).journal_last, written);
     free(running_answers(r));
     running_close(r);
     running_open(r);
