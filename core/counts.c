@@ -5,6 +5,7 @@
 
 #include "core/kernels.h"
 #include "core/limits.h"
+#include "core/product.h"
 #include "core/rows.h"
 
 /* a, of tf-idf weights in records of unit length. */
@@ -251,43 +252,67 @@ static float score_once(const atoll_counts *counts, const atoll_counted *record,
     return sum;
 }
 
-static void prefetch(const atoll_counts *counts, uint32_t row)
+/* score[labels] += what rows say, which are summed together; the sum of their weights. */
+static float score_rows(const atoll_counts *counts, const atoll_counted *record, float *score)
 {
-    enum { LINE = 16 };
-    if (!counts->capacity)
-        atoll_postings_prefetch(&counts->many, row);
-    for (uint32_t y = 0; counts->capacity && y < counts->labels; y += LINE)
-        __builtin_prefetch((const float *)atoll_array_at(&counts->rows, row) + y);
+    enum { MANY = 64, LINE = 16 };
+    const atoll_array rows = counts->rows;
+    const float *at[MANY];
+    float weight[MANY], said[ATOLL_COUNTS_COLUMNS] = {0}, sum = 0;
+    memcpy(said, score, counts->labels * sizeof *said);
+    for (uint32_t from = 0; rows.count && from < record->features; from += MANY) {
+        uint32_t count = 0, end = record->features - from < MANY ? record->features : from + MANY;
+        for (uint32_t i = from; i < end; i++) {
+            bool there = record->row[i] < rows.count;
+            at[count] = atoll_array_at(&rows, there ? record->row[i] : 0);
+            weight[count] = record->weight[i];
+            sum += there ? record->weight[i] : 0;
+            for (uint32_t y = 0; y < counts->labels; y += LINE)
+                __builtin_prefetch(at[count] + y);
+            count += there;
+        }
+        atoll_product_sum(at, weight, count, said, (counts->labels + 7) / 8 * 8);
+    }
+    memcpy(score, said, counts->labels * sizeof *said);
+    return sum;
 }
 
-/* score += weight times what a row says; false where it says nothing of any label. */
-static bool add_score(const atoll_counts *counts, uint32_t row, float weight, float *score)
+/* The same of lists; a row may say nothing of any label. */
+static float score_lists(const atoll_counts *counts, const atoll_counted *record, float *score)
 {
-    if (counts->capacity) {
-        atoll_axpy(score, atoll_array_at(&counts->rows, row), weight, counts->labels);
-        return true;
+    enum { AHEAD = 4 };
+    uint32_t rows = row_count(counts);
+    float sum = 0;
+    for (uint32_t i = 0; i < record->features; i++) {
+        if (i + AHEAD < record->features && record->row[i + AHEAD] < rows)
+            atoll_postings_prefetch(&counts->many, record->row[i + AHEAD]);
+        if (record->row[i] >= rows)
+            continue;
+        const atoll_posting_list list = atoll_postings_at(&counts->many, record->row[i]);
+        for (uint32_t k = 0; k < list.count; k++)
+            score[list.label[k]] += record->weight[i] * list.value[k];
+        sum += list.count ? record->weight[i] : 0;
     }
-    const atoll_posting_list list = atoll_postings_at(&counts->many, row);
-    for (uint32_t k = 0; k < list.count; k++)
-        score[list.label[k]] += weight * list.value[k];
-    return list.count > 0;
+    return sum;
 }
 
 void atoll_counts_predict(const atoll_counts *counts, const atoll_counted *record, float *probability, uint32_t labels)
 {
-    enum { AHEAD = 4 };
-    uint32_t rows = row_count(counts);
+    enum { MANY = 256 };
+    float log_mass[MANY];
     memset(probability, 0, labels * sizeof *probability);
     float sum = score_once(counts, record, probability);
-    for (uint32_t i = 0; i < record->features; i++) {
-        if (i + AHEAD < record->features && record->row[i + AHEAD] < rows)
-            prefetch(counts, record->row[i + AHEAD]);
-        if (record->row[i] < rows && add_score(counts, record->row[i], record->weight[i], probability))
-            sum += record->weight[i];
-    }
-    for (uint32_t y = 0; y < counts->labels; y++) {
-        float mass = *(const float *)atoll_array_at(&counts->mass, y);
-        probability[y] = mass > 0 ? probability[y] - sum * logf(mass + prior) : -1e30f;
+    sum += (counts->capacity ? score_rows : score_lists)(counts, record, probability);
+    for (uint32_t from = 0; from < counts->labels; from += MANY) {
+        uint32_t count = counts->labels - from < MANY ? counts->labels - from : MANY;
+        float *score = probability + from;
+        for (uint32_t i = 0; i < count; i++)
+            log_mass[i] = *(const float *)atoll_array_at(&counts->mass, from + i);
+        atoll_log_long(log_mass, prior, count);
+        for (uint32_t i = 0; i < count; i++) {
+            bool known = *(const float *)atoll_array_at(&counts->mass, from + i) > 0;
+            score[i] = known ? score[i] - sum * log_mass[i] : -1e30f;
+        }
     }
     atoll_scale(probability, sharpness, counts->labels);
     atoll_softmax(probability, counts->labels);

@@ -78,6 +78,9 @@ static uint32_t frequency_of(const atoll_encoder *encoder, uint32_t bucket)
     return encoder->frequency.count ? *(const uint32_t *)atoll_array_at(&encoder->frequency, bucket) : 0;
 }
 
+/* A number for each kind of term. */
+typedef float kinds __attribute__((vector_size(4 * ATOLL_TERM_KINDS)));
+
 /*
  * Gives each kind of term that is there the same part of a vector of unit length; shapes less where their weights are
  * small beside those of the words, since most texts have the same.
@@ -85,10 +88,13 @@ static uint32_t frequency_of(const atoll_encoder *encoder, uint32_t bucket)
 static void level(const uint8_t *kind, float *weight, uint32_t terms)
 {
     const float most = 2; /* times what they weigh beside the words: docs/decisions.md */
-    float square[ATOLL_TERM_KINDS] = {0}, factor[ATOLL_TERM_KINDS] = {0}, sum = 0;
-    float length[ATOLL_TERM_KINDS] = {1, 1, 1, 1};
-    for (uint32_t i = 0; i < terms; i++)
-        square[kind[i]] += weight[i] * weight[i];
+    static const kinds of_kind[ATOLL_TERM_KINDS] = {{1}, {0, 1}, {0, 0, 1}, {0, 0, 0, 1}};
+    float factor[ATOLL_TERM_KINDS] = {0}, length[ATOLL_TERM_KINDS] = {1, 1, 1, 1}, sum = 0;
+    kinds square = {0}; /* in a register: in memory each sum would wait for the one before */
+    for (uint32_t i = 0; i < terms; i++) {
+        kinds w = weight[i] * of_kind[kind[i]];
+        square += w * w;
+    }
     if (square[ATOLL_TERM_WORD] > 0)
         length[ATOLL_TERM_SHAPE] = fminf(1, most * sqrtf(square[ATOLL_TERM_SHAPE] / square[ATOLL_TERM_WORD]));
     for (uint32_t k = 0; k < ATOLL_TERM_KINDS; k++)

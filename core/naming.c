@@ -99,19 +99,28 @@ atoll_status atoll_naming_put(atoll_pager *pager, atoll_naming *naming, const ui
     return ATOLL_OK;
 }
 
+/* Most features are in no name: those whose place is empty are left out first, without a branch that depends on it. */
 bool atoll_naming_hear(const atoll_naming *naming, const uint32_t *bucket, const float *weight, uint32_t features,
                        float *likeness, uint32_t labels)
 {
-    const atoll_array *table = &naming->table;
+    enum { MANY = 64 };
+    const atoll_array table = naming->table;
     bool any = false;
     memset(likeness, 0, labels * sizeof *likeness);
-    for (uint32_t i = 0; table->count && i < features; i++) {
-        uint32_t place = home(bucket[i], table->count);
-        for (const posting *p; (p = at(table, place))->bucket; place = (place + 1) & (table->count - 1))
-            if (p->bucket == bucket[i] + 1 && p->label < labels) {
-                likeness[p->label] += p->weight * weight[i];
-                any = true;
-            }
+    for (uint32_t from = 0; table.count && from < features; from += MANY) {
+        uint32_t sought[MANY], count = 0, end = features - from < MANY ? features : from + MANY;
+        for (uint32_t i = from; i < end; i++) {
+            sought[count] = i;
+            count += at(&table, home(bucket[i], table.count))->bucket != 0;
+        }
+        for (uint32_t k = 0; k < count; k++) {
+            uint32_t i = sought[k], place = home(bucket[i], table.count);
+            for (const posting *p; (p = at(&table, place))->bucket; place = (place + 1) & (table.count - 1))
+                if (p->bucket == bucket[i] + 1 && p->label < labels) {
+                    likeness[p->label] += p->weight * weight[i];
+                    any = true;
+                }
+        }
     }
     return any;
 }

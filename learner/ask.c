@@ -114,8 +114,7 @@ static atoll_status encode(const asking *a, const atoll_record *record, atoll_en
     bool tokens = a->published->model->config.granularity == ATOLL_GRANULARITY_TOKEN;
     if (record->text.data) {
         atoll_terms_seek(asker->text, &encoder->frequency);
-        status = (tokens ? atoll_terms_in_order : atoll_terms_extract)(asker->text, record->text, encoder->buckets,
-                                                                       asker->term, &terms, error);
+        status = atoll_terms_in_order(asker->text, record->text, encoder->buckets, asker->term, &terms, error);
     }
     if (status)
         return status;
