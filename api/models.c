@@ -31,8 +31,9 @@ static void put_summary(atoll_writer *out, const atoll_model *model)
     put_experts(out, &stats);
     atoll_member_uint(out, "parameters", stats.parameters);
     atoll_member_uint(out, "active_parameters", stats.active_parameters);
-    atoll_member_uint(out, "bytes", stats.counted_bytes);
+    atoll_member_uint(out, "parameter_bytes", stats.parameter_bytes);
     atoll_member_uint(out, "active_bytes", stats.active_bytes);
+    atoll_member_uint(out, "bytes", stats.counted_bytes);
     atoll_member_uint(out, "backlog", backlog);
     atoll_member_text(out, "state", stats.failure[0] ? "failed" : !backlog ? "ready"
                                      : stats.embedding.down ? "waiting" : "learning");

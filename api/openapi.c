@@ -112,7 +112,8 @@ static const char specification[] =
     "\"Model\":{\"type\":\"object\",\"properties\":{\"name\":" STRING ","
     WHOLE("version") WHOLE("records") WHOLE("labels") WHOLE("domains") WHOLE("exemplars") WHOLE("vector_dim")
     "\"experts\":{\"type\":\"object\",\"additionalProperties\":" INTEGER "},"
-    WHOLE("parameters") WHOLE("active_parameters") WHOLE("bytes") WHOLE("active_bytes") WHOLE("backlog")
+    WHOLE("parameters") WHOLE("active_parameters") WHOLE("parameter_bytes") WHOLE("active_bytes") WHOLE("bytes")
+    WHOLE("backlog")
     "\"state\":{\"enum\":[\"ready\",\"learning\",\"waiting\",\"failed\"]}," NULLABLE("failure", "string")
     "\"config\":" OBJECT "}},"
     "\"Stats\":{\"type\":\"object\",\"properties\":{\"model\":" STRING ","
@@ -138,6 +139,9 @@ static const char specification[] =
     "\"embedding\":{\"type\":[\"object\",\"null\"],\"properties\":{\"state\":{\"enum\":[\"ok\",\"down\"]},"
     NULLABLE("last_error", "string") WHOLE("pending") WHOLE("calls") WHOLE("retries") WHOLE("texts")
     WHOLE("looked_up") WHOLE("found") WHOLE("cached") "\"cache_bytes\":" INTEGER "}},"
+    "\"experts\":" ARRAY("{\"type\":\"object\",\"properties\":{\"id\":" INTEGER ",\"state\":" STRING
+                         ",\"share\":" NUMBER ",\"entropy\":" NUMBER ",\"overflowed\":" INTEGER
+                         ",\"dropped\":" INTEGER "}}") ","
     "\"domains\":" ARRAY("{\"type\":\"object\",\"properties\":{\"domain\":" STRING ",\"records\":" INTEGER
                          ",\"prequential\":" NUMBER "}}") "}},"
     "\"Schedule\":{\"type\":\"object\",\"properties\":{\"schedule\":" STRING ",\"idle_after\":" STRING ",\"min_share\":"

@@ -138,6 +138,22 @@ static void put_embedding(atoll_writer *out, const atoll_embedding_stats *e)
     atoll_json_object_end(out);
 }
 
+static void put_routing(atoll_writer *out, const atoll_expert_routing *experts, uint32_t count)
+{
+    atoll_member_array(out, "experts");
+    for (uint32_t i = 0; i < count; i++) {
+        atoll_json_object_begin(out);
+        atoll_member_uint(out, "id", experts[i].id);
+        atoll_member_text(out, "state", atoll_expert_state_name(experts[i].state));
+        atoll_member_double(out, "share", experts[i].share);
+        atoll_member_double(out, "entropy", experts[i].entropy);
+        atoll_member_uint(out, "overflowed", experts[i].overflowed);
+        atoll_member_uint(out, "dropped", experts[i].dropped);
+        atoll_json_object_end(out);
+    }
+    atoll_json_array_end(out);
+}
+
 static void put_domains(atoll_writer *out, const atoll_domain_stats *domains, uint32_t count)
 {
     atoll_member_array(out, "domains");
@@ -156,14 +172,19 @@ atoll_outcome atoll_handle_stats(atoll_request *request, atoll_worker *worker)
     atoll_error error;
     atoll_stats stats;
     atoll_domain_stats *domains = NULL;
-    uint32_t count = 0;
+    atoll_expert_routing *experts = NULL;
+    uint32_t count = 0, expert_count = 0;
     atoll_writer out;
     (void)worker;
     atoll_status status = atoll_request_find_model(request, &error);
     if (!status)
         status = atoll_learner_domains(request->model->learner, &domains, &count, &error);
-    if (status)
+    if (!status)
+        status = atoll_learner_routing(request->model->learner, &experts, &expert_count, &error);
+    if (status) {
+        free(domains);
         return atoll_request_problem(request, status, &error, 0);
+    }
     atoll_learner_stats(request->model->learner, &stats);
     atoll_writer_init(&out);
     atoll_json_object_begin(&out);
@@ -174,8 +195,10 @@ atoll_outcome atoll_handle_stats(atoll_request *request, atoll_worker *worker)
     put_footprint(&out, &stats);
     put_index(&out, &stats.index);
     put_embedding(&out, &stats.embedding);
+    put_routing(&out, experts, expert_count);
     put_domains(&out, domains, count);
     atoll_json_object_end(&out);
+    free(experts);
     free(domains);
     return atoll_request_json(request, 200, &out);
 }

@@ -77,12 +77,25 @@ static bool show_labels(const atoll_model *model, const atoll_expert *expert, at
     return true;
 }
 
+/* Learning and asking together. */
+static atoll_expert_routing routing_of(const atoll_learner *learner, const atoll_expert *expert)
+{
+    uint32_t id = expert->id;
+    return (atoll_expert_routing){.id = id,
+                                  .state = expert->state,
+                                  .share = expert->share,
+                                  .entropy = expert->entropy,
+                                  .overflowed = expert->overflowed + atomic_load(&learner->asked_overflowed[id]),
+                                  .dropped = expert->dropped + atomic_load(&learner->asked_dropped[id])};
+}
+
 static bool describe(atoll_learner *learner, const atoll_published *p, const census *c, const atoll_expert *expert,
                      atoll_expert_info *info)
 {
     uint32_t id = expert->id;
     int64_t asked_ms = atomic_load(&learner->asked_ms[id]);
     uint64_t timed = atomic_load(&learner->asked_count[id]);
+    atoll_expert_routing routing = routing_of(learner, expert);
     *info = (atoll_expert_info){.id = id,
                                 .state = expert->state,
                                 .version = expert->version,
@@ -93,10 +106,10 @@ static bool describe(atoll_learner *learner, const atoll_published *p, const cen
                                 .bytes = atoll_expert_bytes(expert),
                                 .records = expert->records,
                                 .exemplars = c->owned[id],
-                                .share = expert->share,
-                                .entropy = expert->entropy,
-                                .overflowed = expert->overflowed + atomic_load(&learner->asked_overflowed[id]),
-                                .dropped = expert->dropped + atomic_load(&learner->asked_dropped[id]),
+                                .share = routing.share,
+                                .entropy = routing.entropy,
+                                .overflowed = routing.overflowed,
+                                .dropped = routing.dropped,
                                 .last_routed_ms = expert->last_routed_ms > asked_ms ? expert->last_routed_ms : asked_ms,
                                 .loss = expert->loss,
                                 .drift = fmin(fmax(expert->drift, 0), 1)};
@@ -127,6 +140,20 @@ atoll_status atoll_learner_experts(atoll_learner *learner, atoll_expert_info **o
     }
     free(info);
     return atoll_fail(error, ATOLL_NO_MEMORY, "no memory to describe experts");
+}
+
+atoll_status atoll_learner_routing(atoll_learner *learner, atoll_expert_routing **out, uint32_t *count,
+                                   atoll_error *error)
+{
+    int ticket;
+    const atoll_model *model = atoll_learner_enter(learner, &ticket)->model;
+    *out = malloc(model->experts * sizeof **out);
+    *count = 0;
+    for (uint32_t e = 0; *out && e < model->experts; e++)
+        if (model->expert[e].state != ATOLL_EXPERT_GONE)
+            (*out)[(*count)++] = routing_of(learner, &model->expert[e]);
+    atoll_learner_leave(learner, ticket);
+    return *out ? ATOLL_OK : atoll_fail(error, ATOLL_NO_MEMORY, "no memory to describe experts");
 }
 
 /* ---- stats ---- */

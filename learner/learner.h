@@ -116,6 +116,16 @@ typedef struct atoll_expert_info {
 atoll_status atoll_learner_experts(atoll_learner *learner, atoll_expert_info **out, uint32_t *count,
                                    atoll_error *error);
 
+/* Where records go, of every expert: an array to free(), shared expert first, then by id. Members as above. */
+typedef struct atoll_expert_routing {
+    uint32_t id;
+    atoll_expert_state state;
+    double share, entropy;
+    uint64_t overflowed, dropped;
+} atoll_expert_routing;
+atoll_status atoll_learner_routing(atoll_learner *learner, atoll_expert_routing **out, uint32_t *count,
+                                   atoll_error *error);
+
 typedef struct atoll_stats {
     uint64_t version;        /* commit that is published */
     uint64_t journal_last;   /* newest durable commit */

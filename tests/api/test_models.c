@@ -22,7 +22,9 @@ static void a_model_is_made_changed_and_removed(void **state)
     http_free(&reply);
     reply = expect(h, "GET", "/v1/models/m", NULL, NULL, 200);
     static const char *const members[] = {"\"version\":", "\"records\":0", "\"labels\":0",  "\"bytes\":",
-                                          "\"backlog\":", "\"state\":\"",  "\"failure\":null", "\"top_k\":4"};
+                                          "\"backlog\":", "\"state\":\"",  "\"failure\":null", "\"top_k\":4",
+                                          "\"parameters\":", "\"active_parameters\":", "\"parameter_bytes\":",
+                                          "\"active_bytes\":"};
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
         assert_has(&reply, members[i]);
     http_free(&reply);

@@ -36,6 +36,8 @@ static void numbers_stand_by_their_names(void **state)
         "\"exemplars_dormant\":10,", "\"exemplars_refuted\":11,", "\"routed\":21,", "\"overflowed\":22,",
         "\"dropped\":23,", "\"gate_entropy\":1.25,", "\"collapses\":17,", "\"collapsed_to\":2,",
         "\"budget_bytes\":123456789,", "\"embedding\":null,",
+        "\"experts\":[{\"id\":0,\"state\":\"shared\",\"share\":0.25,\"entropy\":0.375,",
+        "{\"id\":1,\"state\":\"candidate\",\"share\":0.75,\"entropy\":0.5,\"overflowed\":33,\"dropped\":34}",
         "\"domains\":[{\"domain\":\"wood\",\"records\":2,\"prequential\":0},{\"domain\":\"city\",\"records\":1,"};
     static const char *const metrics[] = {
         "records_learned_total{model=\"m\"} 3", "prequential_accuracy{model=\"m\",window=\"all\"} 0.75",
@@ -87,7 +89,7 @@ static void every_statistic_is_told(void **state)
         "checkpoint_seconds", "budget_bytes", "counted_bytes", "parameters", "active_parameters", "active_bytes",
         "parameter_bytes", "expert_bytes", "gate_bytes",
         "encoder_bytes", "analytic_bytes", "memory_bytes", "index_bytes", "table_bytes", "learning_bytes",
-        "retired_bytes", "writing_bytes", "journal_bytes", "state_bytes", "domains",
+        "retired_bytes", "writing_bytes", "journal_bytes", "state_bytes", "experts", "domains",
         "index", "kind", "lists", "probes", "candidates", "recall"};
     harness *h = *state;
     char member[64];
