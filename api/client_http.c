@@ -371,7 +371,8 @@ static atoll_status take_header(atoll_client_http *http, atoll_client_reply *rep
     } else if ((value = header(http->line, "content-type"))) {
         take_type(value, reply);
     } else if ((value = header(http->line, "retry-after"))) {
-        reply->retry_after_s = (uint32_t)strtoul(value, NULL, 10);
+        unsigned long seconds = isdigit((unsigned char)*value) ? strtoul(value, NULL, 10) : 0; /* 0 for a date */
+        reply->retry_after_s = seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
     }
     return ATOLL_OK;
 }

@@ -23,7 +23,7 @@ typedef struct atoll_client_http atoll_client_http;
 typedef struct atoll_client_reply {
     int status;            /* 200, 404, … */
     char type[64];         /* the media type without parameters, lower case; "" where none was sent */
-    uint32_t retry_after_s; /* from Retry-After, 0 where none was sent */
+    uint32_t retry_after_s; /* from Retry-After; 0 where none was sent, or a date */
     const char *body;
     size_t bytes;
 } atoll_client_reply;

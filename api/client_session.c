@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/limits.h"
 
+/* A busy server is asked again after so long, where it does not say when; and in all for so long. */
 enum { BUSY_RETRY_MS = 100, BUSY_GIVE_UP_MS = 60000 };
 
 static bool name_is_usable(const char *name)
@@ -103,6 +104,16 @@ static void wait_ms(int64_t ms)
     nanosleep(&time, NULL);
 }
 
+/* How long to wait before what a reply refuses is sent again; 0 where it is not: it may have been taken. */
+static int64_t retry_after_ms(const atoll_client_reply *reply)
+{
+    if (reply->status != 429 && reply->status != 503)
+        return 0;
+    if (reply->retry_after_s)
+        return (int64_t)reply->retry_after_s * 1000;
+    return reply->status == 429 ? BUSY_RETRY_MS : 0;
+}
+
 atoll_status atoll_client_session_ingest(atoll_client_session *session, const char *lines, size_t bytes, bool trained,
                                          atoll_json *report, atoll_error *error)
 {
@@ -113,12 +124,15 @@ atoll_status atoll_client_session_ingest(atoll_client_session *session, const ch
         atoll_client_reply reply = {0};
         atoll_status status = atoll_client_session_call(session, "POST", target, "application/x-ndjson", lines, bytes,
                                                         &reply, report, error);
-        if (status && reply.body && is_json(session, &reply, report) &&
-            atoll_client_integer(*report, "rejected", 0) > 0)
-            return ATOLL_OK;
-        if (status != ATOLL_BUSY || atoll_clock_monotonic_ns() > give_up_ns)
+        if (!status || !reply.body)
             return status;
-        wait_ms(BUSY_RETRY_MS);
+        if (is_json(session, &reply, report) && atoll_client_integer(*report, "rejected", 0) > 0 &&
+            atoll_client_integer(*report, "accepted", 0) == 0)
+            return ATOLL_OK;
+        int64_t pause_ms = retry_after_ms(&reply);
+        if (!pause_ms || atoll_clock_monotonic_ns() + pause_ms * 1000000 > give_up_ns)
+            return status;
+        wait_ms(pause_ms);
     }
 }
 

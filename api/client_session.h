@@ -35,8 +35,11 @@ atoll_status atoll_client_session_call(atoll_client_session *session, const char
 atoll_status atoll_client_session_model(atoll_client_session *session, const char *method, const char *suffix,
                                         const char *json, atoll_json *root, atoll_error *error);
 
-/* POSTs NDJSON to …/ingest and parses the report, which comes too where every line was rejected. While the server
- * has more waiting than it takes (ATOLL_BUSY), it is called again for at most a minute. */
+/*
+ * POSTs NDJSON to …/ingest and parses the report, which comes too where every line was rejected. A server that takes
+ * nothing for the moment (429, or 503 with Retry-After) is called again when it says, or soon, for at most a minute;
+ * where it asks for a longer pause, its problem comes at once.
+ */
 atoll_status atoll_client_session_ingest(atoll_client_session *session, const char *lines, size_t bytes, bool trained,
                                          atoll_json *report, atoll_error *error);
 

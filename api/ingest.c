@@ -197,30 +197,32 @@ static atoll_outcome refuse(reading *r)
     return atoll_request_reply(r->request, atoll_problem_http(r->first_status), &out, ATOLL_PROBLEM_TYPE);
 }
 
-/* On disk, and not learned because the embedding server is down: a problem that tells what was taken. */
-static void tell_stalled(atoll_request *request, const waiting *w, const atoll_ingested *result,
-                         const atoll_error *error)
+/* On disk, and not learned: a problem that tells what was taken, and does not ask to send it again. */
+static void tell_kept(atoll_request *request, atoll_status status, const atoll_ingested *result,
+                      const atoll_error *error)
 {
+    const waiting *w = request->state;
     atoll_writer out;
     atoll_writer_init(&out);
     atoll_json_object_begin(&out);
-    atoll_problem_members(&out, ATOLL_EMBEDDING_DOWN, error, 0);
+    atoll_problem_members(&out, status, error, 0);
     put_counts(&out, w->accepted, w->rejected, &w->errors);
     put_ingested(&out, result);
     atoll_json_object_end(&out);
-    atoll_request_reply(request, atoll_problem_http(ATOLL_EMBEDDING_DOWN), &out, ATOLL_PROBLEM_TYPE);
+    atoll_request_reply(request, atoll_problem_http(status), &out, ATOLL_PROBLEM_TYPE);
+    request->reply.retry_after = false;
 }
 
 static void done(void *arg, atoll_status status, const atoll_ingested *result, const atoll_error *error)
 {
     atoll_request *request = arg;
     waiting *w = request->state;
-    if (status == ATOLL_EMBEDDING_DOWN)
-        tell_stalled(request, w, result, error);
-    else if (status)
-        atoll_request_problem(request, status, error, 0);
-    else
+    if (!status)
         reply(request, w->accepted, w->rejected, &w->errors, result);
+    else if (result->last_seq && status != ATOLL_UNKNOWN_MODEL) /* what is removed keeps nothing */
+        tell_kept(request, status, result, error);
+    else
+        atoll_request_problem(request, status, error, 0);
     atoll_writer_free(&w->errors);
     atoll_request_finish(request);
 }

@@ -149,6 +149,26 @@ static void interim_answers_are_passed_over(void **state)
     end(&f);
 }
 
+static void a_pause_is_whole_seconds_or_none(void **state)
+{
+    static const struct {
+        const char *value;
+        uint32_t seconds;
+    } cases[] = {{"0", 0}, {"120", 120}, {"99999999999999999999", UINT32_MAX}, {"4294967296", UINT32_MAX},
+                 {"-1", 0}, {"Sun, 06 Nov 1994 08:49:37 GMT", 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fixture f;
+        char reply[128];
+        snprintf(reply, sizeof reply, "HTTP/1.1 503 No\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n",
+                 cases[i].value);
+        begin(&f, whole, reply, TIMEOUT_MS);
+        assert_int_equal(get(&f, "/"), ATOLL_OK);
+        assert_int_equal(f.reply.retry_after_s, cases[i].seconds);
+        end(&f);
+    }
+}
+
 static void an_empty_reply_has_an_empty_body(void **state)
 {
     (void)state;
@@ -367,6 +387,7 @@ int main(void)
         cmocka_unit_test(a_large_body_arrives_whole),
         cmocka_unit_test(chunks_are_joined),
         cmocka_unit_test(interim_answers_are_passed_over),
+        cmocka_unit_test(a_pause_is_whole_seconds_or_none),
         cmocka_unit_test(an_empty_reply_has_an_empty_body),
         cmocka_unit_test(a_reply_without_length_ends_with_the_connection),
         cmocka_unit_test(a_connection_closed_between_calls_is_made_anew),

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
+
 #include "tests/api/harness.h"
 #include "tests/support/embedding_server.h"
 
@@ -275,7 +277,61 @@ static void records_that_wait_for_an_embedding_server_are_told_to_be_on_disk(voi
     assert_int_equal(number_in(&reply, "rejected"), 1);
     assert_int_equal(number_in(&reply, "last_seq"), 2);
     assert_int_equal(number_in(&reply, "version"), 3);
+    assert_string_equal(http_header(&reply, "retry-after", config, sizeof config), ""); /* it would be learned twice */
     http_free(&reply);
+}
+
+typedef struct asking {
+    int fd;
+    http_reply reply;
+    bool replied;
+} asking;
+
+static void *ask_and_wait(void *arg)
+{
+    asking *a = arg;
+    static const char line[] = "{\"text\":\"red fox\",\"label\":\"animal\"}";
+    a->replied = http_ask(a->fd, "POST", INGEST "?wait=trained", NDJSON, line, sizeof line - 1, &a->reply);
+    return NULL;
+}
+
+/* The server ends while learning waits for an embedding. */
+static void records_that_a_closing_server_keeps_are_told_to_be_on_disk(void **state)
+{
+    harness h;
+    char config[256];
+    embedding_server server;
+    asking a = {0};
+    pthread_t thread;
+    (void)state;
+    harness_prepare(&h);
+    harness_start(&h);
+    embedding_server_start(&server, 16);
+    server.mode = EMBEDDING_SLOW;
+    server.delay_ms = 60000;
+    snprintf(config, sizeof config, "{\"embedding\":{\"source\":\"http\",\"url\":\"%s\",\"model\":\"fake\",\"dim\":16,"
+             "\"timeout\":\"10m\"}}", server.url);
+    http_reply reply = expect(&h, "PUT", "/v1/models/m", JSON, config, 201);
+    http_free(&reply);
+    a.fd = http_connect(h.port);
+    assert_int_equal(pthread_create(&thread, NULL, ask_and_wait, &a), 0);
+    do {
+        reply = expect(&h, "GET", "/v1/models/m/stats", NULL, NULL, 200);
+        config[0] = number_in(&reply, "journal_last") == 2;
+        http_free(&reply);
+    } while (!config[0]);
+    harness_stop(&h);
+    embedding_server_stop(&server);
+    pthread_join(thread, NULL);
+    assert_true(a.replied);
+    assert_int_equal(a.reply.status, 503);
+    assert_has(&a.reply, "\"code\":\"shutting_down\"");
+    assert_int_equal(number_in(&a.reply, "accepted"), 1);
+    assert_int_equal(number_in(&a.reply, "last_seq"), 1);
+    assert_string_equal(http_header(&a.reply, "retry-after", config, sizeof config), "");
+    http_free(&a.reply);
+    close(a.fd);
+    harness_delete(h.dir);
 }
 
 int main(void)
@@ -284,6 +340,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_batch_is_learned_and_numbered, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(records_that_wait_for_an_embedding_server_are_told_to_be_on_disk,
                                         harness_setup, harness_teardown),
+        cmocka_unit_test(records_that_a_closing_server_keeps_are_told_to_be_on_disk),
         cmocka_unit_test_setup_teardown(bad_lines_are_reported_and_the_others_taken, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(bad_tokens_are_reported_by_line, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(a_wholly_bad_batch_leaves_no_trace, harness_setup, harness_teardown),
