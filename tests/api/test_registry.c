@@ -192,6 +192,47 @@ static void a_removal_ends_waiting(void **state)
     assert_false(has_folder("m"));
 }
 
+typedef struct companions {
+    atoll_model *first, *others[2];
+    bool told;
+} companions;
+
+static void ignore_pruned(void *arg, atoll_status status, const atoll_pruned *pruned, uint32_t count,
+                          uint64_t version, const atoll_error *error)
+{
+    (void)arg, (void)status, (void)pruned, (void)count, (void)version, (void)error;
+}
+
+/* Before the first of them is closed, all were told to end: they take no more. */
+static void look_at_others(void *arg, atoll_status status, const atoll_error *error)
+{
+    companions *c = arg;
+    (void)error;
+    c->told = status == ATOLL_SHUTTING_DOWN;
+    for (int i = 0; i < 2; i++) {
+        c->told &= atoll_learner_prune(c->others[i]->learner, ignore_pruned, NULL, NULL) == ATOLL_SHUTTING_DOWN;
+        atoll_registry_release(registry, c->others[i]);
+    }
+    atoll_registry_release(registry, c->first);
+}
+
+/* Not one patience after another. */
+static void all_models_end_at_one_time(void **state)
+{
+    companions c = {0};
+    (void)state;
+    make("a");
+    make("b");
+    make("c"); /* told last, closed first */
+    assert_int_equal(atoll_registry_find(registry, "a", &c.others[0], NULL), ATOLL_OK);
+    assert_int_equal(atoll_registry_find(registry, "b", &c.others[1], NULL), ATOLL_OK);
+    assert_int_equal(atoll_registry_find(registry, "c", &c.first, NULL), ATOLL_OK);
+    assert_int_equal(atoll_learner_wait(c.first->learner, 1000, INT32_MAX, look_at_others, &c, NULL), ATOLL_OK);
+    atoll_registry_close(registry);
+    reopen();
+    assert_true(c.told);
+}
+
 static void closing_finishes_a_removal(void **state)
 {
     outcome o = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, ATOLL_OK};
@@ -269,6 +310,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(all_models_come_by_name_and_survive_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(a_removal_waits_for_who_holds_the_model, setup, teardown),
         cmocka_unit_test_setup_teardown(a_removal_ends_waiting, setup, teardown),
+        cmocka_unit_test_setup_teardown(all_models_end_at_one_time, setup, teardown),
         cmocka_unit_test_setup_teardown(closing_finishes_a_removal, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_serves_one_registry, setup, teardown),
         cmocka_unit_test_setup_teardown(leftovers_do_not_hinder_the_start, setup, teardown),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "learner/pruning.h"
 #include "learner/renewal.h"
 #include "tests/support/learning.h"
 
@@ -130,6 +131,36 @@ static void features_read_the_columns_that_tell(void **state)
     learning_close(&l);
 }
 
+/* What is archived cannot learn new features, and must be of use when it is restored. */
+static void an_archived_expert_keeps_the_features_as_they_are(void **state)
+{
+    learning l;
+    atoll_config config;
+    (void)state;
+    learning_config(&config);
+    config.memory_exemplars = 2000;
+    learning_open(&l, &config, 1);
+    learn_table(&l, 1000);
+    const atoll_projection *before = l.state.projection;
+    uint32_t id = l.state.growth.youngest;
+    assert_int_not_equal(id, ATOLL_EXPERT_NONE);
+    atoll_expert *expert = &l.state.model.expert[id];
+    assert_int_equal(expert->state, ATOLL_EXPERT_ACTIVE);
+    assert_int_equal(atoll_pruning_archive(&l.state, id, l.state.model.version, NULL), ATOLL_OK);
+    uint64_t archived = learning_net_digest(&expert->net);
+    learn_table(&l, 1000);
+    assert_int_equal(expert->state, ATOLL_EXPERT_ARCHIVED);
+    assert_true(atoll_encoder_settled(&l.state.model.encoder)); /* when they would have been drawn anew */
+    assert_ptr_equal(l.state.projection, before);
+    assert_int_equal(l.state.projection->pairs, 0);
+    assert_true(learning_net_digest(&expert->net) == archived);
+    assert_int_equal(atoll_pruning_restore(&l.state, id, l.state.model.version, 0, NULL), ATOLL_OK);
+    assert_true(learning_net_digest(&expert->net) == archived);
+    learn_table(&l, 500);
+    assert_ptr_equal(l.state.projection, before);
+    learning_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +168,7 @@ int main(void)
         cmocka_unit_test(classes_one_after_another_lose_nothing),
         cmocka_unit_test(frozen_experts_watch_nothing),
         cmocka_unit_test(features_read_the_columns_that_tell),
+        cmocka_unit_test(an_archived_expert_keeps_the_features_as_they_are),
     };
     return cmocka_run_group_tests(tests, learning_quiet, NULL);
 }
