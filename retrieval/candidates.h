@@ -10,9 +10,10 @@
 #include "retrieval/blocks.h"
 
 enum {
-    ATOLL_CANDIDATES_MAX = 2048,      /* that are kept at most */
-    ATOLL_CANDIDATES_CENTRES = 16,    /* of one code */
-    ATOLL_CANDIDATES_CODES_MAX = 1024 /* of a vector */
+    ATOLL_CANDIDATES_MAX = 2048,       /* that are kept at most */
+    ATOLL_CANDIDATES_CENTRES = 16,     /* of one code */
+    ATOLL_CANDIDATES_CODES_MAX = 1024, /* of a vector, */
+    ATOLL_CANDIDATES_TOGETHER = 8      /* and queries that are searched for together */
 };
 
 /*
@@ -23,5 +24,13 @@ enum {
  */
 uint32_t atoll_candidates_find(const atoll_blocks *blocks, const float *product, uint32_t lists, const int64_t *list,
                                const float *score, uint32_t want, int64_t *number, float *about);
+
+/*
+ * The same of blocks that have one list, for several queries at once, so that the blocks are fetched once for all:
+ * found[i] of number[i * want] and about[i * want]. product and score of each query lie behind the ones before; at most
+ * ATOLL_CANDIDATES_TOGETHER of them, and no more than ATOLL_CANDIDATES_CODES_MAX codes of them all.
+ */
+void atoll_candidates_find_all(const atoll_blocks *blocks, const float *product, uint32_t queries, const float *score,
+                               uint32_t want, int64_t *number, float *about, uint32_t *found);
 
 #endif

@@ -223,9 +223,12 @@ struct atoll_faiss final : faiss::IndexIVFPQ {
         faiss::SearchParametersIVF how;
         const auto *asked = dynamic_cast<const faiss::SearchParametersIVF *>(params);
         how.nprobe = std::min<size_t>({asked ? asked->nprobe : nprobe, nlist, ATOLL_FAISS_PROBES_MAX});
-        for (idx_t i = 0; i < n; i++) {
-            quantizer->search(1, x + i * d, static_cast<idx_t>(how.nprobe), score, list);
-            search_preassigned(1, x + i * d, k, list, score, distances + i * k, labels + i * k, false, &how, nullptr);
+        idx_t together = nlist == 1 ? ATOLL_FAISS_PROBES_MAX : 1;
+        for (idx_t i = 0, count; i < n; i += count) {
+            count = std::min(n - i, together);
+            quantizer->search(count, x + i * d, static_cast<idx_t>(how.nprobe), score, list);
+            search_preassigned(count, x + i * d, k, list, score, distances + i * k, labels + i * k, false, &how,
+                               nullptr);
         }
     }
 
@@ -238,13 +241,40 @@ struct atoll_faiss final : faiss::IndexIVFPQ {
         size_t probes = std::min(params ? params->nprobe : nprobe, nlist);
         if (k > ATOLL_FAISS_WANT_MAX)
             throw std::invalid_argument("more is wanted than a search finds");
+        if (nlist == 1) {
+            search_all(n, x, k, centroid_dis, distances, labels);
+            return;
+        }
         for (idx_t i = 0; i < n; i++, assign += probes, centroid_dis += probes, distances += k, labels += k) {
             auto near = static_cast<uint32_t>(std::find(assign, assign + probes, -1) - assign);
             pq.compute_inner_prod_table(x + i * d, product);
             uint32_t found = atoll_candidates_find(&lists->blocks, product, near, assign, centroid_dis,
                                                    static_cast<uint32_t>(k), labels, distances);
-            std::fill(labels + found, labels + k, -1);
-            std::fill(distances + found, distances + k, -INFINITY);
+            fill_behind(found, k, labels, distances);
+        }
+    }
+
+private:
+    static void fill_behind(uint32_t found, idx_t k, idx_t *labels, float *distances)
+    {
+        std::fill(labels + found, labels + k, -1);
+        std::fill(distances + found, distances + k, -INFINITY);
+    }
+
+    /* As many queries together as their tables have room. */
+    void search_all(idx_t n, const float *x, idx_t k, const float *centroid_dis, float *distances, idx_t *labels) const
+    {
+        float product[ATOLL_CANDIDATES_CODES_MAX * CENTRES];
+        uint32_t found[ATOLL_CANDIDATES_TOGETHER];
+        auto most = static_cast<idx_t>(std::min<size_t>(ATOLL_CANDIDATES_CODES_MAX / pq.M, ATOLL_CANDIDATES_TOGETHER));
+        for (idx_t i = 0, count; i < n; i += count) {
+            count = std::min(n - i, most);
+            for (idx_t q = 0; q < count; q++)
+                pq.compute_inner_prod_table(x + (i + q) * d, product + static_cast<size_t>(q) * pq.M * CENTRES);
+            atoll_candidates_find_all(&lists->blocks, product, static_cast<uint32_t>(count), centroid_dis + i,
+                                      static_cast<uint32_t>(k), labels + i * k, distances + i * k, found);
+            for (idx_t q = 0; q < count; q++)
+                fill_behind(found[q], k, labels + (i + q) * k, distances + (i + q) * k);
         }
     }
 };
@@ -509,12 +539,21 @@ uint32_t atoll_faiss_nearest(const atoll_faiss *faiss, const float *query, uint3
 uint32_t atoll_faiss_search(const atoll_faiss *faiss, const float *query, uint32_t probes, uint32_t want,
                             int64_t *number, float *score)
 {
+    uint32_t found;
+    atoll_faiss_search_all(faiss, query, 1, probes, want, number, score, &found);
+    return found;
+}
+
+void atoll_faiss_search_all(const atoll_faiss *faiss, const float *queries, uint32_t count, uint32_t probes,
+                            uint32_t want, int64_t *number, float *score, uint32_t *found)
+{
     faiss::SearchParametersIVF how;
     assert(probes && probes <= ATOLL_FAISS_PROBES_MAX && want && want <= ATOLL_FAISS_WANT_MAX);
     how.nprobe = probes;
     one_thread();
-    faiss->search(1, query, want, score, number, &how);
-    return static_cast<uint32_t>(std::find(number, number + want, -1) - number);
+    faiss->search(count, queries, want, score, number, &how);
+    for (uint32_t i = 0; i < count; i++, number += want)
+        found[i] = static_cast<uint32_t>(std::find(number, number + want, -1) - number);
 }
 
 atoll_status atoll_faiss_search_reference(const atoll_faiss *faiss, const float *query, uint32_t probes, uint32_t want,

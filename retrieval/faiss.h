@@ -69,6 +69,11 @@ uint32_t atoll_faiss_nearest(const atoll_faiss *faiss, const float *query, uint3
 uint32_t atoll_faiss_search(const atoll_faiss *faiss, const float *query, uint32_t probes, uint32_t want,
                             int64_t *number, float *score);
 
+/* The same for several queries, found[i] of number[i * want] and score[i * want]; codes of one list are then fetched
+ * once for several of them. */
+void atoll_faiss_search_all(const atoll_faiss *faiss, const float *queries, uint32_t count, uint32_t probes,
+                            uint32_t want, int64_t *number, float *score, uint32_t *found);
+
 /* The same as FAISS itself does it, by sums of floats and best first: the readable reference. ATOLL_NO_MEMORY. */
 atoll_status atoll_faiss_search_reference(const atoll_faiss *faiss, const float *query, uint32_t probes, uint32_t want,
                                           int64_t *number, float *score, atoll_error *error);

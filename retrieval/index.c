@@ -463,13 +463,16 @@ static void rank(const side *s, const float *query, const int64_t *candidates, u
     }
 }
 
-static void search_codes(const side *s, const float *query, atoll_neighbours *out)
+/* At most ATOLL_INDEX_TILE queries, whose candidates have room. */
+static void search_codes(const side *s, const float *queries, uint32_t count, atoll_neighbours *out)
 {
     int64_t candidates[ATOLL_INDEX_CANDIDATES_MAX];
     float about[ATOLL_INDEX_CANDIDATES_MAX]; /* what their codes tell of them */
+    uint32_t found[ATOLL_INDEX_TILE], want = s->tuning.candidates, dim = s->index->dim;
     uint32_t probes = s->tuning.probes ? s->tuning.probes : 1;
-    uint32_t count = atoll_faiss_search(s->codes, query, probes, s->tuning.candidates, candidates, about);
-    rank(s, query, candidates, count, out);
+    atoll_faiss_search_all(s->codes, queries, count, probes, want, candidates, about, found);
+    for (uint32_t q = 0; q < count; q++)
+        rank(s, queries + (size_t)q * dim, candidates + (size_t)q * want, found[q], &out[q]);
 }
 
 void atoll_index_search_rows(const side *s, const float *queries, uint32_t count, atoll_neighbours *out)
@@ -497,13 +500,12 @@ void atoll_index_search_rows(const side *s, const float *queries, uint32_t count
 
 void atoll_index_search(const atoll_index_view *view, const float *queries, uint32_t count, atoll_neighbours *out)
 {
-    uint32_t dim = view->index->dim, together = view->coded ? 1 : TILE_QUERIES;
+    uint32_t dim = view->index->dim, together = TILE_QUERIES;
+    if (view->coded && ATOLL_INDEX_CANDIDATES_MAX / view->tuning.candidates < together)
+        together = ATOLL_INDEX_CANDIDATES_MAX / view->tuning.candidates;
     for (uint32_t at = 0; at < count; at += together) {
-        const float *query = queries + (size_t)at * dim;
-        if (view->coded)
-            search_codes(view, query, &out[at]);
-        else
-            atoll_index_search_rows(view, query, count - at < together ? count - at : together, &out[at]);
+        uint32_t some = count - at < together ? count - at : together;
+        (view->coded ? search_codes : atoll_index_search_rows)(view, queries + (size_t)at * dim, some, &out[at]);
     }
 }
 

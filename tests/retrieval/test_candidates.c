@@ -112,12 +112,48 @@ static void of_equals_the_first_count(void **state)
     atoll_blocks_clear(&blocks);
 }
 
+static void queries_together_find_what_each_finds(void **state)
+{
+    (void)state;
+    enum { QUERIES = ATOLL_CANDIDATES_TOGETHER, TABLES = 2 * PAIRS * CENTRES, WANT = 100 };
+    static float products[QUERIES * TABLES], score[QUERIES], about[QUERIES * WANT], about_one[WANT];
+    static int64_t number[QUERIES * WANT], number_one[WANT];
+    static const int64_t list[] = {0};
+    static const uint32_t held[] = {0, 40, 3000, COUNT};
+    uint32_t found[QUERIES];
+    atoll_rng rng;
+    atoll_blocks blocks;
+    fill(&blocks, false);
+    atoll_blocks_clear(&blocks);
+    atoll_rng_seed(&rng, 7, 7);
+    for (uint32_t i = 0; i < QUERIES * TABLES; i++)
+        products[i] = 0.1f * atoll_rng_normal(&rng);
+    for (uint32_t q = 0; q < QUERIES; q++)
+        score[q] = 0.1f * (float)q;
+    for (uint32_t h = 0; h < sizeof held / sizeof *held; h++) {
+        assert_int_equal(atoll_blocks_init(&blocks, 1, PAIRS, NULL), ATOLL_OK);
+        for (uint32_t i = 0; i < held[h]; i++)
+            assert_int_equal(atoll_blocks_add(&blocks, 0, i, code[i], NULL), ATOLL_OK);
+        for (uint32_t queries = 1; queries <= QUERIES; queries++) {
+            atoll_candidates_find_all(&blocks, products, queries, score, WANT, number, about, found);
+            for (uint32_t q = 0; q < queries; q++) {
+                assert_int_equal(found[q], atoll_candidates_find(&blocks, products + q * TABLES, 1, list, &score[q],
+                                                                 WANT, number_one, about_one));
+                assert_memory_equal(number_one, number + q * WANT, found[q] * sizeof *number);
+                assert_memory_equal(about_one, about + q * WANT, found[q] * sizeof *about);
+            }
+        }
+        atoll_blocks_clear(&blocks);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_best_are_found),
         cmocka_unit_test(each_is_found_once),
         cmocka_unit_test(of_equals_the_first_count),
+        cmocka_unit_test(queries_together_find_what_each_finds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

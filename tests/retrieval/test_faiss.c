@@ -197,6 +197,26 @@ static void answers_are_those_of_faiss(void **state)
     }
 }
 
+static void how_many_are_asked_at_once_makes_no_difference(void **state)
+{
+    (void)state;
+    enum { WANT = 40, QUERIES = 37 };
+    static int64_t number[QUERIES * WANT], one[WANT];
+    static float score[QUERIES * WANT], one_score[WANT];
+    static const uint32_t lists[] = {1, LISTS};
+    uint32_t found[QUERIES];
+    for (int l = 0; l < 2; l++) {
+        atoll_faiss *faiss = holding(lists[l], COUNT);
+        atoll_faiss_search_all(faiss, vectors, QUERIES, 4, WANT, number, score, found);
+        for (uint32_t i = 0; i < QUERIES; i++) {
+            assert_int_equal(atoll_faiss_search(faiss, vectors + (size_t)i * DIM, 4, WANT, one, one_score), found[i]);
+            assert_memory_equal(one, number + i * WANT, found[i] * sizeof *one);
+            assert_memory_equal(one_score, score + i * WANT, found[i] * sizeof *one_score);
+        }
+        atoll_faiss_free(faiss);
+    }
+}
+
 static void how_many_are_added_at_once_makes_no_difference(void **state)
 {
     (void)state;
@@ -235,6 +255,7 @@ int main(void)
         cmocka_unit_test(nearest_lists_come_first),
         cmocka_unit_test(one_list_holds_all),
         cmocka_unit_test(answers_are_those_of_faiss),
+        cmocka_unit_test(how_many_are_asked_at_once_makes_no_difference),
         cmocka_unit_test(how_many_are_added_at_once_makes_no_difference),
         cmocka_unit_test(a_copy_goes_on_like_what_it_was_copied_from),
     };
