@@ -6,6 +6,8 @@
 #include "core/clock.h"
 #include "core/log.h"
 
+enum { NAMES_COMPARED = 16 }; /* of a body; no call takes so many */
+
 void atoll_request_run(atoll_job *job, atoll_worker *worker)
 {
     atoll_request *request = (atoll_request *)(void *)job;
@@ -97,6 +99,23 @@ void atoll_request_go_on(void *arg, atoll_status status, const atoll_error *erro
     atoll_request_finish(request);
 }
 
+/* The names of an object, as they come. */
+typedef struct names {
+    const char *name[NAMES_COMPARED];
+    uint32_t count;
+    bool repeated;
+} names;
+
+static bool visit_name(void *arg, const char *name, atoll_json value)
+{
+    names *n = arg;
+    (void)value;
+    for (uint32_t i = 0; i < n->count && !n->repeated; i++)
+        n->repeated = !strcmp(n->name[i], name);
+    n->name[n->count++] = name;
+    return !n->repeated && n->count < NAMES_COMPARED;
+}
+
 atoll_status atoll_request_object(atoll_request *request, atoll_worker *worker, atoll_json *root, atoll_error *error)
 {
     static const char empty[2 + ATOLL_JSON_PADDING] = "{}";
@@ -105,7 +124,10 @@ atoll_status atoll_request_object(atoll_request *request, atoll_worker *worker, 
                                            root, error);
     if (!status && atoll_json_kind_of(*root) != ATOLL_JSON_OBJECT)
         return atoll_fail(error, ATOLL_INVALID_VALUE, "the body is not a JSON object");
-    return status;
+    names n = {.count = 0};
+    if (!status)
+        atoll_json_each(*root, visit_name, &n);
+    return n.repeated ? atoll_fail(error, ATOLL_INVALID_VALUE, "%.64s comes twice", n.name[n.count - 1]) : status;
 }
 
 /* At most 19 digits, nothing else. */

@@ -63,7 +63,8 @@ atoll_outcome atoll_request_problem(atoll_request *request, atoll_status status,
 atoll_outcome atoll_request_reply(atoll_request *request, int http, atoll_writer *body, const char *type);
 atoll_outcome atoll_request_json(atoll_request *request, int http, atoll_writer *body);
 
-/* Parses the body, which must be a JSON object; none counts as {}. `root` lives until the worker's parser goes on. */
+/* Parses the body, which must be a JSON object in which no name comes twice; none counts as {}. `root` lives until the
+ * worker's parser goes on. */
 atoll_status atoll_request_object(atoll_request *request, atoll_worker *worker, atoll_json *root, atoll_error *error);
 
 /* A path's {id} as a number; ATOLL_UNKNOWN_EXPERT where it is none. */

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { SEGMENTS_MAX = 8 };
 
@@ -120,6 +121,18 @@ static atoll_status cut_query(char *query, atoll_target *out, atoll_error *error
     return ATOLL_OK;
 }
 
+/* A target from where its path begins: an absolute one, as proxies send, is taken as well [RFC 9112, 3.2.2]. NULL for
+ * what has none. */
+static const char *path_of(const char *target)
+{
+    static const char scheme[] = "http://";
+    if (strncasecmp(target, scheme, sizeof scheme - 1))
+        return target[0] == '/' ? target : NULL;
+    target += sizeof scheme - 1;
+    target += strcspn(target, "/?");
+    return *target == '/' ? target : NULL;
+}
+
 atoll_status atoll_route_match(const atoll_route *routes, uint32_t count, const char *method, const char *target,
                                atoll_target *out, atoll_error *error)
 {
@@ -132,9 +145,10 @@ atoll_status atoll_route_match(const atoll_route *routes, uint32_t count, const 
     size_t bytes = strlen(target);
     if (bytes >= sizeof out->space)
         return atoll_fail(error, ATOLL_BAD_REQUEST, "the target is over %d bytes", ATOLL_TARGET_MAX_BYTES - 1);
-    if (target[0] != '/')
+    target = path_of(target);
+    if (!target)
         return atoll_fail(error, ATOLL_BAD_REQUEST, "the target is no path");
-    memcpy(out->space, target, bytes + 1);
+    memcpy(out->space, target, strlen(target) + 1);
     char *query = strchr(out->space, '?');
     if (query)
         *query++ = 0;

@@ -285,9 +285,12 @@ static atoll_status set_value(const spec *row, atoll_json value, atoll_config *c
 typedef struct merge {
     const char *group;
     atoll_config *config;
+    uint64_t *seen; /* a bit for each row */
     atoll_status status;
     atoll_error *error;
 } merge;
+
+_Static_assert(ROWS <= 64, "a bit for each");
 
 static bool merge_member(void *arg, const char *name, atoll_json value)
 {
@@ -299,7 +302,10 @@ static bool merge_member(void *arg, const char *name, atoll_json value)
             continue;
         char next = table[i].path[group + bytes];
         if (next == 0 && !strchr(name, '.')) {
-            m->status = set_value(&table[i], value, m->config, m->error);
+            m->status = *m->seen >> i & 1
+                            ? atoll_fail(m->error, ATOLL_INVALID_VALUE, "%s: comes twice", table[i].path)
+                            : set_value(&table[i], value, m->config, m->error);
+            *m->seen |= UINT64_C(1) << i;
             return m->status == ATOLL_OK;
         }
         is_group |= next == '.' && group == 0;
@@ -313,7 +319,7 @@ static bool merge_member(void *arg, const char *name, atoll_json value)
     } else {
         char path[PATH_SHOWN_BYTES];
         snprintf(path, sizeof path, "%s.", name);
-        merge inner = {path, m->config, ATOLL_OK, m->error};
+        merge inner = {path, m->config, m->seen, ATOLL_OK, m->error};
         atoll_json_each(value, merge_member, &inner);
         m->status = inner.status;
     }
@@ -339,7 +345,8 @@ atoll_status atoll_config_merge(atoll_config *config, const char *json, size_t b
     atoll_status status;
     atoll_json root;
     atoll_config merged = *config;
-    merge m = {"", &merged, ATOLL_OK, error};
+    uint64_t seen = 0;
+    merge m = {"", &merged, &seen, ATOLL_OK, error};
     char *padded = malloc(bytes + ATOLL_JSON_PADDING);
     atoll_json_parser *parser = atoll_json_parser_new();
     if (!padded || !parser) {

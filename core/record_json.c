@@ -14,9 +14,14 @@ static const int64_t time_most_ms = INT64_C(8640000000000000); /* 100 million da
 typedef struct reading {
     atoll_record *record;
     float *vector_space;
+    uint32_t seen; /* a bit for each of `members` */
     atoll_status status;
     atoll_error *error;
 } reading;
+
+enum { ID, TEXT, LABEL, DOMAIN_HINT, VECTOR, TOKENS, TIME, MEMBERS };
+
+static const char *const members[MEMBERS] = {"id", "text", "label", "domain", "vector", "tokens", "time"};
 
 static atoll_status read_string(const char *name, atoll_json value, atoll_slice *out, atoll_error *error)
 {
@@ -105,24 +110,28 @@ static atoll_status read_time(reading *r, atoll_json value)
 
 static atoll_status read_member(reading *r, const char *name, atoll_json value)
 {
-    atoll_record *record = r->record;
-    const struct {
-        const char *name;
-        atoll_slice *slice;
-    } strings[] = {{"id", &record->id}, {"text", &record->text}, {"label", &record->label},
-                   {"domain", &record->domain}};
-    bool absent = atoll_json_kind_of(value) == ATOLL_JSON_NULL;
-    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
-        if (strcmp(name, strings[i].name) == 0)
-            return absent ? ATOLL_OK : read_string(name, value, strings[i].slice, r->error);
-    if (strcmp(name, "vector") == 0)
-        return absent ? ATOLL_OK : read_vector(r, value);
-    if (strcmp(name, "time") == 0)
-        return absent ? ATOLL_OK : read_time(r, value);
-    if (strcmp(name, "tokens") == 0)
-        return absent ? ATOLL_OK : read_tokens(r, value);
-    return atoll_fail(r->error, ATOLL_UNKNOWN_KEY, "a record has no member \"%.*s\"",
-                      (int)atoll_utf8_clip(name, strlen(name), NAME_SHOWN_BYTES), name);
+    atoll_slice *const strings[] = {&r->record->id, &r->record->text, &r->record->label, &r->record->domain};
+    uint32_t member = 0;
+    while (member < MEMBERS && strcmp(name, members[member]) != 0)
+        member++;
+    if (member == MEMBERS)
+        return atoll_fail(r->error, ATOLL_UNKNOWN_KEY, "a record has no member \"%.*s\"",
+                          (int)atoll_utf8_clip(name, strlen(name), NAME_SHOWN_BYTES), name);
+    if (r->seen & 1u << member)
+        return atoll_fail(r->error, ATOLL_INVALID_RECORD, "%s comes twice", name);
+    r->seen |= 1u << member;
+    if (atoll_json_kind_of(value) == ATOLL_JSON_NULL)
+        return ATOLL_OK;
+    switch (member) {
+    case VECTOR:
+        return read_vector(r, value);
+    case TOKENS:
+        return read_tokens(r, value);
+    case TIME:
+        return read_time(r, value);
+    default:
+        return read_string(name, value, strings[member], r->error);
+    }
 }
 
 static bool visit_member(void *arg, const char *name, atoll_json value)
@@ -137,7 +146,7 @@ atoll_status atoll_record_from_json(atoll_json value, float *vector_space, atoll
     *record = (atoll_record){0};
     if (atoll_json_kind_of(value) != ATOLL_JSON_OBJECT)
         return atoll_fail(error, ATOLL_INVALID_RECORD, "the record is not an object");
-    reading r = {record, vector_space, ATOLL_OK, error};
+    reading r = {.record = record, .vector_space = vector_space, .error = error};
     atoll_json_each(value, visit_member, &r);
     return r.status == ATOLL_OK ? atoll_record_check(record, error) : r.status;
 }

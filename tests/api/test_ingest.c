@@ -135,6 +135,8 @@ static void bad_bodies_and_options_are_refused(void **state)
     expect_problem(h, "POST", INGEST, JSON, "[]", 400, "invalid_value");
     expect_problem(h, "POST", INGEST, JSON, "{\"records\":{}}", 400, "invalid_value");
     expect_problem(h, "POST", INGEST, JSON, "{\"records\":[],\"top\":1}", 400, "unknown_key");
+    expect_problem(h, "POST", INGEST, JSON, "{\"records\":[{\"text\":\"x\",\"label\":\"a\"}],\"records\":[]}", 400,
+                   "invalid_value");
     expect_problem(h, "POST", INGEST "?wait=never", NDJSON, "", 400, "invalid_value");
     expect_problem(h, "POST", INGEST "?top=1", NDJSON, "", 400, "unknown_key");
     expect_problem(h, "POST", "/v1/models/a%2Fb/ingest", NDJSON, "{\"text\":\"x\",\"label\":\"a\"}", 400,

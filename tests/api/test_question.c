@@ -69,6 +69,8 @@ static void what_is_wrong_is_refused(void **state)
         {"1", "{\"records\":[],\"top\":\"1\"}", ATOLL_INVALID_VALUE},
         {"1", "{\"records\":[],\"explain\":1}", ATOLL_INVALID_VALUE},
         {"1", "{\"records\":[],\"other\":1}", ATOLL_UNKNOWN_KEY},
+        {"1", "{\"records\":[],\"top\":1,\"top\":1}", ATOLL_INVALID_VALUE},
+        {"1", "{\"records\":[],\"explain\":true,\"records\":[]}", ATOLL_INVALID_VALUE},
         {"1", "{\"records\":[", ATOLL_INVALID_JSON},
     };
     (void)state;

@@ -73,10 +73,21 @@ static void queries_are_decoded_and_known(void **state)
     assert_int_equal(match("GET", "/?x"), ATOLL_UNKNOWN_KEY);
 }
 
+static void absolute_targets_are_taken(void **state)
+{
+    (void)state;
+    assert_int_equal(match("POST", "http://127.0.0.1:8080/v1/models/m/ingest?wait=trained"), ATOLL_OK);
+    assert_string_equal(target.model, "m");
+    assert_string_equal(atoll_target_query(&target, "wait"), "trained");
+    assert_int_equal(match("GET", "HTTP://host/"), ATOLL_OK);
+    assert_ptr_equal(target.route, &table[0]);
+    assert_int_equal(match("GET", "http://host//"), ATOLL_UNKNOWN_PATH);
+}
+
 static void bad_targets_are_refused(void **state)
 {
     static const char *const bad[] = {"/v1/models/%", "/v1/models/%4", "/v1/models/%zz", "/v1/models/a%00b",
-                                      "*", "", "http://host/"};
+                                      "*", "", "http://host", "http://host?x", "https://host/"};
     char wide[ATOLL_TARGET_MAX_BYTES + 2];
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -93,7 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_find_their_route),        cmocka_unit_test(unknown_paths_are_told),
         cmocka_unit_test(a_wrong_method_tells_the_right_ones), cmocka_unit_test(queries_are_decoded_and_known),
-        cmocka_unit_test(bad_targets_are_refused),
+        cmocka_unit_test(absolute_targets_are_taken),    cmocka_unit_test(bad_targets_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

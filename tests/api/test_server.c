@@ -69,6 +69,14 @@ static void wrong_paths_methods_and_types_are_refused(void **state)
     assert_string_equal(http_header(&reply, "Allow", allow, sizeof allow), "GET, HEAD, PUT, DELETE");
     http_free(&reply);
     expect_problem(h, "BREW", "/v1/models/m/ingest", NULL, NULL, 405, "method_not_allowed");
+    reply = http_raw(h->port, "PUT /v1/models/m HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\n"
+                              "Content-Length: 2\r\n\r\n{}");
+    assert_int_equal(reply.status, 415);
+    assert_has(&reply, "gzip");
+    http_free(&reply);
+    reply = http_raw(h->port, "GET http://a/livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(reply.status, 200);
+    http_free(&reply);
 }
 
 static void framing_that_can_be_read_twice_is_refused(void **state)

@@ -209,6 +209,8 @@ static const struct {
     {"{\"seed\":-1}", ATOLL_OUT_OF_RANGE, "seed"},
     {"{\"seed\":18446744073709551615}", ATOLL_OUT_OF_RANGE, "seed"},
     {"{\"seed\":5,\"experts\":{\"max\":2000}}", ATOLL_OUT_OF_RANGE, "experts.max"},
+    {"{\"seed\":5,\"seed\":5}", ATOLL_INVALID_VALUE, "seed: comes twice"},
+    {"{\"experts\":{\"max\":5},\"seed\":5,\"experts\":{\"max\":6}}", ATOLL_INVALID_VALUE, "experts.max: comes twice"},
 };
 
 static void refuses_and_names_what_is_wrong(void **state)
