@@ -28,7 +28,10 @@
 #define WHOLE(name) "\"" name "\":" INTEGER ","
 #define REAL(name) "\"" name "\":" NUMBER ","
 #define NULLABLE(name, type) "\"" name "\":{\"type\":[\"" type "\",\"null\"]},"
+#define TOLD(name, type) "\"" name "\":{\"type\":" type ",\"readOnly\":true}"
 #define PROBE(path, text) "\"" path "\":{\"get\":{\"summary\":\"" text "\"," ANSWERS(text, OBJECT) "}}"
+#define TOP "{\"type\":\"integer\",\"minimum\":1,\"maximum\":256,\"default\":5}"
+#define TIMEOUT "{\"type\":\"integer\",\"minimum\":0,\"maximum\":600000,\"default\":10000}"
 
 static const char specification[] =
     "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Atoll\",\"version\":\"1\",\"description\":\"A prediction service "
@@ -40,21 +43,24 @@ static const char specification[] =
     "\"put\":{\"summary\":\"Create, or change what may change live\"," JSON_BODY(OBJECT) ",\"responses\":{"
     "\"201\":{\"description\":\"created\",\"content\":{\"application/json\":{\"schema\":" REF("Model") "}}},"
     OK("changed", REF("Model")) "," PROBLEM "}},"
-    "\"delete\":{\"summary\":\"Remove\"," ANSWERS("removed", OBJECT) "}},"
+    "\"delete\":{\"summary\":\"Remove\","
+    ANSWERS("removed", "{\"type\":\"object\",\"properties\":{\"removed\":" STRING "}}") "}},"
     "\"/v1/models/{model}/ingest\":{" MODEL_PARAMETER ",\"post\":{\"summary\":\"Learn from records\",\"parameters\":["
     IN_QUERY("wait", "{\"enum\":[\"durable\",\"trained\"]}") "],"
     RECORDS_BODY("{\"type\":\"object\",\"required\":[\"records\"],\"properties\":{\"records\":"
                  ARRAY(REF("Record")) "}}")
     "," ANSWERS("durable, or learned", REF("Ingested")) "}},"
     "\"/v1/models/{model}/predict\":{" MODEL_PARAMETER ",\"post\":{\"summary\":\"Predict labels; NDJSON in gives "
-    "NDJSON out\",\"parameters\":[" IN_QUERY("top", INTEGER) "," IN_QUERY("explain", BOOLEAN) ","
-    IN_QUERY("min_version", INTEGER) "," IN_QUERY("timeout_ms", INTEGER) "],"
+    "NDJSON out\",\"parameters\":[" IN_QUERY("top", TOP) "," IN_QUERY("explain", BOOLEAN) ","
+    IN_QUERY("min_version", INTEGER) "," IN_QUERY("timeout_ms", TIMEOUT) "],"
     RECORDS_BODY("{\"type\":\"object\",\"required\":[\"records\"],\"properties\":{\"records\":" ARRAY(REF("Record"))
-                 ",\"top\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":256,\"default\":5},\"explain\":" BOOLEAN
-                 ",\"min_version\":" INTEGER ",\"timeout_ms\":{\"type\":\"integer\",\"default\":10000}}}")
-    "," ANSWERS("predictions in the order of the records", REF("Predicted")) "}},"
+                 ",\"top\":" TOP ",\"explain\":" BOOLEAN ",\"min_version\":" INTEGER ",\"timeout_ms\":" TIMEOUT "}}")
+    ",\"responses\":{\"200\":{\"description\":\"predictions in the order of the records\",\"content\":{"
+    "\"application/json\":{\"schema\":" REF("Predicted") "},"
+    "\"application/x-ndjson\":{\"schema\":" REF("PredictedLine") "}}}," PROBLEM "}}},"
     "\"/v1/models/{model}/experts\":{" MODEL_PARAMETER ",\"get\":{\"summary\":\"The experts\","
-    ANSWERS("the experts", "{\"type\":\"object\",\"properties\":{\"experts\":" ARRAY(REF("Expert")) "}}") "}},"
+    ANSWERS("the experts", "{\"type\":\"object\",\"properties\":{\"model\":" STRING ",\"experts\":" ARRAY(REF("Expert"))
+            "}}") "}},"
     "\"/v1/models/{model}/experts/{id}\":{" EXPERT_PARAMETERS ",\"get\":{\"summary\":\"One expert\","
     ANSWERS("the expert", REF("Expert")) "}},"
     "\"/v1/models/{model}/experts/{id}/restore\":{" EXPERT_PARAMETERS ",\"post\":{\"summary\":\"Bring an archived "
@@ -62,7 +68,8 @@ static const char specification[] =
     "\"/v1/models/{model}/prune\":{" MODEL_PARAMETER ",\"post\":{\"summary\":\"Archive idle experts and merge those of "
     "one domain now\","
     JSON_BODY("{\"type\":\"object\",\"properties\":{\"dry_run\":" BOOLEAN "}}") ","
-    ANSWERS("what was taken out, or would be archived", "{\"type\":\"object\",\"properties\":{\"pruned\":"
+    ANSWERS("what was taken out, or would be archived", "{\"type\":\"object\",\"properties\":{\"model\":" STRING
+            ",\"dry_run\":" BOOLEAN ",\"version\":" INTEGER ",\"pruned\":"
             ARRAY("{\"type\":\"object\",\"properties\":{\"id\":" INTEGER ",\"reason\":" STRING "}}") "}}") "}},"
     "\"/v1/models/{model}/schedule\":{" MODEL_PARAMETER ",\"get\":{\"summary\":\"When pruning runs\","
     ANSWERS("the schedule", REF("Schedule")) "},\"put\":{\"summary\":\"Change when pruning runs\","
@@ -73,7 +80,9 @@ static const char specification[] =
     "series\",\"content\":{\"text/plain\":{}}}}}},"
     PROBE("/healthz", "the state of the models") ","
     PROBE("/livez", "the process answers") ","
-    PROBE("/readyz", "requests are welcome") ","
+    "\"/readyz\":{\"get\":{\"summary\":\"requests are welcome\",\"responses\":{" OK("they are", OBJECT)
+    ",\"503\":{\"description\":\"starting, or draining\",\"content\":{\"application/json\":{\"schema\":" OBJECT
+    "}}}}}},"
     PROBE("/openapi.json", "this specification") ","
     "\"/\":{\"get\":{\"summary\":\"a page with live statistics\",\"responses\":{\"200\":{\"description\":\"the page\","
     "\"content\":{\"text/html\":{}}}}}}"
@@ -86,6 +95,9 @@ static const char specification[] =
     ",\"first_seq\":" INTEGER ",\"last_seq\":" INTEGER ",\"version\":" INTEGER "}},"
     "\"Predicted\":{\"type\":\"object\",\"properties\":{\"model\":" STRING ",\"version\":" INTEGER ",\"predictions\":"
     ARRAY(REF("Prediction")) "}},"
+    "\"PredictedLine\":{\"type\":\"object\",\"description\":\"a prediction with model and version, or what is wrong "
+    "with the line\",\"properties\":{\"model\":" STRING ",\"version\":" INTEGER ",\"line\":" INTEGER ",\"code\":" STRING
+    ",\"error\":" STRING "},\"allOf\":[" REF("Prediction") "]},"
     "\"Prediction\":{\"type\":\"object\",\"properties\":{\"id\":{\"type\":[\"string\",\"null\"]},\"prediction_id\":"
     STRING
     ",\"label\":{\"type\":[\"string\",\"null\"]},\"score\":{\"type\":[\"number\",\"null\"]},\"labels\":"
@@ -144,10 +156,11 @@ static const char specification[] =
                          ",\"dropped\":" INTEGER "}}") ","
     "\"domains\":" ARRAY("{\"type\":\"object\",\"properties\":{\"domain\":" STRING ",\"records\":" INTEGER
                          ",\"prequential\":" NUMBER "}}") "}},"
-    "\"Schedule\":{\"type\":\"object\",\"properties\":{\"schedule\":" STRING ",\"idle_after\":" STRING ",\"min_share\":"
-    NUMBER "}},"
+    "\"Schedule\":{\"type\":\"object\",\"properties\":{" TOLD("model", "\"string\"") ",\"schedule\":" STRING
+    ",\"idle_after\":" STRING ",\"min_share\":" NUMBER "," TOLD("next", "[\"string\",\"null\"]") "}},"
     "\"Problem\":{\"type\":\"object\",\"properties\":{\"type\":" STRING ",\"title\":" STRING ",\"status\":" INTEGER
-    ",\"detail\":" STRING ",\"error\":" STRING ",\"code\":" STRING ",\"line\":" INTEGER "}}}}}";
+    ",\"detail\":" STRING ",\"error\":" STRING ",\"code\":" STRING ",\"line\":" INTEGER "},"
+    "\"description\":\"of ingest with the members of Ingested, where records were read\"}}}}";
 
 atoll_outcome atoll_handle_openapi(atoll_request *request, atoll_worker *worker)
 {

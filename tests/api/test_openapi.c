@@ -137,6 +137,131 @@ static void schemas_hold_what_is_told(void **state)
     http_free(&created);
 }
 
+/* ---- replies by the schema of their operation ---- */
+
+typedef struct checking {
+    atoll_json schemas, schema;
+    const char *path;
+} checking;
+
+static void conforms(atoll_json schemas, atoll_json schema, atoll_json value, const char *path);
+
+static bool type_fits(const char *type, atoll_json_kind kind)
+{
+    static const char *const names[] = {[ATOLL_JSON_NULL] = "null", [ATOLL_JSON_BOOL] = "boolean",
+                                        [ATOLL_JSON_NUMBER] = "number", [ATOLL_JSON_STRING] = "string",
+                                        [ATOLL_JSON_ARRAY] = "array", [ATOLL_JSON_OBJECT] = "object"};
+    return !strcmp(type, names[kind]) || (kind == ATOLL_JSON_NUMBER && !strcmp(type, "integer"));
+}
+
+typedef struct fit {
+    atoll_json_kind kind;
+    bool fits;
+} fit;
+
+static bool visit_type(void *arg, const char *name, atoll_json value)
+{
+    fit *f = arg;
+    const char *type;
+    size_t bytes;
+    (void)name;
+    assert_true(atoll_json_string(value, &type, &bytes));
+    f->fits |= type_fits(type, f->kind);
+    return true;
+}
+
+static bool visit_told(void *arg, const char *name, atoll_json value)
+{
+    const checking *c = arg;
+    atoll_json inner, schema;
+    if (!name && atoll_json_member(c->schema, "items", &schema))
+        conforms(c->schemas, schema, value, c->path);
+    else if (name && atoll_json_member(c->schema, "properties", &inner) && atoll_json_member(inner, name, &schema))
+        conforms(c->schemas, schema, value, name);
+    else if (name && atoll_json_member(c->schema, "additionalProperties", &schema))
+        conforms(c->schemas, schema, value, name);
+    else if (name && atoll_json_member(c->schema, "properties", &inner))
+        fail_msg("%s: %s is not in the specification", c->path, name);
+    return true;
+}
+
+static void conforms(atoll_json schemas, atoll_json schema, atoll_json value, const char *path)
+{
+    static const char prefix[] = "#/components/schemas/";
+    atoll_json type;
+    const char *name;
+    size_t bytes;
+    if (atoll_json_member(schema, "$ref", &type)) {
+        assert_true(atoll_json_string(type, &name, &bytes));
+        assert_true(atoll_json_member(schemas, name + sizeof prefix - 1, &schema));
+    }
+    if (atoll_json_member(schema, "type", &type)) {
+        fit f = {atoll_json_kind_of(value), false};
+        if (!atoll_json_each(type, visit_type, &f))
+            visit_type(&f, NULL, type);
+        if (!f.fits)
+            fail_msg("%s is of another type than the specification says", path);
+    }
+    checking c = {schemas, schema, path};
+    atoll_json_each(value, visit_told, &c);
+}
+
+/* The schema of a JSON reply with 200 or 201. */
+static atoll_json schema_of(atoll_json root, const char *path, const char *method, const char *status)
+{
+    const char *const steps[] = {"paths", path, method, "responses", status, "content", "application/json", "schema"};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (!atoll_json_member(root, steps[i], &root))
+            fail_msg("%s %s: no %s in the specification", method, path, steps[i]);
+    return root;
+}
+
+static void replies_are_as_specified(void **state)
+{
+    static const struct {
+        const char *method, *path, *target, *body, *status;
+    } calls[] = {
+        {"PUT", "/v1/models/{model}", "/v1/models/m", "{\"routing\":{\"granularity\":\"token\"}}", "201"},
+        {"PUT", "/v1/models/{model}", "/v1/models/m", "{\"experts\":{\"max\":9}}", "200"},
+        {"POST", "/v1/models/{model}/ingest", "/v1/models/m/ingest?wait=trained",
+         "{\"records\":[{\"text\":\"red fox\",\"id\":\"1\",\"label\":\"a\",\"domain\":\"d\"},{}]}", "200"},
+        {"POST", "/v1/models/{model}/predict", "/v1/models/m/predict",
+         "{\"records\":[{\"text\":\"red fox\"}],\"explain\":true}", "200"},
+        {"GET", "/v1/models", "/v1/models", NULL, "200"},
+        {"GET", "/v1/models/{model}", "/v1/models/m", NULL, "200"},
+        {"GET", "/v1/models/{model}/experts", "/v1/models/m/experts", NULL, "200"},
+        {"GET", "/v1/models/{model}/experts/{id}", "/v1/models/m/experts/0", NULL, "200"},
+        {"POST", "/v1/models/{model}/prune", "/v1/models/m/prune", "{\"dry_run\":true}", "200"},
+        {"GET", "/v1/models/{model}/schedule", "/v1/models/m/schedule", NULL, "200"},
+        {"PUT", "/v1/models/{model}/schedule", "/v1/models/m/schedule", "{\"schedule\":\"\"}", "200"},
+        {"GET", "/v1/models/{model}/stats", "/v1/models/m/stats", NULL, "200"},
+        {"GET", "/healthz", "/healthz", NULL, "200"},
+        {"GET", "/readyz", "/readyz", NULL, "200"},
+        {"DELETE", "/v1/models/{model}", "/v1/models/m", NULL, "200"},
+    };
+    harness *h = *state;
+    http_reply reply = expect(h, "GET", "/openapi.json", NULL, NULL, 200);
+    atoll_json_parser *parser = atoll_json_parser_new();
+    atoll_json root, components, schemas, told;
+    assert_int_equal(atoll_json_parse(parser, reply.body, reply.bytes, &root, NULL), ATOLL_OK);
+    assert_true(atoll_json_member(root, "components", &components));
+    assert_true(atoll_json_member(components, "schemas", &schemas));
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        char method[8] = "";
+        for (int k = 0; calls[i].method[k]; k++)
+            method[k] = (char)tolower(calls[i].method[k]);
+        http_reply answer = expect(h, calls[i].method, calls[i].target, calls[i].body ? JSON : NULL, calls[i].body,
+                                   atoi(calls[i].status));
+        atoll_json_parser *other = atoll_json_parser_new();
+        assert_int_equal(atoll_json_parse(other, answer.body, answer.bytes, &told, NULL), ATOLL_OK);
+        conforms(schemas, schema_of(root, calls[i].path, method, calls[i].status), told, calls[i].target);
+        atoll_json_parser_free(other);
+        http_free(&answer);
+    }
+    atoll_json_parser_free(parser);
+    http_free(&reply);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +269,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_it_names_is_served, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(every_reference_is_defined, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(schemas_hold_what_is_told, harness_setup, harness_teardown),
+        cmocka_unit_test_setup_teardown(replies_are_as_specified, harness_setup, harness_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
