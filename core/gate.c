@@ -192,12 +192,23 @@ static void route_one(const float *probability, uint32_t experts, uint32_t k, ui
     counts->dropped += wanted > 0 && route->count == 0;
 }
 
+/* Experts that some row may go to: one row alone may know of no other than the expert of the domain that it names. */
+static uint32_t count_open(const float *probability, uint32_t batch, uint32_t experts)
+{
+    uint32_t open = 0;
+    for (uint32_t e = 0; e < experts; e++)
+        for (uint32_t i = 0; i < batch; i++)
+            if (probability[(size_t)i * experts + e] > 0) {
+                open++;
+                break;
+            }
+    return open;
+}
+
 void atoll_gate_route(const float *probability, uint32_t batch, uint32_t experts, uint32_t k, float capacity_factor,
                       atoll_overflow overflow, uint32_t *load, atoll_route *route, atoll_route_counts *counts)
 {
-    uint32_t open = 0;
-    for (uint32_t e = 0; e < experts && batch; e++)
-        open += probability[e] > 0;
+    uint32_t open = count_open(probability, batch, experts);
     float room = open ? ceilf(capacity_factor * (float)k * (float)batch / (float)open) : 0;
     uint32_t capacity = room > (float)k ? (uint32_t)room : k;
     memset(load, 0, (size_t)ATOLL_LOADS * experts * sizeof *load);

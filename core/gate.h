@@ -123,9 +123,9 @@ typedef struct atoll_route_counts {
 
 /*
  * Routes `batch` records (probability: batch x experts) to their top k. An expert's capacity in the batch is
- * ceil(capacity_factor * k * batch / open experts) [Lepikhin et al. 2021, GShard], at least k. Counts are added to
- * *counts; load[ATOLL_LOADS x experts] receives those of each expert: `experts` of each kind behind each other. Experts
- * of probability 0 are never chosen.
+ * ceil(capacity_factor * k * batch / open experts) [Lepikhin et al. 2021, GShard], at least k; open is who has a
+ * probability in any record. Counts are added to *counts; load[ATOLL_LOADS x experts] receives those of each expert:
+ * `experts` of each kind behind each other. Experts of probability 0 are never chosen.
  */
 enum { ATOLL_LOAD_TAKEN, ATOLL_LOAD_OVERFLOWED, ATOLL_LOAD_DROPPED, ATOLL_LOADS }; /* dropped: served by nobody */
 void atoll_gate_route(const float *probability, uint32_t batch, uint32_t experts, uint32_t k, float capacity_factor,

@@ -508,6 +508,17 @@ static void every_batch_keeps_the_rules(void **state)
     assert_true(overflowed > 1000 && dropped > 100);
 }
 
+/* A row that knows of one expert alone, for its domain was named, gives no other more places. */
+static void places_are_shared_by_all_that_a_batch_may_go_to(void **state)
+{
+    (void)state;
+    static const float p[4 * 4] = {1, 0, 0, 0, /**/ 0.7f, 0.1f, 0.1f, 0.1f, /**/ 0.7f, 0.1f, 0.1f, 0.1f,
+                                   /**/ 0.4f, 0.2f, 0.2f, 0.2f};
+    routing r;
+    route(&r, p, 4, 4, 1, 1, ATOLL_OVERFLOW_KEEP); /* ceil(1 * 4 / 4) = 1 */
+    expect_counts(&r, 4, 3, 0);
+}
+
 /* Of many experts, rows rounded for answers score as the network does, but for little. */
 static void rounded_rows_score_alike(void **state)
 {
@@ -558,6 +569,7 @@ int main(void)
         cmocka_unit_test(who_had_no_room_is_told),
         cmocka_unit_test(the_next_best_is_not_the_next_choice),
         cmocka_unit_test(every_batch_keeps_the_rules),
+        cmocka_unit_test(places_are_shared_by_all_that_a_batch_may_go_to),
         cmocka_unit_test(rounded_rows_score_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
