@@ -352,8 +352,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
         return MHD_YES;
     case STAGE_WHOLE:
         return gather(e);
-    case STAGE_GATHERED:
-        return e->finished ? send_reply(e) : hand_over(e);
+    case STAGE_GATHERED: /* a connection may be looked at twice in a round, before what it waits for */
+        return e->finished ? send_reply(e) : e->request.apart ? hand_over(e) : MHD_YES;
     default:
         if (*bytes) { /* behind a refusal */
             *bytes = 0;

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "api/together.h"
 #include "tests/api/harness.h"
 
 static void probes_answer(void **state)
@@ -278,6 +279,43 @@ static void small_predictions_need_no_worker(void **state)
     harness_delete(h.dir);
 }
 
+/* Each client asks again as soon as it has its answer: a loop answers some of them in a round, and looks at some of the
+ * others more than once. */
+static void more_predictions_than_a_round_takes_are_all_answered(void **state)
+{
+    enum { CLIENTS = 8 * ATOLL_TOGETHER_MOST, ANSWERS = 20 * CLIENTS };
+    static const char request[] = "POST /v1/models/m/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 26\r\n\r\n"
+                                  "{\"records\":[{\"text\":\"x\"}]}";
+    harness h;
+    struct pollfd client[CLIENTS];
+    (void)state;
+    harness_prepare(&h);
+    h.options.workers = 1; /* and one loop */
+    harness_start(&h);
+    http_reply reply = expect(&h, "PUT", "/v1/models/m", JSON, "{}", 201);
+    http_free(&reply);
+    for (int i = 0; i < CLIENTS; i++)
+        client[i] = (struct pollfd){.fd = http_connect(h.port), .events = POLLIN};
+    for (int i = 0; i < CLIENTS; i++)
+        assert_true(http_send(client[i].fd, request, sizeof request - 1));
+    for (int answers = 0; answers < ANSWERS;) {
+        assert_true(poll(client, CLIENTS, -1) > 0);
+        for (int i = 0; i < CLIENTS; i++) {
+            if (!client[i].revents)
+                continue;
+            assert_true(http_read(client[i].fd, false, &reply));
+            assert_int_equal(reply.status, 200);
+            http_free(&reply);
+            assert_true(http_send(client[i].fd, request, sizeof request - 1));
+            answers++;
+        }
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        close(client[i].fd);
+    harness_stop(&h);
+    harness_delete(h.dir);
+}
+
 static void connections_over_the_limit_wait_for_room(void **state)
 {
     static const char request[] = "GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -417,6 +455,7 @@ int main(void)
         cmocka_unit_test(slow_requests_are_cut_off),
         cmocka_unit_test(a_full_queue_refuses_and_probes_still_answer),
         cmocka_unit_test(small_predictions_need_no_worker),
+        cmocka_unit_test(more_predictions_than_a_round_takes_are_all_answered),
         cmocka_unit_test(connections_over_the_limit_wait_for_room),
         cmocka_unit_test(a_draining_server_answers_probes_only),
         cmocka_unit_test(requests_that_wait_are_told_of_the_end),
