@@ -108,7 +108,7 @@ static double single_flops(trial *t)
 {
     double start = bench_thread_s();
     for (uint32_t i = 0; i < BATCH * TOP_K; i++)
-        atoll_net_hidden(t->task[i].net, t->task[i].v, 1, t->c);
+        atoll_net_hidden(t->task[i].net, t->task[i].v, 1, t->c, 0);
     return flops / (bench_thread_s() - start);
 }
 

@@ -9,6 +9,7 @@
 
 #include "bench/bench.h"
 #include "core/kernels.h"
+#include "core/net_layout.h"
 #include "core/reclaim.h"
 #include "core/rng.h"
 #include "core/served.h"
@@ -126,7 +127,7 @@ static uint64_t plain_bytes(const atoll_net *net)
 {
     uint64_t floats = (uint64_t)net->sparse.rows.count * (net->capacity + net->rank) +
                       (uint64_t)net->head.count * (1 + net->rank + net->hidden) +
-                      (uint64_t)net->first.count * net->hidden;
+                      atoll_net_first_weights(net);
     return floats * sizeof(float);
 }
 
@@ -202,7 +203,7 @@ static double dense_rate(trial *t, const atoll_net *net, const atoll_served *ser
             atoll_served_hidden(&net[e], &served[e], &t->scratch, v, 1, NULL, t->h, NULL);
             atoll_served_forward(&net[e], &served[e], &t->scratch, &input, t->h, t->logits, NULL);
         } else {
-            atoll_net_hidden(&net[e], v, 1, t->h);
+            atoll_net_hidden(&net[e], v, 1, t->h, 0);
             atoll_net_forward(&net[e], &t->scratch, &input, t->h, t->logits, NULL);
         }
         t->sum += (double)t->logits[0];

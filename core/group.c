@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/kernels.h"
+#include "core/net_layout.h"
 
 enum { BLOCK = 128 }; /* vectors multiplied at once: more would take memory, and weights are fetched seldom enough */
 
@@ -11,21 +12,24 @@ enum { BLOCK = 128 }; /* vectors multiplied at once: more would take memory, and
 typedef struct block {
     const atoll_net *net;
     uint32_t count;
+    size_t ldh; /* from one row of h to the next: as far as rows of D1, for the same reason */
     float *v, *h;
     float *to[BLOCK];
     float weight[BLOCK];
+    bool alone[BLOCK]; /* nothing else goes there */
 } block;
 
 /* Room in the scratch for a block of at most `vectors`. */
-static bool block_open(block *b, atoll_net_scratch *scratch, uint64_t vectors, size_t dim, size_t hidden)
+static bool block_open(block *b, atoll_net_scratch *scratch, uint64_t vectors, size_t dim, uint32_t hidden)
 {
-    size_t rows = vectors < BLOCK ? (size_t)vectors : BLOCK;
-    if (scratch->hidden_floats < rows * (dim + hidden)) {
+    size_t rows = vectors < BLOCK ? (size_t)vectors : BLOCK, ldh = atoll_net_first_stride(hidden);
+    if (scratch->hidden_floats < rows * (dim + ldh)) {
         free(scratch->hidden);
-        scratch->hidden = malloc(rows * (dim + hidden) * sizeof *scratch->hidden);
-        scratch->hidden_floats = scratch->hidden ? rows * (dim + hidden) : 0;
+        scratch->hidden = malloc(rows * (dim + ldh) * sizeof *scratch->hidden);
+        scratch->hidden_floats = scratch->hidden ? rows * (dim + ldh) : 0;
     }
     b->count = 0;
+    b->ldh = ldh;
     b->v = scratch->hidden;
     b->h = b->v + rows * dim;
     return scratch->hidden;
@@ -34,22 +38,30 @@ static bool block_open(block *b, atoll_net_scratch *scratch, uint64_t vectors, s
 static void flush(block *b)
 {
     uint32_t hidden = b->net->hidden;
-    atoll_net_hidden(b->net, b->v, b->count, b->h);
-    for (uint32_t i = 0; i < b->count; i++)
-        atoll_axpy(b->to[i], b->h + (size_t)i * hidden, b->weight[i], hidden);
+    atoll_net_hidden(b->net, b->v, b->count, b->h, b->ldh);
+    for (uint32_t i = 0; i < b->count; i++) {
+        const float *h = b->h + i * b->ldh;
+        if (b->alone[i])
+            memcpy(b->to[i], h, hidden * sizeof *h);
+        else
+            atoll_axpy(b->to[i], h, b->weight[i], hidden);
+    }
     b->count = 0;
 }
 
 static void add(block *b, const atoll_group_task *task)
 {
     uint32_t dim = task->net->dense_dim;
-    memset(task->h, 0, task->net->hidden * sizeof *task->h);
+    bool alone = task->vectors == 1 && (!task->reads || task->reads[0] == 1);
+    if (!alone)
+        memset(task->h, 0, task->net->hidden * sizeof *task->h);
     for (uint32_t i = 0; i < task->vectors; i++) {
         float read = task->reads ? task->reads[i] : 1;
         if (read <= 0)
             continue;
         memcpy(b->v + (size_t)b->count * dim, task->v + (size_t)i * dim, dim * sizeof *b->v);
         b->weight[b->count] = read / (float)task->vectors;
+        b->alone[b->count] = alone;
         b->to[b->count++] = task->h;
         if (b->count == BLOCK)
             flush(b);

@@ -8,7 +8,7 @@
 #include "core/net_layout.h"
 #include "core/product.h"
 
-enum { GRADIENT_BYTES = 4 * ATOLL_PAGE_BYTES }; /* at least a page of D1, of which half are weights */
+enum { GRADIENT_BYTES = 4 * ATOLL_PAGE_BYTES }; /* at least a page of D1 */
 
 /*
  * Outputs whose slope is less are left as they are where there are many: some dozens of 2,000 have more. Over the first
@@ -72,25 +72,26 @@ static atoll_status no_memory(atoll_error *error)
 
 /* ---- forward ---- */
 
-void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, float *h)
+void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, float *h, size_t ldh)
 {
+    enum { MOST = ATOLL_PRODUCT_ROWS };
     uint32_t hidden = net->hidden, dim = net->dense_dim;
-    uint32_t most = hidden < ATOLL_PRODUCT_LONG ? ATOLL_PRODUCT_ROWS : ATOLL_PRODUCT_LONG_ROWS;
-    const float *row[2 * ATOLL_PRODUCT_ROWS], *c = atoll_array_at(&net->first, dim);
+    const float *row[2 * MOST], *c = atoll_array_at(&net->first, dim);
+    for (uint32_t i = 0; i < MOST && i < dim; i++)
+        atoll_product_prefetch(row[i] = atoll_array_at(&net->first, i), hidden);
     for (uint32_t i = 0; i < batch; i++)
-        memcpy(h + (size_t)i * hidden, c, hidden * sizeof *h);
-    for (uint32_t i = 0; i < most && i < dim; i++)
-        row[i] = atoll_array_at(&net->first, i);
+        memcpy(h + i * ldh, c, hidden * sizeof *h);
     for (uint32_t at = 0, next; at < dim; at = next) {
-        next = at + most; /* a power of two: its bit tells which half of `row` */
-        const float **now = row + (at & most), **soon = row + (next & most);
-        for (uint32_t i = 0; i < most && next + i < dim; i++)
+        next = at + MOST; /* a power of two: its bit tells which half of `row` */
+        const float **now = row + (at & MOST), **soon = row + (next & MOST);
+        for (uint32_t i = 0; i < MOST && next + i < dim; i++)
             soon[i] = atoll_array_at(&net->first, next + i);
-        atoll_product_rows(batch, hidden, next < dim ? most : dim - at, now, next + most <= dim ? soon : NULL, v + at,
-                           dim, h, hidden);
+        atoll_product_rows(batch, hidden, next < dim ? MOST : dim - at, now, next + MOST <= dim ? soon : NULL, v + at,
+                           dim, h, ldh);
     }
-    for (size_t i = 0; i < (size_t)batch * hidden; i++)
-        h[i] = h[i] > 0 ? h[i] : 0;
+    for (uint32_t i = 0; i < batch; i++, h += ldh)
+        for (uint32_t k = 0; k < hidden; k++)
+            h[k] = h[k] > 0 ? h[k] : 0;
 }
 
 atoll_status atoll_net_find(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
@@ -321,6 +322,7 @@ atoll_status atoll_net_hidden_backward(atoll_pager *pager, atoll_net *net, atoll
                                        const float *dh, uint32_t batch, atoll_error *error)
 {
     uint32_t hidden = net->hidden, step = 1u << net->first.shift;
+    size_t stride = atoll_net_first_stride(hidden);
     if (!scratch->gradient && !(scratch->gradient = malloc(GRADIENT_BYTES)))
         return no_memory(error);
     for (uint32_t at = 0; at < net->dense_dim; at += step) {
@@ -329,16 +331,21 @@ atoll_status atoll_net_hidden_backward(atoll_pager *pager, atoll_net *net, atoll
         if (!page)
             return no_memory(error);
         atoll_gemm_tn(rows, hidden, batch, v + at, net->dense_dim, dh, hidden, 0, scratch->gradient, hidden);
-        for (uint32_t r = 0; r < rows; r++)
-            atoll_adagrad(page + (size_t)r * 2 * hidden, page + (size_t)r * 2 * hidden + hidden,
-                          scratch->gradient + (size_t)r * hidden, 1, net->rate_dense, hidden);
+        for (uint32_t r = 0; r < rows; r++) {
+            float *squares = atoll_array_edit(pager, &net->first, atoll_net_first_squares(net, at + r));
+            if (!squares)
+                return no_memory(error);
+            atoll_adagrad(page + r * stride, squares, scratch->gradient + (size_t)r * hidden, 1,
+                          net->rate_dense, hidden);
+        }
     }
     float *c = atoll_array_edit(pager, &net->first, net->dense_dim);
-    if (!c)
+    float *squares = atoll_array_edit(pager, &net->first, atoll_net_first_squares(net, net->dense_dim));
+    if (!c || !squares)
         return no_memory(error);
     memset(scratch->gradient, 0, hidden * sizeof *scratch->gradient);
     for (uint32_t i = 0; i < batch; i++)
         atoll_axpy(scratch->gradient, dh + (size_t)i * hidden, 1, hidden);
-    atoll_adagrad(c, c + hidden, scratch->gradient, 1, net->rate_dense, hidden);
+    atoll_adagrad(c, squares, scratch->gradient, 1, net->rate_dense, hidden);
     return ATOLL_OK;
 }

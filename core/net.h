@@ -62,7 +62,7 @@ typedef struct atoll_net {
     atoll_rows sparse;  /* by bucket: V row [capacity], W1 row [rank], its accumulator, V's in bfloat16 [capacity] */
     atoll_postings wide; /* V, as lists by row */
     atoll_array head;   /* by output: b, W2 row [rank], D2 row [hidden], then their accumulators in the same order */
-    atoll_array first;  /* by dense input, and one more for c: D1 row [hidden], its accumulators [hidden] */
+    atoll_array first;  /* by dense input: D1 row [hidden]; one more for c; then as many rows of accumulators */
     atoll_array linear; /* by linear input: U row [capacity], its accumulators [capacity] */
     atoll_array random; /* by output: R row [random_dim], its accumulators [random_dim] */
 } atoll_net;
@@ -114,8 +114,8 @@ atoll_status atoll_net_set_dense(atoll_pager *pager, atoll_net *net, uint32_t de
 atoll_status atoll_net_admit(atoll_pager *pager, atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,
                              atoll_error *error);
 
-/* h = relu(D1 v + c) for `batch` rows of v (batch x dense_dim) into h (batch x hidden). */
-void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, float *h);
+/* h = relu(D1 v + c) for `batch` rows of v (batch x dense_dim) into h (batch x hidden, distance ldh). */
+void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, float *h, size_t ldh);
 
 /* Leaves the input's rows found in scratch->row. ATOLL_NO_MEMORY. */
 atoll_status atoll_net_find(const atoll_net *net, atoll_net_scratch *scratch, const atoll_input *input,

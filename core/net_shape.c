@@ -42,7 +42,7 @@ void atoll_net_init(atoll_net *net, const atoll_net_shape *shape)
     atoll_rows_init(&net->sparse, atoll_net_row_width(net, net->capacity));
     atoll_postings_init(&net->wide, true);
     atoll_array_init(&net->head, 2 * atoll_net_head_width(net) * (uint32_t)sizeof(float));
-    atoll_array_init(&net->first, 2 * (net->hidden ? net->hidden : 1) * (uint32_t)sizeof(float));
+    atoll_array_init(&net->first, atoll_net_first_stride(net->hidden) * (uint32_t)sizeof(float));
     atoll_array_init(&net->linear, 2 * net->capacity * (uint32_t)sizeof(float));
     atoll_array_init(&net->random, 2 * (net->random_dim ? net->random_dim : 1) * (uint32_t)sizeof(float));
 }
@@ -268,7 +268,7 @@ atoll_status atoll_net_set_dense(atoll_pager *pager, atoll_net *net, uint32_t de
         return opened;
     if (!net->hidden || net->dense_dim == dense_dim)
         return ATOLL_OK;
-    atoll_status status = atoll_array_grow(pager, &net->first, dense_dim + 1, error);
+    atoll_status status = atoll_array_grow(pager, &net->first, 2 * (dense_dim + 1), error);
     if (status)
         return status;
     float scale = sqrtf(2.0f / (float)dense_dim); /* He et al. 2015 */
@@ -325,7 +325,7 @@ static double row_parameters(const atoll_net *net)
 uint64_t atoll_net_parameters(const atoll_net *net)
 {
     return (uint64_t)llround(net->sparse.rows.count * row_parameters(net)) +
-           (uint64_t)net->outputs * atoll_net_head_width(net) + (uint64_t)net->first.count * net->hidden +
+           (uint64_t)net->outputs * atoll_net_head_width(net) + atoll_net_first_weights(net) +
            (uint64_t)net->linear.count * net->outputs + (uint64_t)net->random.count * net->random_dim;
 }
 
@@ -339,6 +339,6 @@ uint64_t atoll_net_active(const atoll_net *net, double features)
 {
     double rows = fmin(features, net->sparse.rows.count);
     return (uint64_t)(rows * row_parameters(net)) + (uint64_t)net->outputs * atoll_net_head_width(net) +
-           (uint64_t)net->first.count * net->hidden + (uint64_t)net->linear.count * net->outputs +
+           atoll_net_first_weights(net) + (uint64_t)net->linear.count * net->outputs +
            (uint64_t)net->random.count * net->random_dim;
 }

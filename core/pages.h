@@ -18,7 +18,7 @@
 #include "core/status.h"
 
 enum {
-    ATOLL_PAGE_BYTES = 16384,
+    ATOLL_PAGE_BYTES = 16896, /* 16 KiB, and room for a line behind each of eight rows of 2 KiB (core/net_layout.h) */
     ATOLL_PAGES_FANOUT = 256,
     ATOLL_PAGE_ALIGN = 64,
     ATOLL_PAGE_SLACK = 32 /* bytes behind a page's elements that may be read, for kernels that read whole vectors */

@@ -162,6 +162,13 @@ void atoll_product_rows(size_t batch, size_t n, size_t rows, const float *const 
     product_plain(batch, n, rows, row, next, a, lda, c, ldc);
 }
 
+void atoll_product_prefetch(const float *row, size_t n)
+{
+    enum { LINE = 16 };
+    for (size_t i = 0; i < n && i < AHEAD; i += LINE)
+        __builtin_prefetch(row + i);
+}
+
 void atoll_product_sum(const float *const *row, const float *a, size_t rows, float *sum, size_t width)
 {
     enum { ROWS = ATOLL_PRODUCT_ROWS };

@@ -12,9 +12,8 @@
 #include <stdint.h>
 
 enum {
-    ATOLL_PRODUCT_ROWS = 32,     /* rows of b worked on at once, at most: short ones stay in the nearest cache */
-    ATOLL_PRODUCT_LONG = 512,    /* columns from which on rows are long, and multiplied as they come from memory */
-    ATOLL_PRODUCT_LONG_ROWS = 16 /* of these are best worked on at once: so many streams processors read ahead */
+    ATOLL_PRODUCT_ROWS = 32, /* rows of b worked on at once, at most: short ones stay in the nearest cache */
+    ATOLL_PRODUCT_LONG = 512 /* columns from which on rows are long, and multiplied as they come from memory */
 };
 
 /*
@@ -23,6 +22,9 @@ enum {
  */
 void atoll_product_rows(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,
                         const float *a, size_t lda, float *c, size_t ldc);
+
+/* Sends for what atoll_product_rows reads of a row of n columns before it reads what it sent for itself. */
+void atoll_product_prefetch(const float *row, size_t n);
 
 /* sum[0..width-1] += sum over `rows` rows of a_r row_r; width a multiple of 8. Rows to come are sent for. */
 void atoll_product_sum(const float *const *row, const float *a, size_t rows, float *sum, size_t width);

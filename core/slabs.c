@@ -54,26 +54,16 @@ static unsigned char *slab_start(const atoll_slabs *slabs, uint32_t number)
     return (unsigned char *)slabs->region[number / REGION_SLABS] + (size_t)(number % REGION_SLABS) * SLAB_BYTES;
 }
 
-static bool has_head(uint32_t number)
+/* The region's head stands before the blocks of its first slab. */
+static size_t head_bytes(uint32_t number)
 {
-    return number % REGION_SLABS == 0;
-}
-
-/*
- * Where the blocks of a slab begin. The region's head stands before those of its first slab. Every other slab's begin a
- * page later where that costs no block: a hidden layer's rows of weights lie 8 KiB apart, what learning remembers of
- * each between them, and memory is slower to serve rows that are all in pages of even numbers.
- */
-static size_t lead_bytes(uint32_t number, uint16_t size)
-{
-    bool later = SLAB_BYTES % ((size_t)size * ATOLL_SLABS_ALIGN) >= OS_PAGE_BYTES;
-    return has_head(number) || (number % 2 && later) ? OS_PAGE_BYTES : 0;
+    return number % REGION_SLABS ? 0 : OS_PAGE_BYTES;
 }
 
 /* The system's pages of a slab that block `b` lies in. */
 static uint64_t pages_of(const slab *s, uint32_t number, uint32_t b)
 {
-    size_t bytes = (size_t)s->size * ATOLL_SLABS_ALIGN, start = lead_bytes(number, s->size) + b * bytes;
+    size_t bytes = (size_t)s->size * ATOLL_SLABS_ALIGN, start = head_bytes(number) + b * bytes;
     size_t first = start / OS_PAGE_BYTES, last = (start + bytes - 1) / OS_PAGE_BYTES;
     return (~UINT64_C(0) << first) & (~UINT64_C(0) >> (63 - last));
 }
@@ -166,7 +156,7 @@ static void dedicate(atoll_slabs *slabs, uint32_t number, uint16_t size)
 {
     slab *s = &slabs->slab[number];
     s->size = size;
-    s->blocks = (uint16_t)((SLAB_BYTES - lead_bytes(number, size)) / ((size_t)size * ATOLL_SLABS_ALIGN));
+    s->blocks = (uint16_t)((SLAB_BYTES - head_bytes(number)) / ((size_t)size * ATOLL_SLABS_ALIGN));
     for (uint32_t w = 0; w < WORDS; w++)
         s->free[w] = s->blocks > 64 * w ? bits_below(s->blocks - 64 * w) : 0;
 }
@@ -207,7 +197,7 @@ void *atoll_slabs_take(atoll_slabs *slabs, size_t bytes)
         slabs->touched_bytes += (uint64_t)__builtin_popcountll(fresh) * OS_PAGE_BYTES;
         slabs->used_bytes += (uint64_t)size * ATOLL_SLABS_ALIGN;
         recount(slabs);
-        block = slab_start(slabs, number) + lead_bytes(number, size) + (size_t)b * size * ATOLL_SLABS_ALIGN;
+        block = slab_start(slabs, number) + head_bytes(number) + (size_t)b * size * ATOLL_SLABS_ALIGN;
         ASAN_UNPOISON_MEMORY_REGION(block, bytes);
     }
     pthread_mutex_unlock(&slabs->mutex);
@@ -222,7 +212,7 @@ void atoll_slabs_give(void *block)
     uint32_t number = home->first + (uint32_t)(offset / SLAB_BYTES);
     pthread_mutex_lock(&slabs->mutex);
     slab *s = &slabs->slab[number];
-    size_t bytes = (size_t)s->size * ATOLL_SLABS_ALIGN, start = offset % SLAB_BYTES - lead_bytes(number, s->size);
+    size_t bytes = (size_t)s->size * ATOLL_SLABS_ALIGN, start = offset % SLAB_BYTES - head_bytes(number);
     uint32_t b = (uint32_t)(start / bytes);
     assert(s->used && start % bytes == 0 && !(s->free[b / 64] >> b % 64 & 1));
     ASAN_POISON_MEMORY_REGION(block, bytes);
@@ -254,7 +244,7 @@ uint64_t atoll_slabs_spare_bytes(const atoll_slabs *slabs)
 /* The system's pages that hold a part of a block in use, or the region's head. */
 static uint64_t pages_in_use(const slab *s, uint32_t number)
 {
-    uint64_t pages = has_head(number) ? 1 : 0;
+    uint64_t pages = head_bytes(number) ? 1 : 0;
     for (uint32_t b = 0; s->size && b < s->blocks; b++)
         if (!(s->free[b / 64] >> b % 64 & 1))
             pages |= pages_of(s, number, b);

@@ -116,7 +116,7 @@ static atoll_status fit_dense(atoll_pager *pager, atoll_expert *expert, atoll_wo
     atoll_status status = ATOLL_OK;
     for (uint32_t i = 0; i < count; to += (size_t)dim * vectors_of(samples[i++]))
         memcpy(to, samples[i]->encoded.dense, (size_t)dim * vectors_of(samples[i]) * sizeof *v);
-    atoll_net_hidden(&expert->net, v, vectors, each);
+    atoll_net_hidden(&expert->net, v, vectors, each, expert->net.hidden);
     for (uint32_t i = 0, at = 0; i < count && status == ATOLL_OK; at += vectors_of(samples[i++])) {
         const float *own = each + (size_t)at * hidden;
         atoll_group_mean(own, vectors_of(samples[i]), hidden, h);

@@ -6,6 +6,7 @@
 
 #include "core/kernels.h"
 #include "core/net.h"
+#include "core/net_layout.h"
 #include "tests/core/paged.h"
 
 enum { FEATURES = 9, DENSE = 70, LINEAR = 6, OUTPUTS = 11, MOST = 4096 };
@@ -59,7 +60,7 @@ static const float *forward(trial *t, const atoll_net *net)
 {
     bool dense = t->input.dense && net->dense_dim;
     if (dense)
-        atoll_net_hidden(net, t->dense, 1, t->h);
+        atoll_net_hidden(net, t->dense, 1, t->h, 0);
     assert_int_equal(atoll_net_forward(net, &t->scratch, &t->input, dense ? t->h : NULL, t->logits, NULL), ATOLL_OK);
     return dense ? t->h : NULL;
 }

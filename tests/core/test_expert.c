@@ -31,7 +31,7 @@ static void trial_open(trial *t)
     assert_int_equal(t->expert.id, 7);
     assert_int_equal(atoll_net_set_dense(&t->pager, &t->expert.net, DENSE, NULL), ATOLL_OK);
     assert_int_equal(atoll_net_admit(&t->pager, &t->expert.net, &t->scratch, &t->input, NULL), ATOLL_OK);
-    atoll_net_hidden(&t->expert.net, t->dense, 1, t->h);
+    atoll_net_hidden(&t->expert.net, t->dense, 1, t->h, 0);
 }
 
 static void trial_close(trial *t)

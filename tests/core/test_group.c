@@ -6,6 +6,7 @@
 
 #include "core/group.h"
 #include "core/kernels.h"
+#include "core/net_layout.h"
 #include "tests/core/paged.h"
 
 enum { NETS = 4, DENSE = 50, HIDDEN = 24, TASKS = 23, VECTORS = 5, OUTPUTS = 3, MANY = 300 };
@@ -40,7 +41,7 @@ static void a_batch_gives_what_each_gives_alone(void **state)
         assert_int_equal(atoll_group_hidden(&scratch, task, count, &arena, NULL), ATOLL_OK);
         for (uint32_t i = 0; i < count; i++) {
             float alone[2 * HIDDEN];
-            atoll_net_hidden(task[i].net, task[i].v, 1, alone);
+            atoll_net_hidden(task[i].net, task[i].v, 1, alone, 0);
             assert_memory_equal(task[i].h, alone, task[i].net->hidden * sizeof *alone);
         }
         atoll_arena_reset(&arena);
@@ -81,7 +82,7 @@ static void vectors_are_read_one_by_one(void **state)
         float one[2 * HIDDEN], alone[2 * HIDDEN];
         double mean[2 * HIDDEN] = {0};
         for (uint32_t t = 0; t < task[i].vectors; t++) {
-            atoll_net_hidden(task[i].net, task[i].v + t * DENSE, 1, one);
+            atoll_net_hidden(task[i].net, task[i].v + t * DENSE, 1, one, 0);
             for (uint32_t k = 0; k < task[i].net->hidden; k++)
                 mean[k] += (task[i].reads ? task[i].reads[t] : 1) * one[k] / task[i].vectors;
         }
@@ -151,7 +152,7 @@ static void the_gradient_reaches_each_vector(void **state)
         *w = was;
     }
     loss_of(&net, &scratch, v, h, p);
-    atoll_net_hidden(&net, v, VECTORS, each);
+    atoll_net_hidden(&net, v, VECTORS, each, HIDDEN);
     atoll_group_mean(each, VECTORS, HIDDEN, mean);
     assert_memory_equal(mean, h, sizeof mean);
     p[0] -= 1;
@@ -160,7 +161,7 @@ static void the_gradient_reaches_each_vector(void **state)
     assert_int_equal(atoll_net_hidden_backward(&pager, &net, &scratch, v, deach, VECTORS, NULL), ATOLL_OK);
     double most = 0;
     for (uint32_t i = 0; i <= DENSE; i++) {
-        assert_near(sqrt(first_at(&pager, &net, i)[HIDDEN + unit[i]]), fabs(slope[i]), 2e-3);
+        assert_near(sqrt(first_at(&pager, &net, atoll_net_first_squares(&net, i))[unit[i]]), fabs(slope[i]), 2e-3);
         most = fmax(most, fabs(slope[i]));
     }
     assert_true(most > 0.05); /* far above what is tolerated */

@@ -293,7 +293,7 @@ static void an_expert_reads_its_dense_part_where_there_is_one(void **state)
         float p[LABELS] = {0}, expected[LABELS] = {0}, h[64], logits[LABELS];
         input.dense = dense ? t.dense : NULL;
         assert_true(t.model.config.dense_hidden <= 64);
-        atoll_net_hidden(&t.model.expert[2].net, t.dense, 1, h);
+        atoll_net_hidden(&t.model.expert[2].net, t.dense, 1, h, 0);
         assert_int_equal(atoll_expert_predict(&t.model.expert[2], &t.workspace.net, &input, dense ? h : NULL, 0.5f,
                                               logits, expected, NULL),
                          ATOLL_OK);
@@ -320,7 +320,7 @@ static void an_expert_reads_the_tokens_that_it_was_routed(void **state)
     fill_normal(&t.rng, v, VECTORS * VECTOR);
     atoll_input input = {.dense = v, .vectors = VECTORS};
     const atoll_expert *expert = &t.model.expert[2];
-    atoll_net_hidden(&expert->net, v, VECTORS, h);
+    atoll_net_hidden(&expert->net, v, VECTORS, h, expert->net.hidden);
     for (int k = 0; k < 64; k++)
         mean[k] = (reads[0] * h[k] + reads[2] * h[128 + k]) / VECTORS;
     assert_int_equal(atoll_expert_predict(expert, &t.workspace.net, &input, mean, 0.9f, logits, expected, NULL),

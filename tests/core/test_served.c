@@ -60,7 +60,7 @@ static void learn(trial *t, int records)
         float dh[64], *h = t->net.dense_dim ? t->h : NULL;
         draw(t);
         if (h)
-            atoll_net_hidden(&t->net, t->dense, 1, t->h);
+            atoll_net_hidden(&t->net, t->dense, 1, t->h, 0);
         assert_int_equal(atoll_net_admit(&t->pager, &t->net, &t->scratch, &t->input, NULL), ATOLL_OK);
         atoll_net_run(&t->net, &t->scratch, &t->input, h, t->logits);
         atoll_softmax(t->logits, t->net.outputs);
@@ -132,7 +132,7 @@ static double difference(trial *t, const atoll_served *served)
         float plain[512], rounded[512];
         draw(t);
         if (t->net.dense_dim)
-            atoll_net_hidden(&t->net, t->dense, 1, t->h);
+            atoll_net_hidden(&t->net, t->dense, 1, t->h, 0);
         assert_int_equal(atoll_net_forward(&t->net, &t->scratch, &t->input, t->net.dense_dim ? t->h : NULL, plain,
                                            NULL), ATOLL_OK);
         forward(t, served, rounded);
