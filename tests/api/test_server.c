@@ -70,14 +70,6 @@ static void wrong_paths_methods_and_types_are_refused(void **state)
     assert_string_equal(http_header(&reply, "Allow", allow, sizeof allow), "GET, HEAD, PUT, DELETE");
     http_free(&reply);
     expect_problem(h, "BREW", "/v1/models/m/ingest", NULL, NULL, 405, "method_not_allowed");
-    reply = http_raw(h->port, "PUT /v1/models/m HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\n"
-                              "Content-Length: 2\r\n\r\n{}");
-    assert_int_equal(reply.status, 415);
-    assert_has(&reply, "gzip");
-    http_free(&reply);
-    reply = http_raw(h->port, "GET http://a/livez HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_int_equal(reply.status, 200);
-    http_free(&reply);
 }
 
 static void framing_that_can_be_read_twice_is_refused(void **state)
@@ -279,13 +271,23 @@ static void small_predictions_need_no_worker(void **state)
     harness_delete(h.dir);
 }
 
+/* About a text that takes its time, so that others come meanwhile. */
+static int put_question(char *to, size_t room)
+{
+    char text[6000];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = i % 6 ? (char)('a' + i * i % 26) : ' ';
+    return snprintf(to, room, "POST /v1/models/m/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n"
+                              "{\"records\":[{\"text\":\"%.*s\"}]}", sizeof text + 25, (int)sizeof text, text);
+}
+
 /* Each client asks again as soon as it has its answer: a loop answers some of them in a round, and looks at some of the
  * others more than once. */
 static void more_predictions_than_a_round_takes_are_all_answered(void **state)
 {
-    enum { CLIENTS = 8 * ATOLL_TOGETHER_MOST, ANSWERS = 20 * CLIENTS };
-    static const char request[] = "POST /v1/models/m/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 26\r\n\r\n"
-                                  "{\"records\":[{\"text\":\"x\"}]}";
+    enum { CLIENTS = 8 * ATOLL_TOGETHER_MOST, ANSWERS = 10 * CLIENTS };
+    static char request[8192];
+    int bytes = put_question(request, sizeof request);
     harness h;
     struct pollfd client[CLIENTS];
     (void)state;
@@ -297,7 +299,7 @@ static void more_predictions_than_a_round_takes_are_all_answered(void **state)
     for (int i = 0; i < CLIENTS; i++)
         client[i] = (struct pollfd){.fd = http_connect(h.port), .events = POLLIN};
     for (int i = 0; i < CLIENTS; i++)
-        assert_true(http_send(client[i].fd, request, sizeof request - 1));
+        assert_true(http_send(client[i].fd, request, (size_t)bytes));
     for (int answers = 0; answers < ANSWERS;) {
         assert_true(poll(client, CLIENTS, -1) > 0);
         for (int i = 0; i < CLIENTS; i++) {
@@ -306,7 +308,7 @@ static void more_predictions_than_a_round_takes_are_all_answered(void **state)
             assert_true(http_read(client[i].fd, false, &reply));
             assert_int_equal(reply.status, 200);
             http_free(&reply);
-            assert_true(http_send(client[i].fd, request, sizeof request - 1));
+            assert_true(http_send(client[i].fd, request, (size_t)bytes));
             answers++;
         }
     }
