@@ -472,6 +472,9 @@ float atoll_predict_assurance(float familiarity, float score)
     return familiarity + 0.5f * score;
 }
 
+/* Answers of less are not believed where they are novel. */
+static const float believed = 0.6f;
+
 bool atoll_predict_is_novel(float novelty)
 {
     return novelty > 0.8f;
@@ -479,7 +482,7 @@ bool atoll_predict_is_novel(float novelty)
 
 bool atoll_predict_abstains(float score, float novelty)
 {
-    return score < 0.6f && atoll_predict_is_novel(novelty);
+    return score < believed && atoll_predict_is_novel(novelty);
 }
 
 /* ---- with and without a search ---- */
@@ -548,9 +551,14 @@ uint32_t atoll_predict_alone(const atoll_input *input, const atoll_voices *voice
     return best;
 }
 
+bool atoll_predict_may_stand(const float *cue, float novelty)
+{
+    return cue[ATOLL_CHEAP_SCORE] >= believed && !atoll_predict_is_novel(novelty);
+}
+
 bool atoll_predict_suffices(const atoll_model *model, const atoll_sureness *sureness, const float *cue, float *novelty)
 {
     float familiarity = atoll_sureness_familiarity(sureness, cue);
     *novelty = atoll_novelty_of(&model->assured, atoll_predict_assurance(familiarity, cue[ATOLL_CHEAP_SCORE]));
-    return cue[ATOLL_CHEAP_SCORE] >= sureness->bound && !atoll_predict_is_novel(*novelty);
+    return cue[ATOLL_CHEAP_SCORE] >= sureness->bound && atoll_predict_may_stand(cue, *novelty);
 }

@@ -102,7 +102,13 @@ bool atoll_predict_may_be_alone(const atoll_input *input, const atoll_voices *vo
 /* Its label then, and the cues of that. */
 uint32_t atoll_predict_alone(const atoll_input *input, const atoll_voices *voices, float *cue);
 
-/* Whether an answer of these cues stands, by the model's sureness of such; its novelty, foretold. */
+/*
+ * Whether an answer of these cues may stand at all: not one of a novelty, foretold, or of a score by which the whole
+ * answer might abstain.
+ */
+bool atoll_predict_may_stand(const float *cue, float novelty);
+
+/* Whether it stands, by the model's sureness of such; its novelty. */
 bool atoll_predict_suffices(const atoll_model *model, const atoll_sureness *sureness, const float *cue,
                             float *novelty);
 

@@ -5,7 +5,7 @@
 /* What a sum keeps at each record seen: of the last 10,000, which are 20,000 of the stream. */
 static const double kept = 1 - 1e-4;
 
-/* Deviations of Wilson's interval: its upper end is passed by chance in one of 44 cases. */
+/* Of the mean loss, which is that far off by chance in one of 44 cases. */
 static const double deviations = 2;
 
 /* In the place of so many records that say nothing, where cues do not vary. */
@@ -29,23 +29,23 @@ static int bin_of(float score)
     return bin;
 }
 
-/* The upper end of Wilson's interval for the share of `changed` in `seen`. */
-static double at_most(double changed, double seen)
+/* Whether a mean loss of ATOLL_SURENESS_LOSS is refuted by what was seen. */
+static bool loses_less(double loss, double square, double seen)
 {
-    double z2 = deviations * deviations, p = changed / seen;
-    return (p + z2 / (2 * seen) + deviations * sqrt(p * (1 - p) / seen + z2 / (4 * seen * seen))) / (1 + z2 / seen);
+    double mean = ATOLL_SURENESS_LOSS, variance = fmax(square / seen, mean) - mean * mean;
+    return mean - loss / seen >= deviations * sqrt(variance / seen);
 }
 
 /* The least score from which answers are sure. */
 static float find_bound(const atoll_sureness *s)
 {
-    double seen = 0, changed = 0;
+    double seen = 0, loss = 0, square = 0;
     float bound = INFINITY;
     for (int bin = ATOLL_SURENESS_BINS - 1; bin >= 0; bin--) {
         seen += s->seen[bin];
-        changed += s->changed[bin];
-        if (s->seen[bin] > 0 && seen >= ATOLL_SURENESS_SHARE * s->all &&
-            at_most(changed, seen) <= ATOLL_SURENESS_CHANGED)
+        loss += s->loss[bin];
+        square += s->square[bin];
+        if (s->seen[bin] > 0 && seen >= ATOLL_SURENESS_SHARE * s->all && loses_less(loss, square, seen))
             bound = edge_of(bin);
     }
     return bound;
@@ -85,18 +85,20 @@ float atoll_sureness_familiarity(const atoll_sureness *sureness, const float *cu
     return sum;
 }
 
-void atoll_sureness_learn(atoll_sureness *sureness, const float *cue, float familiarity, bool counts, bool changed)
+void atoll_sureness_learn(atoll_sureness *sureness, const float *cue, float familiarity, bool counts, int loss)
 {
     atoll_sureness *s = sureness;
     for (int bin = 0; bin < ATOLL_SURENESS_BINS; bin++) {
         s->seen[bin] *= kept;
-        s->changed[bin] *= kept;
+        s->loss[bin] *= kept;
+        s->square[bin] *= kept;
     }
     s->all = kept * s->all + 1;
     if (counts) {
         int bin = bin_of(cue[ATOLL_CHEAP_SCORE]);
         s->seen[bin]++;
-        s->changed[bin] += changed;
+        s->loss[bin] += loss;
+        s->square[bin] += loss * loss;
     }
     s->bound = find_bound(s);
     /* Only familiarities of answers that might be sure are ever foretold. */

@@ -381,7 +381,7 @@ atoll_status atoll_step_judge(atoll_hand *h, atoll_trainer *trainer, atoll_state
     memcpy(workspace->vote, it->vote, model->experts * sizeof *workspace->vote);
     atoll_predict_hush(model, &it->route, &voices);
     atoll_combine(&model->combiner, &voices, workspace->combined);
-    atoll_compared compared = {&input, &it->context, &it->voices, it->unheard, workspace->combined};
+    atoll_compared compared = {&input, &it->context, &it->voices, it->unheard, workspace->combined, label};
     if (it->unheard && (status = atoll_step_compare(trainer, state, &compared, error)))
         return status;
     atoll_tally_route(state, workspace->gate, &it->route, time_ms);

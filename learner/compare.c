@@ -10,14 +10,15 @@ bool atoll_step_compares(const atoll_model *model, uint64_t seq)
     return seq % COMPARE_EVERY == 0 && atoll_predict_may_skip(model);
 }
 
-/* Whether the whole answer is another label, or is not believed. */
-static bool changed(const atoll_model *model, const atoll_compared *c, uint32_t label)
+/* What an answer of this label loses beside the whole one. One that warns, by abstaining, is never worse. */
+static int loss_of(const atoll_model *model, const atoll_compared *c, uint32_t label)
 {
     uint32_t best = 0;
     for (uint32_t y = 1; y < c->voices->labels; y++)
         best = c->p[y] > c->p[best] ? y : best;
     float assurance = atoll_predict_assurance(c->context->familiarity, c->p[best]);
-    return best != label || atoll_predict_abstains(c->p[best], atoll_novelty_of(&model->assured, assurance));
+    bool warns = atoll_predict_abstains(c->p[best], atoll_novelty_of(&model->assured, assurance));
+    return (label != c->label) - (!warns && best != c->label);
 }
 
 /* From an answer of this label and these cues, and the whole one beside it. */
@@ -26,8 +27,8 @@ static void learn(const atoll_model *model, atoll_sureness *sureness, const atol
 {
     float novelty;
     atoll_predict_suffices(model, sureness, cue, &novelty);
-    atoll_sureness_learn(sureness, cue, compared->context->familiarity, !atoll_predict_is_novel(novelty),
-                         changed(model, compared, label));
+    atoll_sureness_learn(sureness, cue, compared->context->familiarity, atoll_predict_may_stand(cue, novelty),
+                         loss_of(model, compared, label));
 }
 
 atoll_status atoll_step_compare(atoll_trainer *trainer, atoll_state *state, const atoll_compared *compared,

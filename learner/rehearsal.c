@@ -70,7 +70,8 @@ atoll_status atoll_step_rehearse(atoll_hand *h, atoll_trainer *trainer, atoll_st
             return status;
         if (atoll_predict_may_skip(model)) {
             atoll_predict_unhear(model, workspace);
-            atoll_compared compared = {&input, sample->context, &asked, workspace->gate, workspace->combined};
+            atoll_compared compared = {&input, sample->context, &asked, workspace->gate, workspace->combined,
+                                       sample->label};
             status = atoll_step_compare(trainer, state, &compared, error);
         }
         if (status == ATOLL_OK)

@@ -111,9 +111,13 @@ typedef struct atoll_compared {
     const atoll_voices *voices; /* all but the experts' */
     const float *unheard;       /* the gate without votes */
     const float *p;             /* the answer, over voices->labels */
+    uint32_t label;             /* that would be right; UINT32_MAX where it is new */
 } atoll_compared;
 
-/* Answers it once more, without votes, and lets the model's sureness learn. Works with trainer->aside. */
+/*
+ * Answers it once more, without votes, and lets the model's sureness learn. What answers lose is told of records alone
+ * that no voice has learned. Works with trainer->aside.
+ */
 atoll_status atoll_step_compare(atoll_trainer *trainer, atoll_state *state, const atoll_compared *compared,
                                 atoll_error *error);
 

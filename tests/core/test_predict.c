@@ -138,6 +138,13 @@ static void a_sure_answer_of_what_is_not_novel_suffices(void **state)
     s->weight[ATOLL_CHEAP_ONE] = 0.2f;
     cue[ATOLL_CHEAP_SCORE] = 0.7f;
     assert_false(atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty));
+    s->bound = 0;
+    assert_true(atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty));
+    cue[ATOLL_CHEAP_SCORE] = 0.59f; /* the whole answer might abstain */
+    s->weight[ATOLL_CHEAP_ONE] = 0.5f;
+    assert_false(atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty));
+    assert_false(atoll_predict_is_novel(novelty));
+    assert_true(!atoll_predict_may_stand(cue, 0) && atoll_predict_abstains(cue[ATOLL_CHEAP_SCORE], 1));
     trial_close(&t);
 }
 
