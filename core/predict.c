@@ -472,17 +472,17 @@ float atoll_predict_assurance(float familiarity, float score)
     return familiarity + 0.5f * score;
 }
 
-/* Answers of less are not believed where they are novel. */
-static const float believed = 0.6f;
+/* Records of more look novel. */
+static const float novel = 0.8f;
 
 bool atoll_predict_is_novel(float novelty)
 {
-    return novelty > 0.8f;
+    return novelty > novel;
 }
 
 bool atoll_predict_abstains(float score, float novelty)
 {
-    return score < believed && atoll_predict_is_novel(novelty);
+    return score < ATOLL_PREDICT_BELIEVED && atoll_predict_is_novel(novelty);
 }
 
 /* ---- with and without a search ---- */
@@ -551,14 +551,14 @@ uint32_t atoll_predict_alone(const atoll_input *input, const atoll_voices *voice
     return best;
 }
 
-bool atoll_predict_may_stand(const float *cue, float novelty)
+float atoll_predict_credit(const float *cue, float novelty)
 {
-    return cue[ATOLL_CHEAP_SCORE] >= believed && !atoll_predict_is_novel(novelty);
+    return cue[ATOLL_CHEAP_SCORE] - fmaxf(novelty - novel, 0);
 }
 
 bool atoll_predict_suffices(const atoll_model *model, const atoll_sureness *sureness, const float *cue, float *novelty)
 {
     float familiarity = atoll_sureness_familiarity(sureness, cue);
     *novelty = atoll_novelty_of(&model->assured, atoll_predict_assurance(familiarity, cue[ATOLL_CHEAP_SCORE]));
-    return cue[ATOLL_CHEAP_SCORE] >= sureness->bound && atoll_predict_may_stand(cue, *novelty);
+    return atoll_predict_credit(cue, *novelty) >= fmaxf(sureness->bound, ATOLL_PREDICT_BELIEVED);
 }

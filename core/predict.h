@@ -10,6 +10,8 @@
 #include "core/standing.h"
 #include "core/tokens.h"
 
+#define ATOLL_PREDICT_BELIEVED 0.6f /* answers of less are not believed where they are novel */
+
 /* Room for one thread's answers; grows to the largest model asked. */
 typedef struct atoll_workspace {
     atoll_net_scratch net;
@@ -102,15 +104,15 @@ bool atoll_predict_may_be_alone(const atoll_input *input, const atoll_voices *vo
 /* Its label then, and the cues of that. */
 uint32_t atoll_predict_alone(const atoll_input *input, const atoll_voices *voices, float *cue);
 
-/*
- * Whether an answer of these cues may stand at all: not one of a novelty, foretold, or of a score by which the whole
- * answer might abstain.
- */
-bool atoll_predict_may_stand(const float *cue, float novelty);
-
-/* Whether it stands, by the model's sureness of such; its novelty. */
+/* Whether an answer of these cues stands, by the model's sureness of such; its novelty, foretold. */
 bool atoll_predict_suffices(const atoll_model *model, const atoll_sureness *sureness, const float *cue,
                             float *novelty);
+
+/*
+ * What sureness counts such an answer's score as: less by as much as the record looks more novel than what is known.
+ * Below ATOLL_PREDICT_BELIEVED the whole answer might abstain, and none stands.
+ */
+float atoll_predict_credit(const float *cue, float novelty);
 
 /*
  * Counts do not unlearn: where a young domain calls its records as others call theirs, they say what its labels meant

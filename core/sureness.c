@@ -85,7 +85,7 @@ float atoll_sureness_familiarity(const atoll_sureness *sureness, const float *cu
     return sum;
 }
 
-void atoll_sureness_learn(atoll_sureness *sureness, const float *cue, float familiarity, bool counts, int loss)
+void atoll_sureness_learn(atoll_sureness *sureness, const float *cue, float familiarity, float credit, int loss)
 {
     atoll_sureness *s = sureness;
     for (int bin = 0; bin < ATOLL_SURENESS_BINS; bin++) {
@@ -94,8 +94,8 @@ void atoll_sureness_learn(atoll_sureness *sureness, const float *cue, float fami
         s->square[bin] *= kept;
     }
     s->all = kept * s->all + 1;
-    if (counts) {
-        int bin = bin_of(cue[ATOLL_CHEAP_SCORE]);
+    if (credit > 0) {
+        int bin = bin_of(credit);
         s->seen[bin]++;
         s->loss[bin] += loss;
         s->square[bin] += loss * loss;

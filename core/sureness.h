@@ -51,9 +51,9 @@ void atoll_sureness_init(atoll_sureness *sureness);
 float atoll_sureness_familiarity(const atoll_sureness *sureness, const float *cue);
 
 /*
- * Learns from one record that was answered both ways; `loss` is -1, 0 or 1. `counts` is false where the answer would
- * not have stood whatever the bound. Call after atoll_sureness_familiarity of the same record.
+ * Learns from one record that was answered both ways; `loss` is -1, 0 or 1. `credit` is what its score counts as, 0
+ * where it would not have stood whatever the bound. Call after atoll_sureness_familiarity of the same record.
  */
-void atoll_sureness_learn(atoll_sureness *sureness, const float *cue, float familiarity, bool counts, int loss);
+void atoll_sureness_learn(atoll_sureness *sureness, const float *cue, float familiarity, float credit, int loss);
 
 #endif

@@ -27,7 +27,8 @@ static void learn(const atoll_model *model, atoll_sureness *sureness, const atol
 {
     float novelty;
     atoll_predict_suffices(model, sureness, cue, &novelty);
-    atoll_sureness_learn(sureness, cue, compared->context->familiarity, atoll_predict_may_stand(cue, novelty),
+    float credit = atoll_predict_credit(cue, novelty);
+    atoll_sureness_learn(sureness, cue, compared->context->familiarity, credit < ATOLL_PREDICT_BELIEVED ? 0 : credit,
                          loss_of(model, compared, label));
 }
 

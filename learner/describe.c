@@ -240,8 +240,8 @@ static void describe_published(const atoll_published *p, atoll_stats *out)
                          .collapsed = p->tally.collapsed,
                          .collapses = p->tally.collapses,
                          .index = p->index,
-                         .search_below = skips ? (double)model->sureness.bound : INFINITY,
-                         .others_below = skips ? (double)model->alone.bound : INFINITY,
+                         .search_below = skips ? fmax(model->sureness.bound, ATOLL_PREDICT_BELIEVED) : INFINITY,
+                         .others_below = skips ? fmax(model->alone.bound, ATOLL_PREDICT_BELIEVED) : INFINITY,
                          .budget_bytes = model->config.budget_bytes};
     count_parameters(p, out);
 }

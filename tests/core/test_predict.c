@@ -133,8 +133,12 @@ static void a_sure_answer_of_what_is_not_novel_suffices(void **state)
     s->weight[ATOLL_CHEAP_ONE] = 0.2f;
     assert_true(atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty));
     assert_near(novelty, 0.345, 0.02);
-    s->weight[ATOLL_CHEAP_ONE] = -0.4f;
-    assert_true(!atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty) && atoll_predict_is_novel(novelty));
+    s->weight[ATOLL_CHEAP_ONE] = -0.4f; /* looks novel, and counts as less */
+    assert_false(atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty));
+    assert_true(atoll_predict_is_novel(novelty) && atoll_predict_credit(cue, novelty) < s->bound);
+    s->bound = 0.7f;
+    assert_true(atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty));
+    s->bound = 0.8f;
     s->weight[ATOLL_CHEAP_ONE] = 0.2f;
     cue[ATOLL_CHEAP_SCORE] = 0.7f;
     assert_false(atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty));
@@ -144,7 +148,7 @@ static void a_sure_answer_of_what_is_not_novel_suffices(void **state)
     s->weight[ATOLL_CHEAP_ONE] = 0.5f;
     assert_false(atoll_predict_suffices(&t.model, &t.model.sureness, cue, &novelty));
     assert_false(atoll_predict_is_novel(novelty));
-    assert_true(!atoll_predict_may_stand(cue, 0) && atoll_predict_abstains(cue[ATOLL_CHEAP_SCORE], 1));
+    assert_true(atoll_predict_abstains(cue[ATOLL_CHEAP_SCORE], 1));
     trial_close(&t);
 }
 

@@ -14,7 +14,7 @@ static void see(atoll_sureness *s, float score, uint32_t count, uint32_t every, 
 {
     float cue[ATOLL_CHEAP_CUES] = {1, 1, score, score, 1};
     for (uint32_t i = 1; i <= count; i++)
-        atoll_sureness_learn(s, cue, 0.5f, true, every && i % every == 0 ? loss : 0);
+        atoll_sureness_learn(s, cue, 0.5f, score, every && i % every == 0 ? loss : 0);
 }
 
 static void few_records_prove_nothing(void **state)
@@ -84,7 +84,7 @@ static void few_sure_answers_are_not_worth_asking_twice(void **state)
     see(&s, 0.99f, 3000, 0, 0);
     assert_true(s.bound <= 1);
     for (int i = 0; i < 20000; i++)
-        atoll_sureness_learn(&s, cue, 0.5f, false, 1);
+        atoll_sureness_learn(&s, cue, 0.5f, 0, 1);
     assert_true(s.bound > 1);
 }
 
@@ -102,7 +102,7 @@ static void familiarity_is_foretold_from_the_cues(void **state)
         float is = 0.1f + 0.3f * known + 0.2f * score;
         if (i >= 1000)
             worst = fmax(worst, fabs(atoll_sureness_familiarity(&s, cue) - is));
-        atoll_sureness_learn(&s, cue, is, true, 0);
+        atoll_sureness_learn(&s, cue, is, score, 0);
     }
     assert_true(worst < 2e-3);
 }
@@ -114,8 +114,8 @@ static void the_familiarity_of_the_unsure_is_no_matter(void **state)
     (void)state;
     atoll_sureness_init(&s);
     for (int i = 0; i < 100; i++) {
-        atoll_sureness_learn(&s, unsure, -1, true, 0);
-        atoll_sureness_learn(&s, sure, 0.8f, true, 0);
+        atoll_sureness_learn(&s, unsure, -1, 0.4f, 0);
+        atoll_sureness_learn(&s, sure, 0.8f, 0.9f, 0);
     }
     assert_true(fabsf(atoll_sureness_familiarity(&s, sure) - 0.8f) < 1e-2f);
 }
