@@ -390,6 +390,16 @@ void atoll_predict_votes(const atoll_context *context, uint32_t labels, float *v
             vote[context->voter[i].label] += context->voter[i].vote;
 }
 
+static float records_of(const atoll_expert *shared, uint32_t label)
+{
+    return label < shared->labels.count ? (float)atoll_expert_label_at(shared, label)->records : 0;
+}
+
+bool atoll_predict_is_young(const atoll_model *model, uint32_t label)
+{
+    return records_of(&model->expert[0], label) < grown_up;
+}
+
 /*
  * Odds that fall with the records that have taught a label, but no slower than the mean of all labels that came after
  * it: a label that stays rare while others grow up is not young.
@@ -399,7 +409,7 @@ static void label_youth(const atoll_model *model, float *odds)
     const atoll_expert *shared = &model->expert[0];
     float since = 0;
     for (uint32_t y = model->labels; y-- > 0;) {
-        float records = y < shared->labels.count ? (float)atoll_expert_label_at(shared, y)->records : 0;
+        float records = records_of(shared, y);
         since += records;
         float age = fmaxf(records, since / (float)(model->labels - y));
         odds[y] = fmaxf(grown_up / (age + 1), 1);
@@ -414,7 +424,7 @@ static bool label_names(const atoll_model *model, const atoll_input *input, floa
     if (!atoll_naming_hear(&model->naming, input->bucket, input->weight, features, odds, model->labels))
         return false;
     for (uint32_t y = 0; y < model->labels; y++) {
-        float records = y < shared->labels.count ? (float)atoll_expert_label_at(shared, y)->records : 0;
+        float records = records_of(shared, y);
         odds[y] = odds[y] > 0 ? expf(name_odds * odds[y] * name_records / (name_records + records)) : 1;
     }
     return true;

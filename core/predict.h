@@ -62,6 +62,9 @@ atoll_status atoll_predict_expert(const atoll_expert *expert, atoll_workspace *w
 /* vote[labels]: the shares that labels have in a context. */
 void atoll_predict_votes(const atoll_context *context, uint32_t labels, float *vote);
 
+/* Whether few records have taught a label yet. */
+bool atoll_predict_is_young(const atoll_model *model, uint32_t label);
+
 /* Begins *voices with the shared expert's. */
 atoll_status atoll_predict_shared(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                   atoll_voices *voices, atoll_error *error);

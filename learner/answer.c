@@ -167,8 +167,8 @@ static atoll_status ask(atoll_hand *h, const atoll_state *state, atoll_step_item
     return whole ? ATOLL_OK : atoll_step_no_memory(error);
 }
 
-/* An item that was asked with an empty context; *right where its answer is sure, and its label. */
-static atoll_status consider(atoll_hand *h, const atoll_state *state, atoll_step_item *it, bool *right,
+/* An item that was asked with an empty context; *settled where its answer is sure, and a grown label that is right. */
+static atoll_status consider(atoll_hand *h, const atoll_state *state, atoll_step_item *it, bool *settled,
                              atoll_error *error)
 {
     const atoll_model *model = &state->model;
@@ -179,7 +179,7 @@ static atoll_status consider(atoll_hand *h, const atoll_state *state, atoll_step
     float cue[ATOLL_CHEAP_CUES], novelty;
     atoll_status status = atoll_dispatch(model, &it->gated, 1, ATOLL_OVERFLOW_KEEP, h->workspace.load, &h->arena,
                                          &it->route, &ignored, error);
-    *right = false;
+    *settled = false;
     if (status || (status = atoll_step_combine(model, &h->workspace, &input, &it->route, &voices, error)))
         return status;
     uint32_t label = atoll_predict_cues(&h->workspace, &input, &voices, it->gate, &it->route, cue);
@@ -188,7 +188,8 @@ static atoll_status consider(atoll_hand *h, const atoll_state *state, atoll_step
     it->stands_for = it->sure ? 0 : suffices ? ATOLL_REHEARSE_EVERY : 1;
     if (!it->sure)
         return ATOLL_OK;
-    *right = label == atoll_names_find(&state->labels, name.data, name.bytes);
+    *settled = label == atoll_names_find(&state->labels, name.data, name.bytes) &&
+               !atoll_predict_is_young(model, label);
     it->context.familiarity = atoll_sureness_familiarity(&model->sureness, cue);
     it->voices.says[ATOLL_VOICE_EXPERTS] = voices.says[ATOLL_VOICE_EXPERTS];
     if (voices.says[ATOLL_VOICE_EXPERTS] &&
@@ -239,7 +240,7 @@ static atoll_status find(atoll_hand *h, const atoll_state *state, atoll_step_ite
 
 /*
  * Asks without a search, then with one where the answer is not sure. Neighbours are also found where it is sure and
- * wrong: drift and growth are to see what contradicts the model.
+ * wrong, or its label is young: drift and growth are to see what contradicts the model, and what the label contradicts.
  */
 static atoll_status ask_sure(atoll_portion *w)
 {
@@ -247,11 +248,11 @@ static atoll_status ask_sure(atoll_portion *w)
     uint32_t count = 0;
     atoll_status status = ATOLL_OK;
     for (uint32_t i = w->from; i < w->to && status == ATOLL_OK; i++) {
-        bool right = false;
+        bool settled = false;
         status = ask(w->hand, w->state, &items[i], &w->error);
         if (status == ATOLL_OK)
-            status = consider(w->hand, w->state, &items[i], &right, &w->error);
-        if (right)
+            status = consider(w->hand, w->state, &items[i], &settled, &w->error);
+        if (settled)
             memcpy(items[i].vote, items[i].gate, w->state->model.experts * sizeof(float));
         else
             sought[count++] = &items[i];

@@ -242,6 +242,21 @@ static void the_gate_reads_common_features(void **state)
     trial_close(&t);
 }
 
+static void labels_are_young_until_many_records_have_taught_them(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_expert *shared = &t.model.expert[0];
+    assert_true(shared->labels.count > 1);
+    ((atoll_expert_label *)atoll_array_edit(&t.pager, &shared->labels, 1))->records = 119;
+    assert_true(atoll_predict_is_young(&t.model, 1));
+    ((atoll_expert_label *)atoll_array_edit(&t.pager, &shared->labels, 1))->records = 120;
+    assert_false(atoll_predict_is_young(&t.model, 1));
+    assert_true(atoll_predict_is_young(&t.model, shared->labels.count)); /* it is not there yet */
+    trial_close(&t);
+}
+
 /* Label 0 is two thirds expert 1's, label 2 expert 2's alone; what archived experts know does not count. */
 static void labels_speak_for_those_who_learned_them(void **state)
 {
@@ -462,6 +477,7 @@ int main(void)
         cmocka_unit_test(the_cues_are_of_the_answer),
         cmocka_unit_test(the_shared_expert_may_answer_texts_alone),
         cmocka_unit_test(the_gate_reads_common_features),
+        cmocka_unit_test(labels_are_young_until_many_records_have_taught_them),
         cmocka_unit_test(labels_speak_for_those_who_learned_them),
         cmocka_unit_test(the_gate_may_know_fewer_experts),
         cmocka_unit_test(an_expert_reads_its_dense_part_where_there_is_one),

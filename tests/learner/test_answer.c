@@ -75,11 +75,13 @@ static void items_are_encoded_and_asked_as_the_model_would_be(void **state)
     free(t);
 }
 
-/* All that is known is familiar, and every score is enough. */
-static void be_sure(atoll_model *model)
+/* All that is known is familiar, every score is enough, and so many records have taught each label. */
+static void be_sure(atoll_model *model, uint32_t records)
 {
     model->sureness.bound = 0;
     model->assured = (atoll_novelty){.count = 1, .sorted = {-9}, .recent = {-9}, .next = 1};
+    for (uint32_t y = 0; y < model->labels; y++)
+        ((atoll_expert_label *)atoll_expert_label_at(&model->expert[0], y))->records = records;
 }
 
 static void what_is_sure_is_not_searched_but_where_it_is_compared_or_wrong(void **state)
@@ -88,7 +90,7 @@ static void what_is_sure_is_not_searched_but_where_it_is_compared_or_wrong(void 
     (void)state;
     trial_open(t);
     atoll_model *model = &t->l.state.model;
-    be_sure(model);
+    be_sure(model, 1000);
     t->records[1].record.label = t->records[0].record.label;
     ask(t);
     uint32_t searched = 0;
@@ -119,6 +121,23 @@ static void what_is_sure_is_not_searched_but_where_it_is_compared_or_wrong(void 
     free(t);
 }
 
+/* Drift is to see what a young label contradicts, though the answer is right and sure. */
+static void neighbours_of_a_young_label_are_found(void **state)
+{
+    trial *t = malloc(sizeof *t);
+    (void)state;
+    trial_open(t);
+    be_sure(&t->l.state.model, 20);
+    ask(t);
+    for (uint32_t i = 0; i < BATCH; i++) {
+        const atoll_step_item *it = &t->l.trainer->items[i];
+        assert_int_equal(it->context.count, ATOLL_NEIGHBOURS);
+        assert_int_equal(it->sure, !atoll_step_compares(&t->l.state.model, it->seq));
+    }
+    learning_close(&t->l);
+    free(t);
+}
+
 /* An answer that is begun without a search and not sure comes to what it would have been with one from the start. */
 static void what_is_not_sure_is_answered_as_if_all_were_searched(void **state)
 {
@@ -126,7 +145,7 @@ static void what_is_not_sure_is_answered_as_if_all_were_searched(void **state)
     atoll_step_item *begun = malloc(BATCH * sizeof *begun);
     (void)state;
     trial_open(t);
-    be_sure(&t->l.state.model);
+    be_sure(&t->l.state.model, 1000);
     t->l.state.model.sureness.bound = 1; /* no score comes to that */
     ask(t);
     memcpy(begun, t->l.trainer->items, BATCH * sizeof *begun);
@@ -220,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_are_encoded_and_asked_as_the_model_would_be),
         cmocka_unit_test(what_is_sure_is_not_searched_but_where_it_is_compared_or_wrong),
+        cmocka_unit_test(neighbours_of_a_young_label_are_found),
         cmocka_unit_test(what_is_not_sure_is_answered_as_if_all_were_searched),
         cmocka_unit_test(judging_counts_and_names_the_owner),
         cmocka_unit_test(a_new_label_gets_the_next_number),
