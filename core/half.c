@@ -1,10 +1,11 @@
 #include "core/half.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#define HALF_F16C 1
+#define X86 1
 #endif
 
 uint16_t atoll_half_round(float value)
@@ -47,7 +48,7 @@ float atoll_half_value(uint16_t half)
 
 enum { LANES = 32, TOGETHER = 4 }; /* queries that a row is converted for once */
 
-#ifdef HALF_F16C
+#ifdef X86
 __attribute__((target("avx2,f16c"))) static size_t from_float_f16c(const float *from, uint16_t *to, size_t count)
 {
     size_t i = 0;
@@ -80,7 +81,7 @@ static inline float fold(__m128 lane)
  * are rounded apart, as in portable code, so no fused multiply-add.
  */
 __attribute__((target("avx2,f16c"), always_inline)) static inline void
-dots_f16c(const uint16_t *half, const float *value, const int queries, size_t count, float *dot)
+dots_256(const uint16_t *half, const float *value, const int queries, size_t count, float *dot)
 {
     __m256 sum[TOGETHER][LANES / 8];
     for (int q = 0; q < queries; q++)
@@ -100,6 +101,7 @@ dots_f16c(const uint16_t *half, const float *value, const int queries, size_t co
     }
 }
 
+/* The same, 16 lanes in a register. */
 __attribute__((target("avx512f"), always_inline)) static inline void
 dots_512(const uint16_t *half, const float *value, const int queries, size_t count, float *dot)
 {
@@ -118,8 +120,8 @@ dots_512(const uint16_t *half, const float *value, const int queries, size_t cou
     for (int q = 0; q < queries; q++) {
         __m512 all = _mm512_add_ps(low[q], high[q]);
         __m256 upper = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(all), 1));
-        __m256 half_of = _mm256_add_ps(_mm512_castps512_ps256(all), upper);
-        dot[q] = fold(_mm_add_ps(_mm256_castps256_ps128(half_of), _mm256_extractf128_ps(half_of, 1)));
+        __m256 both = _mm256_add_ps(_mm512_castps512_ps256(all), upper);
+        dot[q] = fold(_mm_add_ps(_mm256_castps256_ps128(both), _mm256_extractf128_ps(both, 1)));
     }
 }
 
@@ -137,10 +139,10 @@ dots_512(const uint16_t *half, const float *value, const int queries, size_t cou
         }                                                                                                            \
     }
 
-ALL(all_f16c, "avx2,f16c", dots_f16c)
+ALL(all_f16c, "avx2,f16c", dots_256)
 ALL(all_avx512, "avx512f", dots_512)
 
-static int has_f16c(void)
+static bool has_f16c(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
 }
@@ -149,7 +151,7 @@ static int has_f16c(void)
 void atoll_half_from_float(const float *from, uint16_t *to, size_t count)
 {
     size_t i = 0;
-#ifdef HALF_F16C
+#ifdef X86
     if (has_f16c())
         i = from_float_f16c(from, to, count);
 #endif
@@ -160,7 +162,7 @@ void atoll_half_from_float(const float *from, uint16_t *to, size_t count)
 void atoll_half_to_float(const uint16_t *from, float *to, size_t count)
 {
     size_t i = 0;
-#ifdef HALF_F16C
+#ifdef X86
     if (has_f16c())
         i = to_float_f16c(from, to, count);
 #endif
@@ -189,7 +191,7 @@ static void all_portable(const uint16_t *half, size_t rows, const float *value, 
 
 atoll_half_kernel atoll_half_nth(uint32_t n)
 {
-#ifdef HALF_F16C
+#ifdef X86
     if (__builtin_cpu_supports("avx512f") && n-- == 0)
         return all_avx512;
     if (has_f16c() && n-- == 0)

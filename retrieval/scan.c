@@ -5,7 +5,7 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#define SCAN_X86 1
+#define X86 1
 #endif
 
 enum { BLOCK = ATOLL_SCAN_BLOCK };
@@ -24,7 +24,7 @@ uint64_t atoll_scan_portable(const uint8_t *codes, const uint8_t *tables, uint32
     return enough;
 }
 
-#ifdef SCAN_X86
+#ifdef X86
 /*
  * Two entries are at most 254, so their bytes are added first. Sums of 16 bits are kept of odd vectors, and of even
  * ones with 256 times the odd, which is then taken off. What is under `least` is negative without it, and stays so when
@@ -98,7 +98,7 @@ static bool has_avx512(void)
 
 atoll_scan *atoll_scan_nth(uint32_t n)
 {
-#ifdef SCAN_X86
+#ifdef X86
     if (has_avx512() && !n--)
         return scan_avx512;
     if (__builtin_cpu_supports("avx2") && !n--)
