@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -23,6 +24,10 @@ enum {
     CHECKPOINT_RECORDS = 15000,    /* learned since the last checkpoint: one and a half seconds of replay */
     PENDING_BYTES = 64 << 20,      /* submissions that wait for the disk */
     TRIM_PUBLICATIONS = 16,        /* after which pages that were spare all the while go back to the system */
+    /* With more than half of its budget a model waits so often and so long for readers to leave, who mostly are inside
+     * for 0.1 ms. With 60 MB, and four connections that ask, 1.37 times the budget was counted at most, and 1.15 so. */
+    READERS_WAITS = 10,
+    READERS_WAIT_NS = 200000,
     TRIM_RECORDS = 1000,           /* learned since the heap was last walked for what can be given back */
     /* For the commit under way when the model is to end, and for the checkpoint then. On two cores with a load of 7, a
      * commit of 1,024 records took 0.5 s with 58 labels and 6 s with thousands; a checkpoint 0.1 s. */
@@ -271,10 +276,23 @@ static bool archived_since(const atoll_learner *learner)
     return false;
 }
 
-/* Whether all that is held now is over the budget, also without what is spare. */
+/*
+ * Frees what was replaced before the next commit replaces as much, where both may not have room. While requests come
+ * without end some are inside at every publication, but none for long. What a checkpoint holds is not waited for here.
+ */
+static void await_readers(atoll_learner *learner)
+{
+    for (int i = 0; i < READERS_WAITS && !atoll_publish_let_go(learner) && !learner->checkpoint; i++)
+        nanosleep(&(struct timespec){.tv_nsec = READERS_WAIT_NS}, NULL);
+}
+
+/* Whether all that is held now is over the budget, also without what is spare or was replaced. */
 static bool is_full(atoll_learner *learner)
 {
     uint64_t budget_bytes = learner->state.model.config.budget_bytes;
+    if (atoll_learner_bytes(learner) <= budget_bytes / 2) /* a commit replaces no more than there is */
+        return false;
+    await_readers(learner);
     if (atoll_learner_bytes(learner) <= budget_bytes)
         return false;
     atoll_slabs_trim(atoll_reclaim_slabs(learner->state.reclaim), true);
@@ -318,9 +336,7 @@ static void rest(atoll_learner *learner, pace *p)
         fail_learning(learner, learner->state.model.version, &error);
         return;
     }
-    /* Nothing has changed since the version that is published, so nothing retired is part of it. */
-    if (atoll_learner_version(learner) == learner->state.model.version)
-        atoll_reclaim_advance(learner->state.reclaim);
+    atoll_publish_let_go(learner);
     if (records - p->trimmed < TRIM_RECORDS)
         return;
     p->trimmed = records;

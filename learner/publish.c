@@ -152,3 +152,12 @@ atoll_status atoll_publish(atoll_learner *learner, atoll_error *error)
     atoll_reclaim_advance(state->reclaim);
     return ATOLL_OK;
 }
+
+bool atoll_publish_let_go(atoll_learner *learner)
+{
+    atoll_state *state = &learner->state;
+    if (atoll_learner_version(learner) < state->model.version)
+        return true; /* what was replaced since is part of the published version */
+    atoll_reclaim_advance(state->reclaim);
+    return atoll_reclaim_waiting_bytes(state->reclaim) == 0;
+}

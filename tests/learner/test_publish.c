@@ -66,6 +66,58 @@ static void versions_are_counted(void **state)
     atoll_learner_leave(r->learner, ticket);
 }
 
+/* Learns a batch as the next commit of a model without threads. */
+static void learn_batch(atoll_learner *learner, atoll_rng *rng, uint32_t commit)
+{
+    learning_record records[BATCH];
+    atoll_record views[BATCH];
+    for (uint32_t i = 0; i < BATCH; i++) {
+        learning_draw_text(&records[i], rng, 0, i % LEARNING_LABELS_A_DOMAIN);
+        views[i] = records[i].record;
+    }
+    assert_int_equal(atoll_trainer_learn(learner->trainer, &learner->state, views, BATCH, commit,
+                                         1 + (uint64_t)BATCH * (commit - 1), 0, NULL), ATOLL_OK);
+    learner->state.model.version = commit;
+}
+
+static void what_was_replaced_goes_when_its_readers_have_left(void **state)
+{
+    atoll_learner *learner = calloc(1, sizeof *learner);
+    atoll_config config;
+    atoll_rng rng;
+    int ticket;
+    (void)state;
+    assert_non_null(learner);
+    learning_config(&config);
+    atoll_rng_seed(&rng, 1, 0);
+    assert_int_equal(atoll_state_init(&learner->state, &config, NULL), ATOLL_OK);
+    assert_non_null(learner->trainer = atoll_trainer_new(0, NULL));
+    atoll_reclaim *reclaim = learner->state.reclaim;
+    learn_batch(learner, &rng, 1);
+    assert_int_equal(atoll_publish(learner, NULL), ATOLL_OK);
+    assert_true(atoll_publish_let_go(learner));
+
+    /* What is published yet is not freed. */
+    learn_batch(learner, &rng, 2);
+    size_t replaced = atoll_reclaim_waiting_bytes(reclaim);
+    assert_true(replaced > 0);
+    assert_true(atoll_publish_let_go(learner));
+    assert_int_equal(atoll_reclaim_waiting_bytes(reclaim), replaced);
+
+    atoll_learner_enter(learner, &ticket);
+    assert_int_equal(atoll_publish(learner, NULL), ATOLL_OK);
+    assert_false(atoll_publish_let_go(learner));
+    assert_true(atoll_reclaim_waiting_bytes(reclaim) >= replaced);
+    atoll_learner_leave(learner, ticket);
+    assert_true(atoll_publish_let_go(learner));
+    assert_int_equal(atoll_reclaim_waiting_bytes(reclaim), 0);
+
+    atoll_published_free(atomic_load(&learner->published));
+    atoll_state_free(&learner->state);
+    atoll_trainer_free(learner->trainer);
+    free(learner);
+}
+
 /* ---- archived experts leave memory ---- */
 
 static atoll_expert_info info_of(running *r, uint32_t id)
@@ -335,6 +387,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_counted_is_what_is_held),
         TEST(versions_are_counted),
+        cmocka_unit_test(what_was_replaced_goes_when_its_readers_have_left),
         TEST(an_archived_expert_leaves_memory_and_comes_back_as_it_was),
         TEST(a_first_vector_reaches_an_expert_that_was_away),
         TEST(readers_and_publications_do_not_disturb_each_other),
