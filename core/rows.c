@@ -157,23 +157,38 @@ FIND(find_v3, V3, hits_v3)
 FIND(find_v4, V4, hits_v4)
 #endif
 
-void atoll_rows_find(const atoll_rows *rows, const uint32_t *bucket, uint32_t count, uint32_t *found)
+typedef void search(const groups *g, const uint32_t *bucket, uint32_t count, uint32_t *found);
+
+static search *nth(uint32_t n)
 {
-    void (*find)(const groups *, const uint32_t *, uint32_t, uint32_t *) = find_plain;
+#ifdef X86
+    if (__builtin_cpu_supports("x86-64-v4") && !n--)
+        return find_v4;
+    if (__builtin_cpu_supports("x86-64-v3") && !n--)
+        return find_v3;
+#endif
+    return n ? NULL : find_plain;
+}
+
+bool atoll_rows_find_by(uint32_t n, const atoll_rows *rows, const uint32_t *bucket, uint32_t count, uint32_t *found)
+{
+    search *find = nth(n);
+    if (!find)
+        return false;
     if (rows->table.count == 0) {
         for (uint32_t i = 0; i < count; i++)
             found[i] = ATOLL_ROW_NONE;
-        return;
+        return true;
     }
-#ifdef X86
-    if (__builtin_cpu_supports("x86-64-v4"))
-        find = find_v4;
-    else if (__builtin_cpu_supports("x86-64-v3"))
-        find = find_v3;
-#endif
     groups g = groups_of(&rows->table);
     for (uint32_t i = 0; i < count; i += MANY)
         find(&g, bucket + i, count - i < MANY ? count - i : MANY, found + i);
+    return true;
+}
+
+void atoll_rows_find(const atoll_rows *rows, const uint32_t *bucket, uint32_t count, uint32_t *found)
+{
+    atoll_rows_find_by(0, rows, bucket, count, found);
 }
 
 /* ---- change ---- */

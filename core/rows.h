@@ -6,6 +6,7 @@
 #ifndef ATOLL_CORE_ROWS_H
 #define ATOLL_CORE_ROWS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/pages.h"
@@ -29,6 +30,9 @@ uint32_t atoll_rows_room(uint32_t room, uint32_t wanted);
 
 /* found[i] = the row of bucket[i], or ATOLL_ROW_NONE. */
 void atoll_rows_find(const atoll_rows *rows, const uint32_t *bucket, uint32_t count, uint32_t *found);
+
+/* The same by the n-th search that this processor has, best first, the portable one last; false past it. For tests. */
+bool atoll_rows_find_by(uint32_t n, const atoll_rows *rows, const uint32_t *bucket, uint32_t count, uint32_t *found);
 
 /* Adds a zeroed row for a bucket that has none; *row is its number. ATOLL_NO_MEMORY changes nothing. */
 atoll_status atoll_rows_add(atoll_pager *pager, atoll_rows *rows, uint32_t bucket, uint32_t *row, atoll_error *error);
