@@ -110,15 +110,16 @@ static void eights(const uint8_t *const *eight, size_t at, const int8_t *x, uint
 #define ON_AVX2 __attribute__((target(AVX2_TARGET))) static
 #define ON_VNNI __attribute__((target(VNNI_TARGET))) static
 
-AVX2 __m256i sum_fours_avx2(__m256i sum, __m256i small, __m256i sign)
+/* To each of eight sums the products of four bytes: `positive` are 0 to 127, `either` of both signs. */
+AVX2 __m256i sum_fours_avx2(__m256i sum, __m256i positive, __m256i either)
 {
     /* 127 * 127 * 2 fits 16 bits. */
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(small, sign), _mm256_set1_epi16(1)));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(positive, either), _mm256_set1_epi16(1)));
 }
 
-VNNI __m256i sum_fours_vnni(__m256i sum, __m256i small, __m256i sign)
+VNNI __m256i sum_fours_vnni(__m256i sum, __m256i positive, __m256i either)
 {
-    return _mm256_dpbusd_epi32(sum, small, sign);
+    return _mm256_dpbusd_epi32(sum, positive, either);
 }
 
 AVX2 __m128i load16(const uint8_t *at)
