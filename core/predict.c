@@ -250,6 +250,12 @@ static atoll_status fit_tokens(const atoll_model *model, atoll_workspace *worksp
     return tokens ? atoll_token_scratch_fit(&workspace->token, workspace->token.count, experts, error) : ATOLL_OK;
 }
 
+bool atoll_predict_gate_is_idle(const atoll_model *model, const atoll_standing *standing)
+{
+    return standing && standing->only && standing->only < model->gate.net.outputs &&
+           model->config.granularity == ATOLL_GRANULARITY_RECORD && model->config.gate != ATOLL_GATE_RANDOM;
+}
+
 atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                 const atoll_context *context, const atoll_voices *voices, atoll_error *error)
 {
@@ -269,6 +275,10 @@ atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *works
         for (uint32_t t = 0; t < workspace->token.count; t++)
             draw_gate(model, workspace->open, input, t, workspace->token.gate + (size_t)t * experts);
         clear_divisors(workspace, experts);
+        return ATOLL_OK;
+    }
+    if (atoll_predict_gate_is_idle(model, workspace->standing)) {
+        workspace->gate[standing.only] = 1;
         return ATOLL_OK;
     }
     gather_cues(model, &standing, workspace, voices->says[ATOLL_VOICE_SHARED], cue);

@@ -43,10 +43,16 @@ atoll_input atoll_predict_input(const atoll_encoded *encoded);
 void atoll_predict_open(const atoll_model *model, atoll_workspace *workspace);
 
 /*
+ * Whether a gate has nothing to choose from, for records go to one expert only. Where that is known beforehand, as of a
+ * model that is frozen, it is not asked.
+ */
+bool atoll_predict_gate_is_idle(const atoll_model *model, const atoll_standing *standing);
+
+/*
  * workspace->gate[experts]: the gate's probabilities over active experts and candidates, by lot where the model's gate
- * is random. Leaves ->open, ->vote and, of a learned gate, ->cue filled. `voices` is what atoll_predict_others has
- * said. Where tokens are routed, ->token.gate holds the probabilities of each of its ->token.count tokens, and ->gate
- * is the record's own; else ->token.count is 0.
+ * is random. Leaves ->open, ->vote and, of a learned gate that is not idle, ->cue filled. `voices` is what
+ * atoll_predict_others has said. Where tokens are routed, ->token.gate holds the probabilities of each of its
+ * ->token.count tokens, and ->gate is the record's own; else ->token.count is 0.
  */
 atoll_status atoll_predict_gate(const atoll_model *model, atoll_workspace *workspace, const atoll_input *input,
                                 const atoll_context *context, const atoll_voices *voices, atoll_error *error);

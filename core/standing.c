@@ -25,6 +25,17 @@ size_t atoll_standing_bytes(const atoll_model *model)
     return ownerships_of(model) * sizeof(atoll_ownership) + numbers * sizeof(float) + model->experts * sizeof(bool);
 }
 
+static uint32_t only_of(const atoll_standing *standing)
+{
+    uint32_t open = 0, last = 0;
+    for (uint32_t e = 0; e < standing->experts; e++)
+        if (standing->open[e]) {
+            open++;
+            last = e;
+        }
+    return open == 1 ? last : 0;
+}
+
 /* By the records of each label that each open expert has learned. */
 static void fill_ownerships(const atoll_model *model, atoll_standing *out)
 {
@@ -55,5 +66,6 @@ void atoll_standing_fill(const atoll_model *model, void *room, atoll_standing *o
         out->exemplars[e] = (float)model->expert[e].exemplars;
         out->youth[e] = logf(fmaxf(grown_up / ((float)model->expert[e].records + 1), 1));
     }
+    out->only = only_of(out);
     fill_ownerships(model, out);
 }

@@ -18,6 +18,7 @@ typedef struct atoll_ownership {
 
 typedef struct atoll_standing {
     uint32_t experts, ownerships;
+    uint32_t only; /* the expert that is open, where it is the only one; else 0 */
     bool *open;   /* active experts and candidates: who may be routed to */
     float *youth; /* ln(1000 / (records + 1)), at least 0 */
     float *exemplars; /* how many each has */

@@ -77,7 +77,8 @@ typedef struct asking {
     atoll_asker *asker;
     const atoll_published *published;
     uint32_t top;
-    bool explain, skips; /* skips: answers are made without a search yet, first by the shared expert alone */
+    bool explain, skips; /* skips: answers are made without a search yet, first by the shared expert alone, */
+    bool embeds_late;    /* and only what is searched for needs an embedding */
     int64_t now_ms;
 } asking;
 
@@ -131,7 +132,8 @@ static atoll_status encode(const asking *a, const atoll_record *record, atoll_en
     if (record->vector && encoder->vector_dim == record->vector_dim &&
         (status = scale(asker, encoder, tokens, record, encoded, error)))
         return status;
-    atoll_encoder_embed(encoder, encoded);
+    if (!a->embeds_late)
+        atoll_encoder_embed(encoder, encoded);
     return ATOLL_OK;
 }
 
@@ -433,8 +435,12 @@ static atoll_status find_contexts(const asking *a, const uint32_t *which, uint32
     float *queries = atoll_arena_take(&asker->arena, (size_t)count * dim * sizeof *queries);
     if (!queries)
         return no_memory(error);
-    for (uint32_t k = 0; k < count; k++)
-        memcpy(queries + (size_t)k * dim, asker->encoded[which[k]].embedding, dim * sizeof *queries);
+    for (uint32_t k = 0; k < count; k++) {
+        atoll_encoded *encoded = &asker->encoded[which[k]];
+        if (a->embeds_late)
+            atoll_encoder_embed(encoder, encoded);
+        memcpy(queries + (size_t)k * dim, encoded->embedding, dim * sizeof *queries);
+    }
     const atoll_index_view *view = atoll_index_enter(a->learner->state.index);
     atoll_index_search(view, queries, count, asker->neighbours);
     atoll_index_leave(view);
@@ -566,6 +572,7 @@ static atoll_status ask_chunk(asking *a, const atoll_record *records, uint32_t c
     const atoll_model *model = a->published->model;
     atoll_asker *asker = a->asker;
     bool skips = a->skips = atoll_predict_may_skip(model) && model->sureness.bound <= 1;
+    a->embeds_late = skips && !model->encoder.vector_dim && atoll_predict_gate_is_idle(model, &a->published->standing);
     uint32_t all[CHUNK];
     atoll_route_counts counts;
     atoll_arena_reset(&asker->arena);
@@ -595,7 +602,12 @@ atoll_status atoll_learner_predict(atoll_learner *learner, atoll_asker *asker, c
 {
     int ticket;
     atoll_status status = ATOLL_OK;
-    asking a = {learner, asker, atoll_learner_enter(learner, &ticket), top, explain, false, atoll_clock_wall_ms()};
+    asking a = {.learner = learner,
+                .asker = asker,
+                .published = atoll_learner_enter(learner, &ticket),
+                .top = top,
+                .explain = explain,
+                .now_ms = atoll_clock_wall_ms()};
     *version = a.published->model->version;
     asker->workspace.standing = &a.published->standing;
     asker->workspace.rounded = &a.published->gate;

@@ -289,6 +289,45 @@ static void labels_speak_for_those_who_learned_them(void **state)
     trial_close(&t);
 }
 
+/* What a gate says that has one expert to choose from is known without asking it. */
+static void an_idle_gate_is_not_asked(void **state)
+{
+    (void)state;
+    trial t;
+    trial_open(&t);
+    atoll_input input = input_of(&t);
+    float asked[EXPERTS];
+    void *room = malloc(atoll_standing_bytes(&t.model));
+    atoll_standing standing;
+    t.model.expert[1].state = t.model.expert[3].state = ATOLL_EXPERT_ARCHIVED;
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &silent, NULL), ATOLL_OK);
+    memcpy(asked, t.workspace.gate, sizeof asked);
+    atoll_standing_fill(&t.model, room, &standing);
+    assert_true(atoll_predict_gate_is_idle(&t.model, &standing));
+    t.workspace.standing = &standing;
+    input.bucket = NULL; /* nothing is read */
+    input.weight = input.linear = NULL;
+    assert_int_equal(atoll_predict_gate(&t.model, &t.workspace, &input, &t.context, &silent, NULL), ATOLL_OK);
+    for (uint32_t e = 0; e < EXPERTS; e++) {
+        assert_near(t.workspace.gate[e], asked[e], 1e-6);
+        assert_int_equal(t.workspace.open[e], e == 2);
+    }
+    assert_near(t.workspace.vote[2], 0.5, 1e-6);
+    atoll_predict_hear(&t.model, &t.workspace, &t.context, t.workspace.gate, &(atoll_voices){.labels = LABELS});
+    assert_near(t.workspace.gate[2], 1, 1e-6);
+    t.model.config.gate = ATOLL_GATE_RANDOM;
+    assert_false(atoll_predict_gate_is_idle(&t.model, &standing));
+    t.model.config.gate = ATOLL_GATE_TOPK;
+    t.model.config.granularity = ATOLL_GRANULARITY_TOKEN;
+    assert_false(atoll_predict_gate_is_idle(&t.model, &standing));
+    t.model.config.granularity = ATOLL_GRANULARITY_RECORD;
+    t.model.expert[1].state = ATOLL_EXPERT_ACTIVE;
+    atoll_standing_fill(&t.model, room, &standing);
+    assert_false(atoll_predict_gate_is_idle(&t.model, &standing));
+    free(room);
+    trial_close(&t);
+}
+
 /* An expert younger than the gate's outputs has no probability yet. */
 static void the_gate_may_know_fewer_experts(void **state)
 {
@@ -479,6 +518,7 @@ int main(void)
         cmocka_unit_test(the_gate_reads_common_features),
         cmocka_unit_test(labels_are_young_until_many_records_have_taught_them),
         cmocka_unit_test(labels_speak_for_those_who_learned_them),
+        cmocka_unit_test(an_idle_gate_is_not_asked),
         cmocka_unit_test(the_gate_may_know_fewer_experts),
         cmocka_unit_test(an_expert_reads_its_dense_part_where_there_is_one),
         cmocka_unit_test(an_expert_reads_the_tokens_that_it_was_routed),

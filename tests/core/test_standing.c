@@ -73,6 +73,16 @@ static void open_experts_own_what_they_learned(void **state)
     assert_true(share[1][1] == 0 && share[1][2] == 0); /* nobody has learned label 1 */
     assert_true(standing.youth[1] == 0);
     assert_true(fabsf(standing.youth[2] - logf(100)) < 1e-5f && fabsf(standing.youth[4] - logf(10)) < 1e-5f);
+    assert_int_equal(standing.only, 0);
+    model.expert[2].state = ATOLL_EXPERT_ARCHIVED;
+    atoll_standing_fill(&model, room, &standing);
+    assert_int_equal(standing.only, 0);
+    model.expert[1].state = ATOLL_EXPERT_ARCHIVED;
+    atoll_standing_fill(&model, room, &standing);
+    assert_int_equal(standing.only, 4);
+    model.expert[4].state = ATOLL_EXPERT_ARCHIVED;
+    atoll_standing_fill(&model, room, &standing);
+    assert_int_equal(standing.only, 0);
     free(room);
     model_close(&pager, &model);
 }
@@ -85,7 +95,7 @@ static void an_empty_model_has_none(void **state)
     char room[1];
     assert_int_equal(atoll_standing_bytes(&model), 0);
     atoll_standing_fill(&model, room, &standing);
-    assert_true(standing.experts == 0 && standing.ownerships == 0);
+    assert_true(standing.experts == 0 && standing.ownerships == 0 && standing.only == 0);
 }
 
 int main(void)

@@ -483,6 +483,31 @@ static void sure_answers_do_without_a_search(void **state)
     free(explained);
 }
 
+/* Where one expert is all there is, only what is searched is embedded, and finds the same neighbours. */
+static void what_is_searched_late_finds_the_same(void **state)
+{
+    running *r = *state;
+    learning_record questions[MANY];
+    running_feed(r, 0, 8, BATCH);
+    assert_int_equal(running_stats(r).experts_active, 1);
+    for (uint32_t i = 0; i < MANY; i++)
+        learning_draw_text(&questions[i], &r->rng, i % 3, i % 5);
+    answers *early = ask(r, questions, MANY, 2, true);
+    be_sure_from(r, 1); /* no score comes to that */
+    answers *late = ask(r, questions, MANY, 2, true);
+    assert_int_equal(running_stats(r).unsearched, 0);
+    for (uint32_t i = 0; i < MANY; i++) {
+        const atoll_prediction *p = &late->at[i], *q = &early->at[i];
+        check_alike(p, q);
+        assert_int_equal(p->expert[0].id, q->expert[0].id);
+        assert_int_equal(p->neighbours, q->neighbours);
+        for (uint32_t n = 0; n < p->neighbours; n++)
+            assert_true(fabsf(p->neighbour[n].similarity - q->neighbour[n].similarity) < 1e-5f);
+    }
+    free(early);
+    free(late);
+}
+
 /* Who is routed to is told all the same. */
 static void the_shared_expert_may_be_sure_alone(void **state)
 {
@@ -571,6 +596,7 @@ int main(void)
         TEST(neighbours_can_be_fewer_or_none),
         TEST(a_label_seen_once_is_answered_at_the_next_query),
         TEST(sure_answers_do_without_a_search),
+        TEST(what_is_searched_late_finds_the_same),
         TEST(the_shared_expert_may_be_sure_alone),
         TEST(a_model_may_search_always),
         TEST(asking_of_nothing_is_no_failure),
