@@ -61,7 +61,8 @@ atoll_status atoll_encoder_set_vector(atoll_pager *pager, atoll_encoder *encoder
     return status;
 }
 
-/* ln(n): logarithms of small numbers are asked for with each text. */
+/* ln(n): logarithms of small numbers are asked for with each text. Each thread has its own, filled as they are asked
+ * for: that needs neither a lock nor a start. */
 static float log_of(uint32_t n)
 {
     enum { KEPT = 4096 };

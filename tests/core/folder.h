@@ -28,6 +28,21 @@ static inline void folder_remove(const folder *f)
         abort();
 }
 
+/* For cmocka's set-up and tear-down: the state is the folder. */
+static inline int folder_set_up(void **state)
+{
+    static folder f;
+    folder_make(&f);
+    *state = &f;
+    return 0;
+}
+
+static inline int folder_tear_down(void **state)
+{
+    folder_remove(*state);
+    return 0;
+}
+
 static inline const char *folder_file(const folder *f, const char *name, char out[300])
 {
     snprintf(out, 300, "%.250s/%s", f->path, name);

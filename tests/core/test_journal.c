@@ -14,20 +14,6 @@
 #include "tests/core/folder.h"
 #include "tests/core/journals.h"
 
-static int set_up(void **state)
-{
-    static folder f;
-    folder_make(&f);
-    *state = &f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    folder_remove(*state);
-    return 0;
-}
-
 static void test_round_trip(void **state)
 {
     atoll_journal *journal = open_journal(*state, &plain);
@@ -403,7 +389,7 @@ static void test_trimming(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, folder_set_up, folder_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_round_trip),
         TEST(test_reopening_continues),

@@ -19,20 +19,6 @@
 #include "tests/core/folder.h"
 #include "tests/core/journals.h"
 
-static int set_up(void **state)
-{
-    static folder f;
-    folder_make(&f);
-    *state = &f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    folder_remove(*state);
-    return 0;
-}
-
 static atoll_status open_status(const folder *f)
 {
     atoll_journal *journal;
@@ -289,7 +275,7 @@ static void test_killed_at_any_moment(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, folder_set_up, folder_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_damage_is_noticed),
         TEST(test_a_newer_format_is_refused),

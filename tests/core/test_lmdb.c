@@ -18,20 +18,6 @@ enum { MAP_BYTES = 64 << 20 };
 
 static const char kind[] = "testkind";
 
-static int set_up(void **state)
-{
-    static folder f;
-    folder_make(&f);
-    *state = &f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    folder_remove(*state);
-    return 0;
-}
-
 static atoll_lmdb *open_db(const folder *f, size_t map_bytes)
 {
     atoll_lmdb *db;
@@ -416,7 +402,7 @@ static void test_too_many_readers(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, folder_set_up, folder_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_values_come_back_in_key_order),
         TEST(test_drop_and_abort),

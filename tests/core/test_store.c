@@ -20,20 +20,6 @@
 
 enum { MAP_BYTES = 512 << 20 };
 
-static int set_up(void **state)
-{
-    static folder f;
-    folder_make(&f);
-    *state = &f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    folder_remove(*state);
-    return 0;
-}
-
 static atoll_store *open_store(const folder *f, size_t map_bytes)
 {
     atoll_store *store;
@@ -635,7 +621,7 @@ static void test_killed_at_any_moment(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, folder_set_up, folder_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_round_trip),
         TEST(test_drop_and_abort),
