@@ -1,5 +1,6 @@
 /*
- * Inside a running model: what learner.c, waiters.c, writing.c, ask.c and describe.c share.
+ * Inside a running model: what learner.c, opening.c, waiters.c, writing.c, ask.c and
+ * describe.c share.
  *
  * Threads. One learner thread is the only one to touch `state`. After a commit it publishes an atoll_published by one
  * atomic swap and retires the one before. Requests read the published one between atoll_reclaim_enter and leave: no
@@ -132,6 +133,13 @@ void atoll_learner_leave(atoll_learner *learner, int ticket);
 
 /* Of what is published. */
 uint64_t atoll_learner_version(atoll_learner *learner);
+
+/* ---- opening.c ---- */
+
+/* Fills in what a model holds before its threads run, but for the trainer and a published version. As
+ * atoll_learner_open; after a failure what is filled in is the caller's to free. */
+atoll_status atoll_learner_find(atoll_learner *learner, const char *path, const atoll_config *config, size_t map_bytes,
+                                atoll_error *error);
 
 /* ---- waiters.c ---- */
 

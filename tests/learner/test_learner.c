@@ -12,11 +12,8 @@
 #include <time.h>
 
 #include "core/journal.h"
-#include "core/lmdb.h"
-#include "core/store.h"
 #include "learner/priority.h"
 #include "tests/support/running.h"
-#include "tests/support/server.h"
 
 #ifdef ATOLL_SANITIZE
 enum { BATCH = 25, BATCHES = 3, ASKED = 16 };
@@ -27,64 +24,6 @@ enum { BATCH = 100, BATCHES = 4, ASKED = 150 };
 static void pause_ms(long ms)
 {
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-}
-
-/* Keeps the folder of the closed model's store ("journal", "state") under another name, or brings it back. */
-static void copy_store(const running *r, const char *store, const char *name, bool back)
-{
-    char from[256], to[256];
-    snprintf(from, sizeof from, "%s/%s", r->path, store);
-    snprintf(to, sizeof to, "%s/%s", r->top, name);
-    if (back)
-        folder_remove(from);
-    assert_true(back ? folder_copy(to, from) : folder_copy(from, to));
-}
-
-static void drop_store(const running *r, const char *store)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", r->path, store);
-    folder_remove(path);
-}
-
-static void check_answers(running *r, const char *expected)
-{
-    running_catch_up(r);
-    char *got = running_answers(r);
-    assert_string_equal(got, expected);
-    free(got);
-}
-
-/* ---- opening ---- */
-
-static void a_model_is_made_once_and_found_again(void **state)
-{
-    running *r = *state;
-    atoll_error error;
-    assert_int_equal(running_stats(r).version, 1); /* its configuration is its first commit */
-    assert_int_equal(running_stats(r).records, 0);
-    running_close(r);
-    assert_int_equal(running_try_open(r, NULL, RUNNING_MAP_BYTES, &error), ATOLL_OK);
-    assert_int_equal(atoll_learner_config(r->learner).embedding_dim, r->config.embedding_dim);
-    running_close(r);
-    /* The model's own configuration counts, not the one it is opened with. */
-    atoll_config other = r->config;
-    other.embedding_dim *= 2;
-    assert_int_equal(running_try_open(r, &other, RUNNING_MAP_BYTES, &error), ATOLL_OK);
-    assert_int_equal(atoll_learner_config(r->learner).embedding_dim, r->config.embedding_dim);
-    running_close(r);
-
-    snprintf(r->path, sizeof r->path, "%s/none", r->top);
-    assert_int_equal(running_try_open(r, NULL, RUNNING_MAP_BYTES, &error), ATOLL_NOT_FOUND);
-    snprintf(r->path, sizeof r->path, "%s/not/there", r->top);
-    assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_IO);
-}
-
-static void a_model_is_open_once(void **state)
-{
-    running *r = *state;
-    atoll_learner *second;
-    assert_int_equal(atoll_learner_open(r->path, NULL, RUNNING_MAP_BYTES, &second, NULL), ATOLL_BUSY);
 }
 
 /* ---- coming back ---- */
@@ -99,7 +38,7 @@ static void what_was_learned_is_there_after_a_restart(void **state)
         running_close(r);
         running_open(r);
         assert_int_equal(running_stats(r).checkpoint, running_stats(r).version);
-        check_answers(r, expected);
+        running_check_answers(r, expected);
     }
     free(expected);
 }
@@ -109,74 +48,22 @@ static void the_journal_alone_or_behind_any_checkpoint_gives_the_same(void **sta
     running *r = *state;
     running_feed(r, 0, BATCHES, BATCH);
     running_close(r);
-    copy_store(r, "state", "early", false);
+    running_copy_store(r, "state", "early", false);
     running_open(r);
     running_feed(r, 1, BATCHES, BATCH);
     running_feed(r, 0, 1, BATCH);
     char *expected = running_answers(r);
     running_close(r);
 
-    drop_store(r, "state");
+    running_drop_store(r, "state");
     running_open(r);
-    check_answers(r, expected);
+    running_check_answers(r, expected);
     running_close(r);
 
-    copy_store(r, "state", "early", true);
+    running_copy_store(r, "state", "early", true);
     running_open(r);
-    check_answers(r, expected);
+    running_check_answers(r, expected);
     free(expected);
-}
-
-static void a_journal_that_does_not_reach_the_checkpoint_is_refused(void **state)
-{
-    running *r = *state;
-    atoll_error error;
-    running_close(r);
-    copy_store(r, "journal", "early", false);
-    running_open(r);
-    running_feed(r, 0, 2, BATCH);
-    running_close(r);
-    copy_store(r, "journal", "early", true);
-    assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_DAMAGED);
-    assert_non_null(strstr(error.detail, "before the checkpoint"));
-    /* Nor one that is not there at all. */
-    drop_store(r, "journal");
-    assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_DAMAGED);
-}
-
-/* Waits for a checkpoint of all that is learned, which a running model writes by itself. */
-static void await_checkpoint(running *r)
-{
-    assert_true(RUNNING_AWAIT(running_stats(r).checkpoint >= running_stats(r).version));
-}
-
-static void a_trimmed_journal_needs_its_checkpoint(void **state)
-{
-    running *r = *state;
-    atoll_error error;
-    atoll_config config = r->config;
-    config.journal_keep_bytes = 0;
-    config.checkpoint_every_ms = 1000;
-    assert_int_equal(running_configure(r, &config), ATOLL_OK);
-    running_close(r);
-    copy_store(r, "state", "early", false);
-    running_open(r);
-    running_feed(r, 0, 5, 20);
-    await_checkpoint(r);
-    assert_true(running_stats(r).checkpoints >= 1);
-    char *expected = running_answers(r);
-    running_close(r);
-    running_open(r);
-    check_answers(r, expected);
-    free(expected);
-    running_close(r);
-
-    copy_store(r, "state", "early", true);
-    assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_DAMAGED);
-    assert_non_null(strstr(error.detail, "the journal begins"));
-    drop_store(r, "state");
-    assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_DAMAGED);
-    assert_non_null(strstr(error.detail, "lacks its beginning"));
 }
 
 /* ---- waiting ---- */
@@ -282,85 +169,6 @@ static void a_commit_that_is_broken_off_is_learned_whole_later(void **state)
 
 /* ---- trouble ---- */
 
-static void ignore(void *arg, atoll_status status, const atoll_receipt *receipt, const atoll_error *error)
-{
-    (void)arg;
-    (void)status;
-    (void)receipt;
-    (void)error;
-}
-
-/* Adds an entry to the journal of the closed model. */
-static void add_entry(const running *r, int kind)
-{
-    char path[256];
-    atoll_journal *journal;
-    atoll_journal_options options = {.map_bytes = RUNNING_MAP_BYTES, .pending_bytes = 1 << 20};
-    snprintf(path, sizeof path, "%s/journal", r->path);
-    assert_int_equal(atoll_journal_open(path, &options, &journal, NULL), ATOLL_OK);
-    assert_int_equal(atoll_journal_submit(journal, (atoll_entry_kind)kind, (const uint8_t *)"?", 1, NULL, 0, ignore,
-                                          NULL, NULL), ATOLL_OK);
-    atoll_journal_close(journal);
-}
-
-static void an_entry_of_a_newer_version_is_refused_at_once(void **state)
-{
-    running *r = *state;
-    atoll_error error;
-    running_close(r);
-    add_entry(r, 99);
-    assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_NEWER_FORMAT);
-}
-
-/* Leaves a checkpoint that the version before this one might have written. */
-static void age_checkpoint(const running *r)
-{
-    char path[256];
-    atoll_lmdb *db;
-    snprintf(path, sizeof path, "%s/state", r->path);
-    assert_int_equal(atoll_lmdb_open(path, "atollsto", ATOLL_STORE_FORMAT, RUNNING_MAP_BYTES, &db, NULL), ATOLL_OK);
-    assert_int_equal(atoll_lmdb_clear(db, "atollsto", ATOLL_STORE_FORMAT - 1, NULL), ATOLL_OK);
-    atoll_lmdb_close(db);
-}
-
-static void a_checkpoint_of_an_older_version_is_learned_again(void **state)
-{
-    running *r = *state;
-    running_feed(r, 0, 3, BATCH);
-    char *answers = running_answers(r);
-    running_close(r);
-    age_checkpoint(r);
-    running_open(r);
-    running_catch_up(r);
-    char *again = running_answers(r);
-    assert_string_equal(again, answers);
-    free(answers);
-    free(again);
-    running_check_restart(r, false);
-}
-
-static void a_checkpoint_of_an_older_version_stays_where_the_journal_was_trimmed(void **state)
-{
-    running *r = *state;
-    char path[256];
-    atoll_error error;
-    atoll_journal *journal;
-    atoll_journal_options options = {.map_bytes = RUNNING_MAP_BYTES, .pending_bytes = 1 << 20};
-    running_feed(r, 0, 3, BATCH);
-    running_close(r);
-    snprintf(path, sizeof path, "%s/journal", r->path);
-    assert_int_equal(atoll_journal_open(path, &options, &journal, NULL), ATOLL_OK);
-    atoll_journal_trim(journal, 2);
-    while (atoll_journal_first(journal) < 3)
-        pause_ms(1);
-    atoll_journal_close(journal);
-    age_checkpoint(r);
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(running_try_open(r, &r->config, RUNNING_MAP_BYTES, &error), ATOLL_OLDER_FORMAT);
-        assert_non_null(strstr(error.detail, "not whole"));
-    }
-}
-
 static void a_model_that_cannot_learn_goes_on_answering(void **state)
 {
     running *r = *state;
@@ -369,7 +177,7 @@ static void a_model_that_cannot_learn_goes_on_answering(void **state)
     running_feed(r, 0, 2, BATCH);
     uint64_t before = running_stats(r).version;
     running_close(r);
-    add_entry(r, ATOLL_ENTRY_RESTORE); /* not as long as it has to be */
+    running_add_entry(r, ATOLL_ENTRY_RESTORE); /* not as long as it has to be */
 
     for (int i = 0; i < 2; i++) {
         running_open(r);
@@ -460,9 +268,9 @@ static void requests_read_while_the_model_learns(void **state)
     /* And what they asked has changed nothing. */
     char *expected = running_answers(r);
     running_close(r);
-    drop_store(r, "state");
+    running_drop_store(r, "state");
     running_open(r);
-    check_answers(r, expected);
+    running_check_answers(r, expected);
     free(expected);
 }
 
@@ -498,19 +306,12 @@ static void acknowledgements_come_once_each_in_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_model_is_made_once_and_found_again),
-        TEST(a_model_is_open_once),
         TEST(what_was_learned_is_there_after_a_restart),
         TEST(the_journal_alone_or_behind_any_checkpoint_gives_the_same),
-        TEST(a_journal_that_does_not_reach_the_checkpoint_is_refused),
-        TEST(a_trimmed_journal_needs_its_checkpoint),
         TEST(versions_are_waited_for),
         TEST(closing_tells_those_who_wait),
         TEST(closing_amid_learning_loses_nothing_that_was_written),
         TEST(a_commit_that_is_broken_off_is_learned_whole_later),
-        TEST(an_entry_of_a_newer_version_is_refused_at_once),
-        TEST(a_checkpoint_of_an_older_version_is_learned_again),
-        TEST(a_checkpoint_of_an_older_version_stays_where_the_journal_was_trimmed),
         TEST(a_model_that_cannot_learn_goes_on_answering),
         TEST(requests_read_while_the_model_learns),
         TEST(acknowledgements_come_once_each_in_order),

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/journal.h"
 #include "core/log.h"
 #include "tests/support/server.h"
 
@@ -66,6 +67,45 @@ void running_close(running *r)
 {
     atoll_learner_close(r->learner);
     r->learner = NULL;
+}
+
+/* ---- its stores ---- */
+
+void running_copy_store(const running *r, const char *store, const char *name, bool back)
+{
+    char from[256], to[256];
+    snprintf(from, sizeof from, "%s/%s", r->path, store);
+    snprintf(to, sizeof to, "%s/%s", r->top, name);
+    if (back)
+        folder_remove(from);
+    assert_true(back ? folder_copy(to, from) : folder_copy(from, to));
+}
+
+void running_drop_store(const running *r, const char *store)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", r->path, store);
+    folder_remove(path);
+}
+
+static void ignore(void *arg, atoll_status status, const atoll_receipt *receipt, const atoll_error *error)
+{
+    (void)arg;
+    (void)status;
+    (void)receipt;
+    (void)error;
+}
+
+void running_add_entry(const running *r, int kind)
+{
+    char path[256];
+    atoll_journal *journal;
+    atoll_journal_options options = {.map_bytes = RUNNING_MAP_BYTES, .pending_bytes = 1 << 20};
+    snprintf(path, sizeof path, "%s/journal", r->path);
+    assert_int_equal(atoll_journal_open(path, &options, &journal, NULL), ATOLL_OK);
+    assert_int_equal(atoll_journal_submit(journal, (atoll_entry_kind)kind, (const uint8_t *)"?", 1, NULL, 0, ignore,
+                                          NULL, NULL), ATOLL_OK);
+    atoll_journal_close(journal);
 }
 
 /* ---- calls ---- */
@@ -204,11 +244,9 @@ void running_catch_up(running *r)
 
 void running_restart(running *r, bool replayed)
 {
-    char path[256];
     running_close(r);
-    snprintf(path, sizeof path, "%s/state", r->path);
     if (replayed)
-        folder_remove(path);
+        running_drop_store(r, "state");
     running_open(r);
 }
 
@@ -216,11 +254,8 @@ void running_check_restart(running *r, bool replayed)
 {
     char *expected = running_answers(r);
     running_restart(r, replayed);
-    running_catch_up(r);
-    char *got = running_answers(r);
-    assert_string_equal(got, expected);
+    running_check_answers(r, expected);
     free(expected);
-    free(got);
 }
 
 /* ---- answers ---- */
@@ -271,4 +306,12 @@ char *running_answers(running *r)
     free(questions);
     fclose(out);
     return text;
+}
+
+void running_check_answers(running *r, const char *expected)
+{
+    running_catch_up(r);
+    char *got = running_answers(r);
+    assert_string_equal(got, expected);
+    free(got);
 }

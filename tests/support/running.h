@@ -34,6 +34,12 @@ void running_restart(running *r, bool replayed);
 void running_check_restart(running *r, bool replayed);
 atoll_status running_try_open(running *r, const atoll_config *config, size_t map_bytes, atoll_error *error);
 
+/* What a closed model has on disk: keeps the folder of a store ("journal", "state") under another name, or brings it
+ * back; drops it; adds an entry of one byte to the journal. */
+void running_copy_store(const running *r, const char *store, const char *name, bool back);
+void running_drop_store(const running *r, const char *store);
+void running_add_entry(const running *r, int kind);
+
 /*
  * Looks now and then whether `condition` holds, which in the end it does, for five minutes: a test that fails where
  * something is late fails by chance. Returns whether it held.
@@ -83,5 +89,7 @@ atoll_stats running_stats(running *r);
 /* Everything the model answers to fixed questions, and what it tells of its experts: text to free(). Restarts and
  * replays give the same. */
 char *running_answers(running *r);
+/* Waits until all is learned; then the answers must be these. */
+void running_check_answers(running *r, const char *expected);
 
 #endif
