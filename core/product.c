@@ -15,6 +15,7 @@ typedef float sixteen __attribute__((vector_size(64), aligned(4), may_alias));
 
 enum {
     AHEAD = 128, /* columns from where a long row is multiplied to where it is sent for */
+    NEAR = 128,  /* columns that stay in the nearest cache: 16 KiB of a block of rows */
     MOST = 12    /* rows of a that a tile may have */
 };
 
@@ -60,75 +61,59 @@ __attribute__((always_inline)) static inline ahead ahead_of(size_t at, size_t n,
                 *(vector *)(c + (size_t)i * ldc + at + j * LANES) = sum[i][j];                                       \
     }
 
-/* All columns for a constant number of rows of a: pairs of vectors, then what is left by eights. */
+/*
+ * Columns `at` to `end` for a constant number of rows of a, in tiles of as many vectors as there are registers for
+ * their sums: each sum waits for itself, and rows of b come from memory sooner in long runs.
+ */
 #define STRIPE(name, tile, vector)                                                                                   \
     __attribute__((always_inline)) static inline void name(                                                          \
-        const int batch, size_t n, size_t rows, const float *const *row, const float *const *next, const float *a,   \
-        size_t lda, float *c, size_t ldc)                                                                            \
+        const int batch, const int sums, size_t at, size_t end, size_t n, size_t rows, const float *const *row,      \
+        const float *const *next, const float *a, size_t lda, float *c, size_t ldc)                                  \
     {                                                                                                                \
-        enum { WIDE = 2 * sizeof(vector) / sizeof(float) };                                                          \
-        size_t at = 0;                                                                                               \
-        for (; at + WIDE <= n; at += WIDE)                                                                           \
+        enum { LANES = sizeof(vector) / sizeof(float) };                                                             \
+        for (; 8 * batch <= sums && at + 8 * LANES <= end; at += 8 * LANES)                                          \
+            tile(batch, 8, rows, row, at, ahead_of(at, n, row, next), a, lda, c, ldc);                               \
+        for (; 4 * batch <= sums && at + 4 * LANES <= end; at += 4 * LANES)                                          \
+            tile(batch, 4, rows, row, at, ahead_of(at, n, row, next), a, lda, c, ldc);                               \
+        for (; at + 2 * LANES <= end; at += 2 * LANES)                                                               \
             tile(batch, 2, rows, row, at, ahead_of(at, n, row, next), a, lda, c, ldc);                               \
-        for (; at < n; at += 8)                                                                                      \
+        for (; at + LANES <= end; at += LANES)                                                                       \
+            tile(batch, 1, rows, row, at, ahead_of(at, n, row, next), a, lda, c, ldc);                               \
+        for (; at < end; at += 8)                                                                                    \
             tile_eight(batch, 1, rows, row, at, ahead_of(at, n, row, next), a, lda, c, ldc);                         \
     }
 
-/* The same for one row of a: each of its sums waits for itself, so up to eight vectors of them pass at once. */
-#define LONE(name, tile, vector)                                                                                     \
-    __attribute__((always_inline)) static inline void name(size_t n, size_t rows, const float *const *row,           \
-                                                           const float *const *next, const float *a, float *c)       \
-    {                                                                                                                \
-        enum { LANES = sizeof(vector) / sizeof(float) };                                                             \
-        size_t at = 0;                                                                                               \
-        for (; at + 8 * LANES <= n; at += 8 * LANES)                                                                 \
-            tile(1, 8, rows, row, at, ahead_of(at, n, row, next), a, 0, c, 0);                                       \
-        if (n - at >= 4 * LANES) {                                                                                   \
-            tile(1, 4, rows, row, at, ahead_of(at, n, row, next), a, 0, c, 0);                                       \
-            at += 4 * LANES;                                                                                         \
-        }                                                                                                            \
-        if (n - at >= 2 * LANES) {                                                                                   \
-            tile(1, 2, rows, row, at, ahead_of(at, n, row, next), a, 0, c, 0);                                       \
-            at += 2 * LANES;                                                                                         \
-        }                                                                                                            \
-        if (n - at >= LANES) {                                                                                       \
-            tile(1, 1, rows, row, at, ahead_of(at, n, row, next), a, 0, c, 0);                                       \
-            at += LANES;                                                                                             \
-        }                                                                                                            \
-        if (n > at)                                                                                                  \
-            tile_eight(1, 1, rows, row, at, ahead_of(at, n, row, next), a, 0, c, 0);                                 \
-    }
-
-/* At most `most` rows of a at a time, in parts as even as can be. */
+/* At most `most` rows of a at a time, in parts as even as can be; all parts read NEAR columns before the next. */
 #define PART(count, stripe, most)                                                                                    \
     case count:                                                                                                      \
         if (count <= most)                                                                                           \
-            stripe(count, n, rows, row, next, a, lda, c, ldc);                                                       \
+            stripe(count, 2 * most, at, end, n, rows, row, next, a + done * lda, lda, c + done * ldc, ldc);          \
         break;
-#define PRODUCT(name, stripe, lone, most, arch)                                                                      \
+#define PRODUCT(name, stripe, most, arch)                                                                            \
     TARGET(arch)                                                                                                     \
     static void name(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,         \
                      const float *a, size_t lda, float *c, size_t ldc)                                               \
     {                                                                                                                \
-        for (size_t count; batch; batch -= count, a += count * lda, c += count * ldc) {                              \
-            count = batch <= most ? batch : batch / ((batch + most - 1) / most);                                     \
-            switch (count) {                                                                                         \
-            case 1:                                                                                                  \
-                lone(n, rows, row, next, a, c);                                                                      \
-                break;                                                                                               \
-                PART(2, stripe, most)                                                                                \
-                PART(3, stripe, most)                                                                                \
-                PART(4, stripe, most)                                                                                \
-                PART(5, stripe, most)                                                                                \
-                PART(6, stripe, most)                                                                                \
-                PART(7, stripe, most)                                                                                \
-                PART(8, stripe, most)                                                                                \
-                PART(9, stripe, most)                                                                                \
-                PART(10, stripe, most)                                                                               \
-                PART(11, stripe, most)                                                                               \
-                PART(12, stripe, most)                                                                               \
-            default:                                                                                                 \
-                break;                                                                                               \
+        for (size_t at = 0, end; at < n; at = end) {                                                                 \
+            end = batch > most && at + NEAR < n ? at + NEAR : n;                                                     \
+            for (size_t done = 0, left, count; (left = batch - done) > 0; done += count) {                           \
+                count = left <= most ? left : left / ((left + most - 1) / most);                                     \
+                switch (count) {                                                                                     \
+                    PART(1, stripe, most)                                                                            \
+                    PART(2, stripe, most)                                                                            \
+                    PART(3, stripe, most)                                                                            \
+                    PART(4, stripe, most)                                                                            \
+                    PART(5, stripe, most)                                                                            \
+                    PART(6, stripe, most)                                                                            \
+                    PART(7, stripe, most)                                                                            \
+                    PART(8, stripe, most)                                                                            \
+                    PART(9, stripe, most)                                                                            \
+                    PART(10, stripe, most)                                                                           \
+                    PART(11, stripe, most)                                                                           \
+                    PART(12, stripe, most)                                                                           \
+                default:                                                                                             \
+                    break;                                                                                           \
+                }                                                                                                    \
             }                                                                                                        \
         }                                                                                                            \
     }
@@ -137,14 +122,12 @@ TILE(tile_eight, eight)
 TILE(tile_sixteen, sixteen)
 STRIPE(stripe_eight, tile_eight, eight)
 STRIPE(stripe_sixteen, tile_sixteen, sixteen)
-LONE(lone_eight, tile_eight, eight)
-LONE(lone_sixteen, tile_sixteen, sixteen)
 
 #ifdef X86
-PRODUCT(product_v4, stripe_sixteen, lone_sixteen, MOST, "arch=x86-64-v4")
-PRODUCT(product_v3, stripe_eight, lone_eight, 6, "arch=x86-64-v3")
+PRODUCT(product_v4, stripe_sixteen, MOST, "arch=x86-64-v4")
+PRODUCT(product_v3, stripe_eight, 6, "arch=x86-64-v3")
 #endif
-PRODUCT(product_plain, stripe_eight, lone_eight, 4, "sse2")
+PRODUCT(product_plain, stripe_eight, 4, "sse2")
 
 void atoll_product_rows(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,
                         const float *a, size_t lda, float *c, size_t ldc)
