@@ -183,7 +183,8 @@ static atoll_status consider(atoll_hand *h, const atoll_state *state, atoll_step
     if (status || (status = atoll_step_combine(model, &h->workspace, &input, &it->route, &voices, error)))
         return status;
     uint32_t label = atoll_predict_cues(&h->workspace, &input, &voices, it->gate, &it->route, cue);
-    bool suffices = atoll_predict_suffices(model, &model->sureness, cue, &novelty);
+    /* What looks novel is searched however sure the answer is: growth goes by its neighbours. */
+    bool suffices = atoll_predict_suffices(model, &model->sureness, cue, &novelty) && !atoll_predict_is_novel(novelty);
     it->sure = suffices && !atoll_step_compares(model, it->seq);
     it->stands_for = it->sure ? 0 : suffices ? ATOLL_REHEARSE_EVERY : 1;
     if (!it->sure)
