@@ -129,20 +129,33 @@ PRODUCT(product_v3, stripe_eight, 6, "arch=x86-64-v3")
 #endif
 PRODUCT(product_plain, stripe_eight, 4, "sse2")
 
+typedef void product(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,
+                     const float *a, size_t lda, float *c, size_t ldc);
+
+static product *nth(uint32_t n)
+{
+#ifdef X86
+    if (__builtin_cpu_supports("x86-64-v4") && !n--)
+        return product_v4;
+    if (__builtin_cpu_supports("x86-64-v3") && !n--)
+        return product_v3;
+#endif
+    return n ? NULL : product_plain;
+}
+
+bool atoll_product_rows_by(uint32_t kernel, size_t batch, size_t n, size_t rows, const float *const *row,
+                           const float *const *next, const float *a, size_t lda, float *c, size_t ldc)
+{
+    product *multiply = nth(kernel);
+    if (multiply)
+        multiply(batch, n, rows, row, next, a, lda, c, ldc);
+    return multiply;
+}
+
 void atoll_product_rows(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,
                         const float *a, size_t lda, float *c, size_t ldc)
 {
-#ifdef X86
-    if (__builtin_cpu_supports("x86-64-v4")) {
-        product_v4(batch, n, rows, row, next, a, lda, c, ldc);
-        return;
-    }
-    if (__builtin_cpu_supports("x86-64-v3")) {
-        product_v3(batch, n, rows, row, next, a, lda, c, ldc);
-        return;
-    }
-#endif
-    product_plain(batch, n, rows, row, next, a, lda, c, ldc);
+    nth(0)(batch, n, rows, row, next, a, lda, c, ldc);
 }
 
 void atoll_product_prefetch(const float *row, size_t n)

@@ -8,6 +8,7 @@
 #ifndef ATOLL_CORE_PRODUCT_H
 #define ATOLL_CORE_PRODUCT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,10 @@ enum {
  */
 void atoll_product_rows(size_t batch, size_t n, size_t rows, const float *const *row, const float *const *next,
                         const float *a, size_t lda, float *c, size_t ldc);
+
+/* The same by the n-th kernel that this processor has, best first, the portable one last; false past it. For tests. */
+bool atoll_product_rows_by(uint32_t kernel, size_t batch, size_t n, size_t rows, const float *const *row,
+                           const float *const *next, const float *a, size_t lda, float *c, size_t ldc);
 
 /* Sends for what atoll_product_rows reads of a row of n columns before it reads what it sent for itself. */
 void atoll_product_prefetch(const float *row, size_t n);
