@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "learner/inside.h"
 #include "tests/support/embedding_server.h"
 #include "tests/support/running.h"
@@ -407,6 +408,8 @@ static atoll_expert_state state_of(running *r, uint32_t id)
     return state;
 }
 
+enum { IDLE_AFTER_MS = 1000 };
+
 /* A model with an expert that is idle, as a second passes. */
 static uint32_t make_idle(running *r)
 {
@@ -416,7 +419,7 @@ static uint32_t make_idle(running *r)
     assert_int_equal(running_configure(r, &config), ATOLL_OK);
     running_feed(r, 0, 4, BATCH);
     assert_int_equal(planned(r, &id), 0);
-    config.idle_after_ms = 1000;
+    config.idle_after_ms = IDLE_AFTER_MS;
     assert_int_equal(running_configure(r, &config), ATOLL_OK);
     assert_true(RUNNING_AWAIT(planned(r, &id)));
     assert_int_equal(planned(r, &id), 1);
@@ -516,11 +519,16 @@ static void requests_keep_an_expert_from_being_pruned(void **state)
     running *r = *state;
     running_call call;
     uint32_t id = make_idle(r);
+    int64_t asked_ms = atoll_clock_wall_ms();
     free(running_answers(r));
-    assert_int_equal(planned(r, &id), 0);
+    bool stays = planned(r, &id) == 0;
     running_begin(&call);
     assert_int_equal(atoll_learner_prune(r->learner, running_pruned, &call, NULL), ATOLL_OK);
     assert_int_equal(running_end(&call), ATOLL_OK);
+    /* Where the machine took longer over that than an expert may be idle, nothing is told. */
+    if (atoll_clock_wall_ms() - asked_ms > IDLE_AFTER_MS)
+        skip();
+    assert_true(stays);
     assert_int_equal(call.count, 0);
     assert_int_equal(state_of(r, id), ATOLL_EXPERT_ACTIVE);
 }
