@@ -79,19 +79,22 @@ static bool show_rejection(void *arg, const char *name, atoll_json rejection)
     return true;
 }
 
+/* What is kept is counted also where it could not be learned; what is to be sent begins behind it then. */
 static atoll_status send_batch(ingestion *run, const atoll_writer *batch, atoll_error *error)
 {
     atoll_json report, errors;
     atoll_status status = atoll_client_session_ingest(run->session, batch->data, batch->bytes, run->trained, &report,
                                                       error);
-    if (status)
+    if (status && !report.document)
         return status;
     run->accepted += (uint64_t)atoll_client_integer(report, "accepted", 0);
     run->rejected += (uint64_t)atoll_client_integer(report, "rejected", 0);
     run->version = (uint64_t)atoll_client_integer(report, "version", (int64_t)run->version);
     if (atoll_json_member(report, "errors", &errors))
         atoll_json_each(errors, show_rejection, run);
-    return ATOLL_OK;
+    if (status)
+        run->lines.first_line = run->lines.next_line;
+    return status;
 }
 
 static void show_progress(ingestion *run, int64_t now_ns)

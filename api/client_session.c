@@ -122,13 +122,18 @@ atoll_status atoll_client_session_ingest(atoll_client_session *session, const ch
     int64_t give_up_ns = atoll_clock_monotonic_ns() + (int64_t)BUSY_GIVE_UP_MS * 1000000;
     for (;;) {
         atoll_client_reply reply = {0};
+        *report = (atoll_json){0};
         atoll_status status = atoll_client_session_call(session, "POST", target, "application/x-ndjson", lines, bytes,
                                                         &reply, report, error);
         if (!status || !reply.body)
             return status;
-        if (is_json(session, &reply, report) && atoll_client_integer(*report, "rejected", 0) > 0 &&
-            atoll_client_integer(*report, "accepted", 0) == 0)
-            return ATOLL_OK;
+        if (is_json(session, &reply, report)) {
+            if (atoll_client_integer(*report, "accepted", 0) > 0)
+                return status;
+            if (atoll_client_integer(*report, "rejected", 0) > 0)
+                return ATOLL_OK;
+            *report = (atoll_json){0};
+        }
         int64_t pause_ms = retry_after_ms(&reply);
         if (!pause_ms || atoll_clock_monotonic_ns() + pause_ms * 1000000 > give_up_ns)
             return status;

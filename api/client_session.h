@@ -38,7 +38,8 @@ atoll_status atoll_client_session_model(atoll_client_session *session, const cha
 /*
  * POSTs NDJSON to …/ingest and parses the report, which comes too where every line was rejected. A server that takes
  * nothing for the moment (429, or 503 with Retry-After) is called again when it says, or soon, for at most a minute;
- * where it asks for a longer pause, its problem comes at once.
+ * where it asks for a longer pause, its problem comes at once. After a problem *report is filled where `accepted` is
+ * more than 0: so many are on disk, not learned yet, and are not to be sent again. Else report->document is NULL then.
  */
 atoll_status atoll_client_session_ingest(atoll_client_session *session, const char *lines, size_t bytes, bool trained,
                                          atoll_json *report, atoll_error *error);

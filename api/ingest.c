@@ -27,7 +27,7 @@ typedef struct reading {
 
 /* What the callback needs for the reply. */
 typedef struct waiting {
-    atoll_writer errors;
+    atoll_writer errors; /* first: test_ingest.c lets it fail */
     uint32_t accepted, rejected;
 } waiting;
 
@@ -197,7 +197,7 @@ static atoll_outcome refuse(reading *r)
     return atoll_request_reply(r->request, atoll_problem_http(r->first_status), &out, ATOLL_PROBLEM_TYPE);
 }
 
-/* On disk, and not learned: a problem that tells what was taken, and does not ask to send it again. */
+/* On disk, and not learned: a problem that tells what was taken. */
 static void tell_kept(atoll_request *request, atoll_status status, const atoll_ingested *result,
                       const atoll_error *error)
 {
@@ -210,19 +210,21 @@ static void tell_kept(atoll_request *request, atoll_status status, const atoll_i
     put_ingested(&out, result);
     atoll_json_object_end(&out);
     atoll_request_reply(request, atoll_problem_http(status), &out, ATOLL_PROBLEM_TYPE);
-    request->reply.retry_after = false;
 }
 
 static void done(void *arg, atoll_status status, const atoll_ingested *result, const atoll_error *error)
 {
     atoll_request *request = arg;
     waiting *w = request->state;
+    bool kept = !status || (result->last_seq && status != ATOLL_UNKNOWN_MODEL); /* what is removed keeps nothing */
     if (!status)
         reply(request, w->accepted, w->rejected, &w->errors, result);
-    else if (result->last_seq && status != ATOLL_UNKNOWN_MODEL) /* what is removed keeps nothing */
+    else if (kept)
         tell_kept(request, status, result, error);
     else
         atoll_request_problem(request, status, error, 0);
+    if (kept) /* sent again, also for want of memory to reply, it would be learned twice */
+        request->reply.retry_after = false;
     atoll_writer_free(&w->errors);
     atoll_request_finish(request);
 }

@@ -8,11 +8,12 @@
 #include "core/json.h"
 #include "core/writer.h"
 #include "tests/api/fake_server.h"
+
 typedef struct fake_atoll {
     fake_server server;
     _Atomic uint64_t records, batches, trained, predicted;
     _Atomic int busy;            /* so many times more, ingest is refused as busy */
-    _Atomic int fail_after;      /* ingest fails from this batch on; 0 for never */
+    _Atomic int fail_after, close_after; /* from this batch on, ingest fails or keeps what it learns no more */
     _Atomic bool domain_seen, known, wrong; /* wrong: every answer is "?" */
     atoll_json_parser *parser;
     char last[4096];             /* the newest request but stats: method, target, body; read it after fake_atoll_stop */
@@ -45,6 +46,7 @@ static inline bool fake_ingest(fake_atoll *atoll, const fake_request *request, i
     atoll->batches++;
     if (atoll->fail_after && atoll->batches >= (uint64_t)atoll->fail_after)
         return fake_problem(fd, 507, "no_space", "the disk is full");
+    bool closes = atoll->close_after && atoll->batches >= (uint64_t)atoll->close_after;
     atoll->trained += strstr(request->target, "?wait=trained") != NULL;
     atoll->domain_seen = atoll->domain_seen || strstr(request->body, "\"domain\"");
     atoll_writer_init(&out);
@@ -75,8 +77,9 @@ static inline bool fake_ingest(fake_atoll *atoll, const fake_request *request, i
     atoll_json_put_uint(&out, rejected);
     atoll_json_name(&out, "version");
     atoll_json_put_uint(&out, atoll->batches);
+    atoll_writer_text(&out, closes ? ",\"code\":\"shutting_down\",\"error\":\"the model is being closed\"" : "");
     atoll_json_object_end(&out);
-    return fake_reply_writer(fd, rejected && !accepted ? 400 : 200, "application/json", &out);
+    return fake_reply_writer(fd, closes ? 503 : rejected && !accepted ? 400 : 200, "application/json", &out);
 }
 
 static inline void fake_predict_one(fake_atoll *atoll, atoll_writer *out, atoll_json record)
@@ -90,10 +93,7 @@ static inline void fake_predict_one(fake_atoll *atoll, atoll_writer *out, atoll_
     size_t word = strcspn(text, " ");
     atoll_json_object_begin(out);
     atoll_json_name(out, "label");
-    if (atoll->wrong)
-        atoll_json_put_text(out, "?");
-    else
-        atoll_json_put_string(out, text, word);
+    atoll_json_put_string(out, atoll->wrong ? "?" : text, atoll->wrong ? 1 : word);
     atoll_writer_text(out, ",\"score\":0.75,\"novelty\":0.25,\"abstain\":false,"
                            "\"labels\":[{\"label\":\"first\",\"score\":0.75},{\"label\":\"second\",\"score\":0.2}],"
                            "\"experts\":[{\"id\":3,\"version\":7,\"weight\":0.9},"

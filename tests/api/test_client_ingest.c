@@ -149,6 +149,22 @@ static void a_failure_says_how_far_it_came(void **state)
     free(text);
 }
 
+/* What the server could not learn any more, but keeps, is not to be sent again. */
+static void a_batch_that_is_kept_is_counted_though_it_fails(void **state)
+{
+    fixture *f = *state;
+    size_t bytes;
+    const int bad[] = {1500};
+    char *text = make_lines(2500, bad, 1, &bytes);
+    f->atoll.close_after = 2;
+    assert_int_equal(ingest(f, text, bytes), 1);
+    assert_int_equal(f->atoll.batches, 2);
+    assert_non_null(strstr(f->err, "stream:1500: missing_label: it is bad\n"));
+    assert_non_null(strstr(f->err, "stream: from line 2001 on: shutting_down: the model is being closed (HTTP 503)"));
+    assert_non_null(strstr(f->out, "accepted 1,999, rejected 1"));
+    free(text);
+}
+
 static void long_lines_make_shorter_batches(void **state)
 {
     fixture *f = *state;
@@ -191,6 +207,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_in_nothing_out, start, stop),
         cmocka_unit_test_setup_teardown(a_busy_server_is_asked_again, start, stop),
         cmocka_unit_test_setup_teardown(a_failure_says_how_far_it_came, start, stop),
+        cmocka_unit_test_setup_teardown(a_batch_that_is_kept_is_counted_though_it_fails, start, stop),
         cmocka_unit_test_setup_teardown(long_lines_make_shorter_batches, start, stop),
         cmocka_unit_test_setup_teardown(a_line_without_end_is_refused, start, stop),
     };

@@ -115,8 +115,10 @@ static uint64_t ingest(const char *const *replies, atoll_status expected, int64_
     int64_t start_ns = atoll_clock_monotonic_ns();
     assert_int_equal(atoll_client_session_ingest(&session, "{}\n", 3, true, &report, NULL), expected);
     *took_ms = (atoll_clock_monotonic_ns() - start_ns) / 1000000;
-    if (expected == ATOLL_OK)
+    if (expected == ATOLL_OK || expected == ATOLL_SHUTTING_DOWN)
         assert_int_equal(atoll_client_integer(report, "accepted", 0), 1);
+    else
+        assert_null(report.document);
     atoll_client_session_close(&session);
     fake_server_stop(&server);
     return server.requests;

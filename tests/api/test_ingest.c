@@ -5,7 +5,11 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
 
+#include "api/handlers.h"
+#include "api/request.h"
 #include "tests/api/harness.h"
 #include "tests/support/embedding_server.h"
 
@@ -336,6 +340,54 @@ static void records_that_a_closing_server_keeps_are_told_to_be_on_disk(void **st
     harness_delete(h.dir);
 }
 
+/* A request without a connection. */
+typedef struct lone_request {
+    atoll_request request; /* first */
+    _Atomic bool finished;
+} lone_request;
+
+static void finish(atoll_request *request)
+{
+    atomic_store(&((lone_request *)(void *)request)->finished, true);
+}
+
+/* Memory ends when the records are learned, while the reply is written. */
+static void what_is_kept_is_not_asked_for_again_though_the_reply_fails(void **state)
+{
+    static const char line[128] = "{\"text\":\"red fox\",\"label\":\"animal\"}";
+    harness *h = *state;
+    char config[256];
+    atoll_worker worker;
+    atoll_stats stats;
+    embedding_server server;
+    lone_request r = {.request = {.service = &h->service, .ndjson = true, .body = line, .body_bytes = strlen(line),
+                                  .finished = finish}};
+    embedding_server_start(&server, 16);
+    server.mode = EMBEDDING_SLOW;
+    server.delay_ms = 600000;
+    snprintf(config, sizeof config, "{\"embedding\":{\"source\":\"http\",\"url\":\"%s\",\"model\":\"fake\",\"dim\":16,"
+             "\"timeout\":\"10m\"}}", server.url);
+    http_reply reply = expect(h, "PUT", "/v1/models/m", JSON, config, 201);
+    http_free(&reply);
+    assert_true(atoll_worker_prepare(&worker));
+    assert_int_equal(atoll_route_match(atoll_routes, atoll_route_count, "POST", INGEST "?wait=trained",
+                                       &r.request.target, NULL), ATOLL_OK);
+    assert_int_equal(atoll_handle_ingest(&r.request, &worker), ATOLL_LATER);
+    ((atoll_writer *)r.request.state)->failed = true;
+    atoll_learner_stats(r.request.model->learner, &stats); /* takes a lock of the embedder's, whom learning waits for */
+    server.delay_ms = 0;
+    while (!atomic_load(&r.finished))
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_int_equal(r.request.reply.http, 503);
+    assert_null(r.request.reply.body.data);
+    assert_false(r.request.reply.retry_after);
+    atoll_worker_clean(&worker);
+    reply = expect(h, "GET", "/v1/models/m/stats", NULL, NULL, 200);
+    assert_int_equal(number_in(&reply, "records"), 1);
+    http_free(&reply);
+    embedding_server_stop(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +395,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(records_that_wait_for_an_embedding_server_are_told_to_be_on_disk,
                                         harness_setup, harness_teardown),
         cmocka_unit_test(records_that_a_closing_server_keeps_are_told_to_be_on_disk),
+        cmocka_unit_test_setup_teardown(what_is_kept_is_not_asked_for_again_though_the_reply_fails, harness_setup,
+                                        harness_teardown),
         cmocka_unit_test_setup_teardown(bad_lines_are_reported_and_the_others_taken, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(bad_tokens_are_reported_by_line, harness_setup, harness_teardown),
         cmocka_unit_test_setup_teardown(a_wholly_bad_batch_leaves_no_trace, harness_setup, harness_teardown),
