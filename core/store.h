@@ -15,7 +15,7 @@
 #include "core/status.h"
 
 enum {
-    ATOLL_STORE_FORMAT = 35,         /* of what a checkpoint holds; a change of any saved struct raises it */
+    ATOLL_STORE_FORMAT = 36,         /* of what a checkpoint holds; a change of any saved struct raises it */
     ATOLL_STORE_KEY_MAX_BYTES = 200, /* at least 1 */
     ATOLL_STORE_BLOB_MAX_BYTES = 1 << 30
 };
