@@ -28,7 +28,7 @@
 #define WHOLE(name) "\"" name "\":" INTEGER ","
 #define REAL(name) "\"" name "\":" NUMBER ","
 #define NULLABLE(name, type) "\"" name "\":{\"type\":[\"" type "\",\"null\"]},"
-#define TOLD(name, type) "\"" name "\":{\"type\":" type ",\"readOnly\":true}"
+#define TOLD(name, type) "\"" name "\":{\"type\":" type ",\"readOnly\":true},"
 #define PROBE(path, text) "\"" path "\":{\"get\":{\"summary\":\"" text "\"," ANSWERS(text, OBJECT) "}}"
 #define TOP "{\"type\":\"integer\",\"minimum\":1,\"maximum\":256,\"default\":5}"
 #define TIMEOUT "{\"type\":\"integer\",\"minimum\":0,\"maximum\":600000,\"default\":10000}"
@@ -156,8 +156,9 @@ static const char specification[] =
                          ",\"dropped\":" INTEGER "}}") ","
     "\"domains\":" ARRAY("{\"type\":\"object\",\"properties\":{\"domain\":" STRING ",\"records\":" INTEGER
                          ",\"prequential\":" NUMBER "}}") "}},"
-    "\"Schedule\":{\"type\":\"object\",\"properties\":{" TOLD("model", "\"string\"") ",\"schedule\":" STRING
-    ",\"idle_after\":" STRING ",\"min_share\":" NUMBER "," TOLD("next", "[\"string\",\"null\"]") "}},"
+    "\"Schedule\":{\"type\":\"object\",\"properties\":{"
+    TOLD("model", "\"string\"") TOLD("next", "[\"string\",\"null\"]") "\"schedule\":" STRING
+    ",\"idle_after\":" STRING ",\"min_share\":" NUMBER "}},"
     "\"Problem\":{\"type\":\"object\",\"properties\":{\"type\":" STRING ",\"title\":" STRING ",\"status\":" INTEGER
     ",\"detail\":" STRING ",\"error\":" STRING ",\"code\":" STRING ",\"line\":" INTEGER "},"
     "\"description\":\"of ingest with the members of Ingested, where records were read\"}}}}";

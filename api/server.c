@@ -199,7 +199,7 @@ static atoll_status check_type(exchange *e, atoll_error *error)
     const char *coding = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_ENCODING);
     if (takes == ATOLL_TAKES_NOTHING)
         return ATOLL_OK;
-    if (coding && strcasecmp(coding, "identity"))
+    if (coding && *coding && strcasecmp(coding, "identity"))
         return atoll_fail(error, ATOLL_UNSUPPORTED_TYPE, "a body in the coding \"%.64s\" is not taken", coding);
     if (!value || type_is(value, "application/json"))
         return ATOLL_OK;

@@ -1,6 +1,5 @@
 /*
- * Inside a running model: what learner.c, opening.c, waiters.c, writing.c, ask.c and
- * describe.c share.
+ * Inside a running model: what learner.c, opening.c, waiters.c, writing.c, ask.c and describe.c share.
  *
  * Threads. One learner thread is the only one to touch `state`. After a commit it publishes an atoll_published by one
  * atomic swap and retires the one before. Requests read the published one between atoll_reclaim_enter and leave: no

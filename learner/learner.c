@@ -22,16 +22,16 @@ enum {
     WAIT_MS = 50,                  /* how late a waiter's deadline may be noticed */
     CHECKPOINT_RECORDS = 15000,    /* learned since the last checkpoint: one and a half seconds of replay */
     TRIM_PUBLICATIONS = 16,        /* after which pages that were spare all the while go back to the system */
-    /* With more than half of its budget a model waits so often and so long for readers to leave, who mostly are inside
-     * for 0.1 ms. With 60 MB, and four connections that ask, 1.37 times the budget was counted at most, and 1.15 so. */
-    READERS_WAITS = 10,
-    READERS_WAIT_NS = 200000,
     TRIM_RECORDS = 1000,           /* learned since the heap was last walked for what can be given back */
     /* For the commit under way when the model is to end, and for the checkpoint then. On two cores with a load of 7, a
      * commit of 1,024 records took 0.5 s with 58 labels and 6 s with thousands; a checkpoint 0.1 s. */
     END_MS = 2000,
     NICENESS = 15                  /* learning gives way to requests */
 };
+
+/* With more than half of its budget a model waits so often and so long for readers to leave, who mostly are inside for
+ * 0.1 ms. With 60 MB, and four connections that ask, 1.37 times the budget was counted at most, and 1.15 so. */
+enum { READERS_WAITS = 10, READERS_WAIT_NS = 200000 };
 
 /* ---- reading what is published ---- */
 
@@ -284,23 +284,27 @@ static void await_readers(atoll_learner *learner)
         nanosleep(&(struct timespec){.tv_nsec = READERS_WAIT_NS}, NULL);
 }
 
-/* Whether all that is held now is over the budget, also without what is spare or was replaced. */
+/* Whether all that is held now is over the budget. */
 static bool is_full(atoll_learner *learner)
 {
-    uint64_t budget_bytes = learner->state.model.config.budget_bytes;
-    if (atoll_learner_bytes(learner) <= budget_bytes / 2) /* a commit replaces no more than there is */
-        return false;
+    return atoll_learner_bytes(learner) > learner->state.model.config.budget_bytes;
+}
+
+/* Frees what was replaced, and what is spare, where the next commit may have no room. */
+static void make_room(atoll_learner *learner)
+{
+    if (atoll_learner_bytes(learner) <= learner->state.model.config.budget_bytes / 2)
+        return; /* a commit replaces no more than there is */
     await_readers(learner);
-    if (atoll_learner_bytes(learner) <= budget_bytes)
-        return false;
-    atoll_slabs_trim(atoll_reclaim_slabs(learner->state.reclaim), true);
-    return atoll_learner_bytes(learner) > budget_bytes;
+    if (is_full(learner))
+        atoll_slabs_trim(atoll_reclaim_slabs(learner->state.reclaim), true);
 }
 
 /* What a checkpoint writes and keeps passes: where that takes the model over its budget, learning waits for it. */
 static void maybe_checkpoint(atoll_learner *learner, pace *p)
 {
     const atoll_model *model = &learner->state.model;
+    make_room(learner);
     end_checkpoint(learner, p, is_full(learner));
     pthread_mutex_lock(&learner->mutex);
     bool busy = learner->checkpoint != NULL;
