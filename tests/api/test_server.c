@@ -301,7 +301,7 @@ static void more_predictions_than_a_round_takes_are_all_answered(void **state)
     for (int i = 0; i < CLIENTS; i++)
         assert_true(http_send(client[i].fd, request, (size_t)bytes));
     for (int answers = 0; answers < ANSWERS;) {
-        assert_true(poll(client, CLIENTS, -1) > 0);
+        assert_true(poll(client, CLIENTS, HTTP_WAIT_S * 1000) > 0);
         for (int i = 0; i < CLIENTS; i++) {
             if (!client[i].revents)
                 continue;

@@ -121,6 +121,24 @@ static void what_is_sure_is_not_searched_but_where_it_is_compared_or_wrong(void 
     free(t);
 }
 
+/* Growth goes by the neighbours of what looks novel, though a request would do without them. */
+static void what_looks_novel_is_searched_however_sure(void **state)
+{
+    trial *t = malloc(sizeof *t);
+    (void)state;
+    trial_open(t);
+    be_sure(&t->l.state.model, 1000);
+    t->l.state.model.assured.sorted[0] = t->l.state.model.assured.recent[0] = 9; /* nothing that is asked has as much */
+    ask(t);
+    for (uint32_t i = 0; i < BATCH; i++) {
+        assert_false(t->l.trainer->items[i].sure);
+        assert_int_equal(t->l.trainer->items[i].stands_for, 1);
+        assert_int_equal(t->l.trainer->items[i].context.count, ATOLL_NEIGHBOURS);
+    }
+    learning_close(&t->l);
+    free(t);
+}
+
 /* Drift is to see what a young label contradicts, though the answer is right and sure. */
 static void neighbours_of_a_young_label_are_found(void **state)
 {
@@ -239,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_are_encoded_and_asked_as_the_model_would_be),
         cmocka_unit_test(what_is_sure_is_not_searched_but_where_it_is_compared_or_wrong),
+        cmocka_unit_test(what_looks_novel_is_searched_however_sure),
         cmocka_unit_test(neighbours_of_a_young_label_are_found),
         cmocka_unit_test(what_is_not_sure_is_answered_as_if_all_were_searched),
         cmocka_unit_test(judging_counts_and_names_the_owner),

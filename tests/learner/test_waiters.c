@@ -63,7 +63,6 @@ static void who_waits_when_the_model_is_removed_is_told_and_nothing_more_is_take
     assert_int_equal(running_configure(r, &config), ATOLL_UNKNOWN_MODEL);
     running_begin(&call);
     assert_int_equal(atoll_learner_prune(r->learner, running_pruned, &call, NULL), ATOLL_UNKNOWN_MODEL);
-    assert_int_equal(atoll_learner_restore(r->learner, 99, running_waited, &call, NULL), ATOLL_UNKNOWN_EXPERT);
     assert_int_equal(call.done, 0); /* a call that is refused calls nobody back */
     assert_int_equal(running_stats(r).journal_last, written);
     free(running_answers(r));

@@ -254,18 +254,19 @@ static void a_new_model_does_not_take_what_would_pass_its_budget(void **state)
 
 typedef struct sender {
     running *r;
-    const learning_record *records;
+    const atoll_record *records;
     uint32_t count;
     pthread_barrier_t *start;
     pthread_t thread;
-    atoll_status status;
+    running_call call;
+    atoll_status status; /* of the call itself */
 } sender;
 
 static void *send_at_once(void *arg)
 {
     sender *s = arg;
     pthread_barrier_wait(s->start);
-    s->status = running_ingest(s->r, s->records, s->count, false, NULL);
+    s->status = atoll_learner_ingest(s->r->learner, s->records, s->count, false, running_ingested, &s->call, NULL);
     return NULL;
 }
 
@@ -278,13 +279,16 @@ static void room_is_given_to_one_of_those_who_ask_at_once(void **state)
     pthread_barrier_t start;
     sender senders[SENDERS];
     learning_record *records = malloc(COUNT * sizeof *records);
-    assert_non_null(records);
+    atoll_record *views = malloc(COUNT * sizeof *views);
+    assert_true(records && views);
     embedding_server_start(&server, 16);
     embedding_server_configure(&server, &r->config);
     embedding_server_stop(&server);
     r->config.budget_bytes = 16 << 20;
-    for (uint32_t i = 0; i < COUNT; i++)
+    for (uint32_t i = 0; i < COUNT; i++) {
         learning_draw_text(&records[i], &r->rng, 0, i % 4);
+        views[i] = records[i].record;
+    }
     assert_int_equal(pthread_barrier_init(&start, NULL, SENDERS), 0);
     for (int round = 0; round < ROUNDS; round++) {
         uint32_t taken = 0;
@@ -292,18 +296,21 @@ static void room_is_given_to_one_of_those_who_ask_at_once(void **state)
         snprintf(r->path, sizeof r->path, "%s/model %d", r->top, round);
         running_open(r);
         for (int i = 0; i < SENDERS; i++) {
-            senders[i] = (sender){.r = r, .records = records, .count = COUNT, .start = &start};
+            senders[i] = (sender){.r = r, .records = views, .count = COUNT, .start = &start};
+            running_begin(&senders[i].call);
             assert_int_equal(pthread_create(&senders[i].thread, NULL, send_at_once, &senders[i]), 0);
         }
         for (int i = 0; i < SENDERS; i++) {
             pthread_join(senders[i].thread, NULL);
-            taken += senders[i].status == ATOLL_OK;
-            assert_true(senders[i].status == ATOLL_OK || senders[i].status == ATOLL_BUSY);
+            atoll_status status = senders[i].status ? senders[i].status : running_end(&senders[i].call);
+            taken += status == ATOLL_OK;
+            assert_true(status == ATOLL_OK || status == ATOLL_BUSY);
         }
         assert_int_equal(taken, 1);
         assert_int_equal(atomic_load(&r->learner->taken), COUNT);
     }
     pthread_barrier_destroy(&start);
+    free(views);
     free(records);
 }
 
