@@ -123,7 +123,8 @@ static void clear_divisors(atoll_workspace *workspace, uint32_t experts)
         memset(workspace->token.gate + (size_t)tokens * experts, 0, tokens * sizeof *workspace->token.gate);
 }
 
-/* What an expert gets follows from the record, or token, and its own number alone: the same is always routed alike. */
+/* What an expert gets follows from the record's embedding, or a token's place in it, and its own number: as long as its
+ * terms weigh the same, a record is routed alike. */
 static void draw_gate(const atoll_model *model, const bool *open, const atoll_input *input, uint32_t token, float *gate)
 {
     size_t bytes = model->encoder.embedding_dim * sizeof *input->linear;

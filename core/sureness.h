@@ -13,7 +13,7 @@
  * than it saves, and none is.
  *
  * What the search would have told of a record's familiarity is foretold for the answers that do without, by least
- * squares from what is known of them; where that looks novel, more is asked.
+ * squares from what is known of them; the more novel that looks, the higher they must score.
  */
 #ifndef ATOLL_CORE_SURENESS_H
 #define ATOLL_CORE_SURENESS_H
