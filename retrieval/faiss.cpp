@@ -223,7 +223,7 @@ struct atoll_faiss final : faiss::IndexIVFPQ {
         faiss::SearchParametersIVF how;
         const auto *asked = dynamic_cast<const faiss::SearchParametersIVF *>(params);
         how.nprobe = std::min<size_t>({asked ? asked->nprobe : nprobe, nlist, ATOLL_FAISS_PROBES_MAX});
-        idx_t together = nlist == 1 ? ATOLL_FAISS_PROBES_MAX : 1;
+        idx_t together = nlist == 1 ? ATOLL_FAISS_PROBES_MAX : 1; /* of one list a query probes one */
         for (idx_t i = 0, count; i < n; i += count) {
             count = std::min(n - i, together);
             quantizer->search(count, x + i * d, static_cast<idx_t>(how.nprobe), score, list);
@@ -237,7 +237,6 @@ struct atoll_faiss final : faiss::IndexIVFPQ {
                             float *distances, idx_t *labels, bool, const faiss::IVFSearchParameters *params,
                             faiss::IndexIVFStats *) const override
     {
-        float product[ATOLL_CANDIDATES_CODES_MAX * CENTRES];
         size_t probes = std::min(params ? params->nprobe : nprobe, nlist);
         if (k > ATOLL_FAISS_WANT_MAX)
             throw std::invalid_argument("more is wanted than a search finds");
@@ -245,6 +244,7 @@ struct atoll_faiss final : faiss::IndexIVFPQ {
             search_all(n, x, k, centroid_dis, distances, labels);
             return;
         }
+        float product[ATOLL_CANDIDATES_CODES_MAX * CENTRES];
         for (idx_t i = 0; i < n; i++, assign += probes, centroid_dis += probes, distances += k, labels += k) {
             auto near = static_cast<uint32_t>(std::find(assign, assign + probes, -1) - assign);
             pq.compute_inner_prod_table(x + i * d, product);

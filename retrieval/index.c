@@ -8,6 +8,7 @@
 
 #include "core/half.h"
 #include "core/limits.h"
+#include "retrieval/candidates.h"
 #include "retrieval/index_inside.h"
 
 enum {
@@ -501,8 +502,10 @@ void atoll_index_search_rows(const side *s, const float *queries, uint32_t count
 void atoll_index_search(const atoll_index_view *view, const float *queries, uint32_t count, atoll_neighbours *out)
 {
     uint32_t dim = view->index->dim, together = TILE_QUERIES;
-    if (view->coded && ATOLL_INDEX_CANDIDATES_MAX / view->tuning.candidates < together)
-        together = ATOLL_INDEX_CANDIDATES_MAX / view->tuning.candidates;
+    if (view->coded) {
+        uint32_t room = ATOLL_INDEX_CANDIDATES_MAX / view->tuning.candidates;
+        together = room < ATOLL_CANDIDATES_TOGETHER ? room : ATOLL_CANDIDATES_TOGETHER;
+    }
     for (uint32_t at = 0; at < count; at += together) {
         uint32_t some = count - at < together ? count - at : together;
         (view->coded ? search_codes : atoll_index_search_rows)(view, queries + (size_t)at * dim, some, &out[at]);

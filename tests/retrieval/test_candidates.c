@@ -119,7 +119,7 @@ static void queries_together_find_what_each_finds(void **state)
     static float products[QUERIES * TABLES], score[QUERIES], about[QUERIES * WANT], about_one[WANT];
     static int64_t number[QUERIES * WANT], number_one[WANT];
     static const int64_t list[] = {0};
-    static const uint32_t held[] = {0, 40, 3000, COUNT};
+    static const uint32_t held[] = {0, 40, 64, 1024, 2048, 3000, COUNT}; /* of blocks and tiles, whole and not */
     uint32_t found[QUERIES];
     atoll_rng rng;
     atoll_blocks blocks;
