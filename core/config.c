@@ -285,7 +285,8 @@ static atoll_status set_value(const spec *row, atoll_json value, atoll_config *c
 typedef struct merge {
     const char *group;
     atoll_config *config;
-    uint64_t *seen; /* a bit for each row */
+    uint64_t *seen;  /* a bit for each row */
+    uint64_t groups; /* those of the groups that were seen, where this is the whole */
     atoll_status status;
     atoll_error *error;
 } merge;
@@ -296,7 +297,7 @@ static bool merge_member(void *arg, const char *name, atoll_json value)
 {
     merge *m = arg;
     size_t group = strlen(m->group), bytes = strlen(name);
-    bool is_group = false;
+    uint64_t group_rows = 0;
     for (size_t i = 0; i < ROWS; i++) {
         if (strncmp(table[i].path, m->group, group) != 0 || strncmp(table[i].path + group, name, bytes) != 0)
             continue;
@@ -308,18 +309,23 @@ static bool merge_member(void *arg, const char *name, atoll_json value)
             *m->seen |= UINT64_C(1) << i;
             return m->status == ATOLL_OK;
         }
-        is_group |= next == '.' && group == 0;
+        if (next == '.' && group == 0)
+            group_rows |= UINT64_C(1) << i;
     }
-    if (!is_group) {
+    bool again = m->groups & group_rows;
+    m->groups |= group_rows;
+    if (!group_rows) {
         m->status = atoll_fail(m->error, ATOLL_UNKNOWN_KEY, "unknown setting \"%s%.*s\"%s", m->group,
                                (int)atoll_utf8_clip(name, bytes, PATH_SHOWN_BYTES), name,
                                group == 0 && strchr(name, '.') ? "; a group of settings is an object" : "");
+    } else if (again) {
+        m->status = atoll_fail(m->error, ATOLL_INVALID_VALUE, "%s: comes twice", name);
     } else if (atoll_json_kind_of(value) != ATOLL_JSON_OBJECT) {
         m->status = atoll_fail(m->error, ATOLL_INVALID_VALUE, "%s: an object is expected", name);
     } else {
         char path[PATH_SHOWN_BYTES];
         snprintf(path, sizeof path, "%s.", name);
-        merge inner = {path, m->config, m->seen, ATOLL_OK, m->error};
+        merge inner = {path, m->config, m->seen, 0, ATOLL_OK, m->error};
         atoll_json_each(value, merge_member, &inner);
         m->status = inner.status;
     }
@@ -346,7 +352,7 @@ atoll_status atoll_config_merge(atoll_config *config, const char *json, size_t b
     atoll_json root;
     atoll_config merged = *config;
     uint64_t seen = 0;
-    merge m = {"", &merged, &seen, ATOLL_OK, error};
+    merge m = {"", &merged, &seen, 0, ATOLL_OK, error};
     char *padded = malloc(bytes + ATOLL_JSON_PADDING);
     atoll_json_parser *parser = atoll_json_parser_new();
     if (!padded || !parser) {

@@ -210,7 +210,9 @@ static const struct {
     {"{\"seed\":18446744073709551615}", ATOLL_OUT_OF_RANGE, "seed"},
     {"{\"seed\":5,\"experts\":{\"max\":2000}}", ATOLL_OUT_OF_RANGE, "experts.max"},
     {"{\"seed\":5,\"seed\":5}", ATOLL_INVALID_VALUE, "seed: comes twice"},
-    {"{\"experts\":{\"max\":5},\"seed\":5,\"experts\":{\"max\":6}}", ATOLL_INVALID_VALUE, "experts.max: comes twice"},
+    {"{\"experts\":{\"max\":5},\"seed\":5,\"experts\":{\"max\":6}}", ATOLL_INVALID_VALUE, "experts: comes twice"},
+    {"{\"experts\":{\"max\":5,\"max\":6}}", ATOLL_INVALID_VALUE, "experts.max: comes twice"},
+    {"{\"experts\":{\"max\":5},\"experts\":{\"hidden\":64}}", ATOLL_INVALID_VALUE, "experts: comes twice"},
 };
 
 static void refuses_and_names_what_is_wrong(void **state)
