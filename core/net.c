@@ -8,7 +8,7 @@
 #include "core/net_layout.h"
 #include "core/product.h"
 
-enum { GRADIENT_BYTES = 4 * ATOLL_PAGE_BYTES }; /* at least a page of D1 */
+enum { GRADIENT_BYTES = ATOLL_PAGE_BYTES }; /* of a page of D1 */
 
 /*
  * Outputs whose slope is less are left as they are where there are many: some dozens of 2,000 have more. Over the first
@@ -77,8 +77,10 @@ void atoll_net_hidden(const atoll_net *net, const float *v, uint32_t batch, floa
     enum { MOST = ATOLL_PRODUCT_ROWS };
     uint32_t hidden = net->hidden, dim = net->dense_dim;
     const float *row[2 * MOST], *c = atoll_array_at(&net->first, dim);
-    for (uint32_t i = 0; i < MOST && i < dim; i++)
-        atoll_product_prefetch(row[i] = atoll_array_at(&net->first, i), hidden);
+    for (uint32_t i = 0; i < MOST && i < dim; i++) {
+        row[i] = atoll_array_at(&net->first, i);
+        atoll_product_prefetch(row[i], hidden);
+    }
     for (uint32_t i = 0; i < batch; i++)
         memcpy(h + i * ldh, c, hidden * sizeof *h);
     for (uint32_t at = 0, next; at < dim; at = next) {

@@ -62,7 +62,7 @@ typedef struct atoll_net {
     atoll_rows sparse;  /* by bucket: V row [capacity], W1 row [rank], its accumulator, V's in bfloat16 [capacity] */
     atoll_postings wide; /* V, as lists by row */
     atoll_array head;   /* by output: b, W2 row [rank], D2 row [hidden], then their accumulators in the same order */
-    atoll_array first;  /* by dense input: D1 row [hidden]; one more for c; then as many rows of accumulators */
+    atoll_array first;  /* by dense input: D1 row [hidden], padded; one more for c; then as many of accumulators */
     atoll_array linear; /* by linear input: U row [capacity], its accumulators [capacity] */
     atoll_array random; /* by output: R row [random_dim], its accumulators [random_dim] */
 } atoll_net;

@@ -32,7 +32,8 @@ static inline uint32_t atoll_net_head_width(const atoll_net *net)
 
 /*
  * Floats from one row of `first` to the next. A batch reads some columns of many rows before it reads the next: rows
- * that lie a multiple of 2 KiB apart would meet in few sets of the nearest cache, and drive each other out.
+ * that lie a multiple of 2 KiB apart would meet in few sets of the nearest cache, and drive each other out. More than 0
+ * where there is no hidden layer.
  */
 static inline uint32_t atoll_net_first_stride(uint32_t hidden)
 {

@@ -161,7 +161,7 @@ void atoll_product_rows(size_t batch, size_t n, size_t rows, const float *const 
 void atoll_product_prefetch(const float *row, size_t n)
 {
     enum { LINE = 16 };
-    for (size_t i = 0; i < n && i < AHEAD; i += LINE)
+    for (size_t i = 0; i < (n < ATOLL_PRODUCT_LONG ? n : AHEAD); i += LINE)
         __builtin_prefetch(row + i);
 }
 

@@ -11,7 +11,7 @@
 #include "core/pages.h"
 #include "tests/core/paged.h"
 
-static const uint32_t sizes[] = {1, 3, 4, 8, 100, 1024, 5000, 16384, 16385, 40000};
+static const uint32_t sizes[] = {1, 3, 4, 8, 100, 1024, 2112, 5000, 16384, 16896, 16897, 40000};
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
 
 static void must_grow(atoll_pager *pager, atoll_array *array, uint32_t count)

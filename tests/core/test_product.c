@@ -58,12 +58,14 @@ static void products_are_added_and_nothing_else_is_touched(void **state)
         for (int n = 0; n < 8; n++) {
             size_t r = rows[(batch + (size_t)n) % 4], ldc = columns[n] + 5;
             draw(&rng);
-            for (uint32_t k = 0; atoll_product_rows_by(k, batch, columns[n], r, t.row, batch % 2 ? t.row : NULL, t.a,
-                                                       lda, t.got, ldc);
-                 k++) {
+            uint32_t kernels = 0;
+            for (; atoll_product_rows_by(kernels, batch, columns[n], r, t.row, batch % 2 ? t.row : NULL, t.a, lda,
+                                         t.got, ldc);
+                 kernels++) {
                 check(batch, columns[n], r, lda, ldc);
                 memcpy(t.got, t.c, sizeof t.c);
             }
+            assert_true(kernels > 0);
         }
 }
 
