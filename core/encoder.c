@@ -253,10 +253,14 @@ static atoll_status take_scale(atoll_pager *pager, atoll_encoder *encoder, atoll
 /* part = the projection of one scaled vector. */
 static void project(const atoll_encoder *encoder, const float *dense, float *part)
 {
+    enum { TOGETHER = 256 };
+    uint32_t bucket[TOGETHER];
     memset(part, 0, encoder->embedding_dim * sizeof *part);
-    for (uint32_t i = 0; i < encoder->vector_dim; i++) {
-        uint32_t bucket = VECTOR_BUCKETS + i;
-        atoll_project_sparse(&bucket, &dense[i], 1, encoder->seed, part, encoder->embedding_dim);
+    for (uint32_t at = 0, some; at < encoder->vector_dim; at += some) {
+        some = encoder->vector_dim - at < TOGETHER ? encoder->vector_dim - at : TOGETHER;
+        for (uint32_t i = 0; i < some; i++)
+            bucket[i] = VECTOR_BUCKETS + at + i;
+        atoll_project_sparse(bucket, dense + at, some, encoder->seed, part, encoder->embedding_dim);
     }
 }
 

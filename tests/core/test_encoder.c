@@ -452,6 +452,35 @@ static void vectors_keep_their_angles(void **state)
     trial_close(&t);
 }
 
+/* However many dimensions are projected at once. */
+static void each_dimension_has_signs_of_its_own(void **state)
+{
+    (void)state;
+    enum { WIDE = 600, BEHIND_BUCKETS = 1 << 24 };
+    static const uint32_t one[] = {0, 255, 256, 599};
+    static float vector[WIDE], dense[WIDE];
+    static room r;
+    trial t;
+    trial_open(&t);
+    room_init(&r);
+    r.encoded.features = 0;
+    r.encoded.dense = dense;
+    assert_int_equal(atoll_encoder_set_vector(&t.pager, &t.encoder, WIDE, NULL), ATOLL_OK);
+    for (size_t i = 0; i < sizeof one / sizeof *one; i++) {
+        float expected[DIM] = {0}, weight = 1;
+        uint32_t bucket = BEHIND_BUCKETS + one[i];
+        vector[one[i]] = 1;
+        atoll_encoder_scale(&t.encoder, vector, &r.encoded);
+        atoll_encoder_embed(&t.encoder, &r.encoded);
+        vector[one[i]] = 0;
+        atoll_project_sparse(&bucket, &weight, 1, t.encoder.seed, expected, DIM);
+        atoll_normalise(expected, DIM);
+        for (uint32_t k = 0; k < DIM; k++)
+            assert_near(r.embedding[k], expected[k], 1e-6);
+    }
+    trial_close(&t);
+}
+
 /* Text and vector weigh the same, whatever their scales. */
 static void both_parts_have_their_say(void **state)
 {
@@ -582,6 +611,7 @@ int main(void)
         cmocka_unit_test(codes_are_near_what_they_stand_for),
         cmocka_unit_test(alike_texts_lie_near),
         cmocka_unit_test(vectors_keep_their_angles),
+        cmocka_unit_test(each_dimension_has_signs_of_its_own),
         cmocka_unit_test(both_parts_have_their_say),
         cmocka_unit_test(an_embedding_from_outside_is_the_vector_itself),
         cmocka_unit_test(frozen_encoders_do_not_learn),
