@@ -103,6 +103,16 @@ static void same_members(atoll_json schemas, const char *name, atoll_json reply)
     assert_true(atoll_json_each(reply, is_member, &properties));
 }
 
+/* The specification as it is served, in *root, and its schemas. */
+static atoll_json schemas_of(const http_reply *reply, atoll_json_parser *parser, atoll_json *root)
+{
+    atoll_json components, schemas;
+    assert_int_equal(atoll_json_parse(parser, reply->body, reply->bytes, root, NULL), ATOLL_OK);
+    assert_true(atoll_json_member(*root, "components", &components));
+    assert_true(atoll_json_member(components, "schemas", &schemas));
+    return schemas;
+}
+
 static bool take_first(void *out, const char *name, atoll_json value)
 {
     (void)name;
@@ -118,10 +128,7 @@ static void schemas_hold_what_is_told(void **state)
     http_reply created = expect(h, "PUT", "/v1/models/m", JSON, "{}", 201);
     http_reply reply = expect(h, "GET", "/openapi.json", NULL, NULL, 200);
     atoll_json_parser *parser = atoll_json_parser_new();
-    atoll_json root, components, schemas, experts;
-    assert_int_equal(atoll_json_parse(parser, reply.body, reply.bytes, &root, NULL), ATOLL_OK);
-    assert_true(atoll_json_member(root, "components", &components));
-    assert_true(atoll_json_member(components, "schemas", &schemas));
+    atoll_json root, experts, schemas = schemas_of(&reply, parser, &root);
     for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
         http_reply answer = expect(h, "GET", told[i][1], NULL, NULL, 200);
         atoll_json_parser *other = atoll_json_parser_new();
@@ -242,10 +249,7 @@ static void replies_are_as_specified(void **state)
     harness *h = *state;
     http_reply reply = expect(h, "GET", "/openapi.json", NULL, NULL, 200);
     atoll_json_parser *parser = atoll_json_parser_new();
-    atoll_json root, components, schemas, told;
-    assert_int_equal(atoll_json_parse(parser, reply.body, reply.bytes, &root, NULL), ATOLL_OK);
-    assert_true(atoll_json_member(root, "components", &components));
-    assert_true(atoll_json_member(components, "schemas", &schemas));
+    atoll_json root, told, schemas = schemas_of(&reply, parser, &root);
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         char method[8] = "";
         for (int k = 0; calls[i].method[k]; k++)

@@ -18,8 +18,10 @@ typedef struct trial {
     learning_record records[BATCH];
 } trial;
 
-static void trial_open(trial *t)
+static trial *trial_open(void)
 {
+    trial *t = malloc(sizeof *t);
+    assert_non_null(t);
     learning_open(&t->l, NULL, 1);
     learning_feed(&t->l, learning_draw_text, 0, 300, 100);
     for (uint32_t i = 0; i < BATCH; i++) {
@@ -27,6 +29,13 @@ static void trial_open(trial *t)
         t->l.trainer->items[i] =
             (atoll_step_item){.record = &t->records[i].record, .seq = 301 + i, .domain = UINT32_MAX};
     }
+    return t;
+}
+
+static void trial_close(trial *t)
+{
+    learning_close(&t->l);
+    free(t);
 }
 
 static void ask(trial *t)
@@ -39,9 +48,8 @@ static void ask(trial *t)
 
 static void items_are_encoded_and_asked_as_the_model_would_be(void **state)
 {
-    trial *t = malloc(sizeof *t);
+    trial *t = trial_open();
     (void)state;
-    trial_open(t);
     atoll_route_counts routes = t->l.state.tally.routes;
     uint64_t before = learning_digest(&t->l.state);
     ask(t);
@@ -71,8 +79,7 @@ static void items_are_encoded_and_asked_as_the_model_would_be(void **state)
     assert_true(t->l.state.tally.routes.routed >= routes.routed + BATCH);
     t->l.state.tally.routes = routes;
     assert_int_equal(learning_digest(&t->l.state), before);
-    learning_close(&t->l);
-    free(t);
+    trial_close(t);
 }
 
 /* All that is known is familiar, every score is enough, and so many records have taught each label. */
@@ -86,9 +93,8 @@ static void be_sure(atoll_model *model, uint32_t records)
 
 static void what_is_sure_is_not_searched_but_where_it_is_compared_or_wrong(void **state)
 {
-    trial *t = malloc(sizeof *t);
+    trial *t = trial_open();
     (void)state;
-    trial_open(t);
     atoll_model *model = &t->l.state.model;
     be_sure(model, 1000);
     t->records[1].record.label = t->records[0].record.label;
@@ -117,16 +123,14 @@ static void what_is_sure_is_not_searched_but_where_it_is_compared_or_wrong(void 
         assert_int_equal(atoll_step_judge(&t->l.trainer->hand[0], t->l.trainer, &t->l.state, it, 4, 0, NULL), ATOLL_OK);
         assert_true(it->owner > 0 && it->owner < model->experts);
     }
-    learning_close(&t->l);
-    free(t);
+    trial_close(t);
 }
 
 /* Growth goes by the neighbours of what looks novel, though a request would do without them. */
 static void what_looks_novel_is_searched_however_sure(void **state)
 {
-    trial *t = malloc(sizeof *t);
+    trial *t = trial_open();
     (void)state;
-    trial_open(t);
     be_sure(&t->l.state.model, 1000);
     t->l.state.model.assured.sorted[0] = t->l.state.model.assured.recent[0] = 9; /* nothing that is asked has as much */
     ask(t);
@@ -135,16 +139,14 @@ static void what_looks_novel_is_searched_however_sure(void **state)
         assert_int_equal(t->l.trainer->items[i].stands_for, 1);
         assert_int_equal(t->l.trainer->items[i].context.count, ATOLL_NEIGHBOURS);
     }
-    learning_close(&t->l);
-    free(t);
+    trial_close(t);
 }
 
 /* Drift is to see what a young label contradicts, though the answer is right and sure. */
 static void neighbours_of_a_young_label_are_found(void **state)
 {
-    trial *t = malloc(sizeof *t);
+    trial *t = trial_open();
     (void)state;
-    trial_open(t);
     be_sure(&t->l.state.model, 20);
     ask(t);
     for (uint32_t i = 0; i < BATCH; i++) {
@@ -152,17 +154,15 @@ static void neighbours_of_a_young_label_are_found(void **state)
         assert_int_equal(it->context.count, ATOLL_NEIGHBOURS);
         assert_int_equal(it->sure, !atoll_step_compares(&t->l.state.model, it->seq));
     }
-    learning_close(&t->l);
-    free(t);
+    trial_close(t);
 }
 
 /* An answer that is begun without a search and not sure comes to what it would have been with one from the start. */
 static void what_is_not_sure_is_answered_as_if_all_were_searched(void **state)
 {
-    trial *t = malloc(sizeof *t);
+    trial *t = trial_open();
     atoll_step_item *begun = malloc(BATCH * sizeof *begun);
     (void)state;
-    trial_open(t);
     be_sure(&t->l.state.model, 1000);
     t->l.state.model.sureness.bound = 1; /* no score comes to that */
     ask(t);
@@ -186,15 +186,13 @@ static void what_is_not_sure_is_answered_as_if_all_were_searched(void **state)
         }
     }
     free(begun);
-    learning_close(&t->l);
-    free(t);
+    trial_close(t);
 }
 
 static void judging_counts_and_names_the_owner(void **state)
 {
-    trial *t = malloc(sizeof *t);
+    trial *t = trial_open();
     (void)state;
-    trial_open(t);
     ask(t);
     uint64_t asked = t->l.state.tally.asked;
     for (uint32_t i = 0; i < BATCH; i++) {
@@ -206,15 +204,13 @@ static void judging_counts_and_names_the_owner(void **state)
         assert_true(it->probability > 0 && it->probability <= 1);
     }
     assert_int_equal(t->l.state.tally.asked, asked + BATCH);
-    learning_close(&t->l);
-    free(t);
+    trial_close(t);
 }
 
 static void a_new_label_gets_the_next_number(void **state)
 {
-    trial *t = malloc(sizeof *t);
+    trial *t = trial_open();
     (void)state;
-    trial_open(t);
     t->records[7].record.label = (atoll_slice){"unheard", 7};
     ask(t);
     atoll_step_item *it = &t->l.trainer->items[7];
@@ -229,17 +225,15 @@ static void a_new_label_gets_the_next_number(void **state)
     assert_int_equal(atoll_step_judge(&t->l.trainer->hand[0], t->l.trainer, &t->l.state, it, 4, 0, NULL), ATOLL_OK);
     assert_int_equal(it->label, LEARNING_LABELS_A_DOMAIN);
     assert_int_equal(t->l.state.model.labels, LEARNING_LABELS_A_DOMAIN + 1);
-    learning_close(&t->l);
-    free(t);
+    trial_close(t);
 }
 
 static void a_slot_that_is_excepted_is_not_a_voter(void **state)
 {
-    trial *t = malloc(sizeof *t);
+    trial *t = trial_open();
     atoll_context context[2] = {0}, *of[2] = {&context[0], &context[1]};
     uint32_t except[2] = {ATOLL_SLOT_NONE, ATOLL_SLOT_NONE};
     (void)state;
-    trial_open(t);
     ask(t);
     atoll_hand *h = &t->l.trainer->hand[0];
     float *embedding[2] = {t->l.trainer->items[0].encoded.embedding, t->l.trainer->items[0].encoded.embedding};
@@ -248,8 +242,7 @@ static void a_slot_that_is_excepted_is_not_a_voter(void **state)
     assert_int_equal(context[0].voter[0].slot, except[1]);
     for (uint32_t i = 0; i < context[1].count; i++)
         assert_int_not_equal(context[1].voter[i].slot, except[1]);
-    learning_close(&t->l);
-    free(t);
+    trial_close(t);
 }
 
 int main(void)

@@ -105,14 +105,20 @@ static uint32_t learn_table(learning *l, uint32_t count)
     return (uint32_t)(l->state.tally.right - before);
 }
 
+static void open_for_table(learning *l, atoll_freeze freeze)
+{
+    atoll_config config;
+    learning_config(&config);
+    config.memory_exemplars = 2000;
+    config.freeze = freeze;
+    learning_open(l, &config, 1);
+}
+
 static void features_read_the_columns_that_tell(void **state)
 {
     learning l;
-    atoll_config config;
     (void)state;
-    learning_config(&config);
-    config.memory_exemplars = 2000;
-    learning_open(&l, &config, 1);
+    open_for_table(&l, ATOLL_FREEZE_NONE);
     uint32_t right = learn_table(&l, 1000);
     const atoll_projection *before = l.state.projection;
     assert_int_equal(before->pairs, 0);
@@ -124,8 +130,7 @@ static void features_read_the_columns_that_tell(void **state)
     learning_close(&l);
 
     /* Experts that may not learn could not learn new features. */
-    config.freeze = ATOLL_FREEZE_EXPERTS;
-    learning_open(&l, &config, 1);
+    open_for_table(&l, ATOLL_FREEZE_EXPERTS);
     learn_table(&l, 1200);
     assert_int_equal(l.state.projection->pairs, 0);
     learning_close(&l);
@@ -135,11 +140,8 @@ static void features_read_the_columns_that_tell(void **state)
 static void an_archived_expert_keeps_the_features_as_they_are(void **state)
 {
     learning l;
-    atoll_config config;
     (void)state;
-    learning_config(&config);
-    config.memory_exemplars = 2000;
-    learning_open(&l, &config, 1);
+    open_for_table(&l, ATOLL_FREEZE_NONE);
     learn_table(&l, 1000);
     const atoll_projection *before = l.state.projection;
     uint32_t id = l.state.growth.youngest;
