@@ -8,8 +8,6 @@
 #include "core/net_layout.h"
 #include "core/product.h"
 
-enum { GRADIENT_BYTES = ATOLL_PAGE_BYTES }; /* of a page of D1 */
-
 /*
  * Outputs whose slope is less are left as they are where there are many: some dozens of 2,000 have more. Over the first
  * 9,000 records of these .3321 are right with it, .3318 with a third and .3289 with three times as much.
@@ -325,7 +323,7 @@ atoll_status atoll_net_hidden_backward(atoll_pager *pager, atoll_net *net, atoll
 {
     uint32_t hidden = net->hidden, step = 1u << net->first.shift;
     size_t stride = atoll_net_first_stride(hidden);
-    if (!scratch->gradient && !(scratch->gradient = malloc(GRADIENT_BYTES)))
+    if (!scratch->gradient && !(scratch->gradient = malloc(ATOLL_PAGE_BYTES)))
         return no_memory(error);
     for (uint32_t at = 0; at < net->dense_dim; at += step) {
         uint32_t rows = net->dense_dim - at < step ? net->dense_dim - at : step;
